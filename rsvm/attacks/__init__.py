@@ -1,0 +1,1 @@
+"""Adversarial perturbations of the mixture."""

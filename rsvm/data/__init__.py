@@ -1,0 +1,1 @@
+"""From recordings in the MUSDB18 layout to memory-mapped segments."""

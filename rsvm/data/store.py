@@ -1,0 +1,124 @@
+"""Prepared tracks: memory-mapped reading of any segment, without decoding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rsvm.errors import InputError
+from rsvm.files import FloatArray, read_array, read_json, sha256
+from rsvm.params import Params
+
+MANIFEST = "manifest.json"
+
+
+def segment_starts(samples: int, length: int, overlap: float) -> list[int]:
+    """First samples of the whole segments of a track; a rest shorter than a segment is left out."""
+    step = max(1, round(length * (1 - overlap)))
+    return list(range(0, samples - length + 1, step))
+
+
+def loud_mask(vocals: NDArray[np.floating], threshold_db: float) -> NDArray[np.bool_]:
+    """Which segments count: ``10 log10(||vocals||_2) >= threshold_db``.
+
+    The reference code takes ten times the logarithm of the *norm*, and so do we.
+
+    Args:
+        vocals: segments x samples.
+        threshold_db: the threshold in dB.
+    """
+    norms = np.linalg.norm(vocals.astype(np.float64), axis=-1)
+    with np.errstate(divide="ignore"):
+        return np.asarray(10 * np.log10(norms) >= threshold_db)
+
+
+@dataclass(frozen=True)
+class PreparedTrack:
+    """A prepared track, mapped into memory: row 0 is the mixture, row 1 the vocals."""
+
+    name: str
+    file: str
+    sha256: str
+    audio: FloatArray
+
+    def segments(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mixture and vocals, each segments x samples, without overlap."""
+        count = self.audio.shape[1] // length
+        whole = np.array(self.audio[:, : count * length]).reshape(2, count, length)
+        return torch.from_numpy(whole[0]), torch.from_numpy(whole[1])
+
+
+@dataclass(frozen=True)
+class TrainingSegments:
+    """All overlapping segments of a split; vocals and accompaniment are drawn apart."""
+
+    tracks: list[PreparedTrack]
+    length: int
+    overlap: float
+
+    @cached_property
+    def index(self) -> list[tuple[int, int]]:
+        """(track, first sample) of every segment."""
+        return [
+            (number, start)
+            for number, track in enumerate(self.tracks)
+            for start in segment_starts(track.audio.shape[1], self.length, self.overlap)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def vocals(self, numbers: list[int]) -> torch.Tensor:
+        """Vocals of the given segments, batch x samples."""
+        return torch.from_numpy(np.stack([self._cut(number)[1] for number in numbers]))
+
+    def accompaniment(self, numbers: list[int]) -> torch.Tensor:
+        """Mixture minus vocals of the given segments, batch x samples."""
+        cuts = [self._cut(number) for number in numbers]
+        return torch.from_numpy(np.stack([cut[0] - cut[1] for cut in cuts]))
+
+    def _cut(self, number: int) -> FloatArray:
+        track, start = self.index[number]
+        return np.asarray(self.tracks[track].audio[:, start : start + self.length])
+
+
+class PreparedData:
+    """The folder that ``prepare-musdb18`` wrote.
+
+    Raises:
+        InputError: the manifest or a file it names is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = read_json(folder / MANIFEST)
+        self.fingerprint = sha256(folder / MANIFEST)
+
+    @property
+    def source(self) -> str:
+        """``demo``, ``musdb18`` or ``musdb18hq``."""
+        return str(self.manifest["source"])
+
+    def tracks(self, split: str) -> list[PreparedTrack]:
+        """The tracks of one split, in the manifest's order."""
+        tracks = []
+        for entry in self.manifest["tracks"]:
+            if entry["split"] != split:
+                continue
+            path = self.folder / entry["file"]
+            audio = read_array(path)
+            if audio.shape != (2, entry["samples"]):
+                raise InputError(f"{path}: damaged; prepare the data again")
+            tracks.append(PreparedTrack(entry["name"], entry["file"], entry["sha256"], audio))
+        return tracks
+
+    def training_segments(self, params: Params) -> TrainingSegments:
+        """The training split, cut with overlap."""
+        return TrainingSegments(
+            self.tracks("train"), params.segment_samples, params.segments.train_overlap
+        )

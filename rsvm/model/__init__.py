@@ -1,0 +1,1 @@
+"""The two systems: RSVM as published, and with attention and dropout in its encoder."""

@@ -1,0 +1,78 @@
+"""What the improved encoder adds: self-attention over frames, and variational dropout."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rsvm.params import AttentionParams
+
+
+class FrameAttention(nn.Module):
+    """Multi-head scaled dot-product self-attention over frames, residual.
+
+    ``y = x + gate * W_o softmax(Q K^T / sqrt(d)) V`` (Vaswani et al., 2017, eq. 1), with
+    queries, keys and values of the frames of ``x``. The gate is a learned scalar (Zhang et
+    al., 2019, eq. 8, where it starts at 0); its initial value is a parameter, because a gate
+    that starts at 0 hardly opens within a short training at Adam's 1e-4.
+
+    Args:
+        channels: channels of the input and the output.
+        settings: heads, width, gate, positional term.
+    """
+
+    def __init__(self, channels: int, settings: AttentionParams) -> None:
+        super().__init__()
+        self.heads = settings.heads
+        self.position = settings.position
+        self.project_in = nn.Linear(channels, 3 * settings.width, bias=False)
+        self.project_out = nn.Linear(settings.width, channels, bias=False)
+        self.gate = nn.Parameter(torch.tensor(float(settings.gate)))
+
+    def forward(self, coefficients: Tensor) -> Tensor:
+        """Map batch x channels x frames to the same shape."""
+        frames = coefficients.transpose(1, 2)
+        if self.position == "sinusoidal":
+            frames = frames + sinusoidal_position(frames.shape[1], frames.shape[2], frames)
+        batch, length, _ = frames.shape
+        query, key, value = (
+            part.view(batch, length, self.heads, -1).transpose(1, 2)
+            for part in self.project_in(frames).chunk(3, dim=-1)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value)
+        merged = attended.transpose(1, 2).reshape(batch, length, -1)
+        return coefficients + self.gate * self.project_out(merged).transpose(1, 2)
+
+
+def sinusoidal_position(frames: int, channels: int, like: Tensor) -> Tensor:
+    """Sines and cosines of the frame number, frames x channels (Vaswani et al., 2017, 3.5)."""
+    time = torch.arange(frames, device=like.device, dtype=torch.float32)[:, None]
+    half = -(-channels // 2)
+    rates = torch.exp(
+        torch.arange(half, device=like.device, dtype=torch.float32) * (-math.log(10_000.0) / half)
+    )
+    waves = torch.cat([torch.sin(time * rates), torch.cos(time * rates)], dim=1)
+    return waves[:, :channels].to(like.dtype)
+
+
+class VariationalDropout(nn.Module):
+    """Dropout with one mask per item and channel, constant over time (Gal & Ghahramani, 2016).
+
+    A new mask is drawn for every forward pass in training mode; evaluation mode is the
+    identity. Kept channels are scaled by ``1 / (1 - probability)``.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, coefficients: Tensor) -> Tensor:
+        """Map batch x channels x frames to the same shape."""
+        if not self.training or self.probability == 0:
+            return coefficients
+        keep = 1 - self.probability
+        mask = torch.bernoulli(coefficients.new_full((*coefficients.shape[:2], 1), keep))
+        return coefficients * mask / keep

@@ -1,0 +1,142 @@
+"""Gather metrics and plots, and render the templates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from rsvm.errors import InputError
+from rsvm.files import read_json
+from rsvm.params import Params
+from rsvm.report import figures
+
+# Li (2022), Table 1, in dB. The improved system's own figures give 0.42.
+PAPER = (
+    {"name": "RSVM", "si_sdr": 29.88, "bs": 4.96, "at_bs": 4.29, "rb": 0.67},
+    {"name": "improved RSVM", "si_sdr": 28.52, "bs": 5.45, "at_bs": 5.03, "rb": 0.41},
+)
+DATA_NAMES = {
+    "demo": "rendered demo songs (and one real seven-second excerpt in the test split)",
+    "musdb18": "MUSDB18 (.stem.mp4)",
+    "musdb18hq": "MUSDB18-HQ (.wav)",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the report finds its figures.
+
+    Attributes:
+        metrics: one metrics file a system, in table order.
+        training: folder with ``<variant>.json``.
+        data: ``metrics/data.json``.
+        comparison: ``metrics/comparison.json``.
+        environment: what the figures were computed with.
+        plots: folder with train/, attack/ and tracks/.
+    """
+
+    metrics: dict[str, Path]
+    training: Path
+    data: Path
+    comparison: Path
+    environment: Path
+    plots: Path
+
+
+def build_report(params: Params, sources: Sources) -> dict[str, str]:
+    """Render the report.
+
+    Returns:
+        ``index.html`` (self-contained) and ``report.md``.
+
+    Raises:
+        InputError: a metrics file or a table is missing.
+    """
+    systems = [
+        {
+            "name": name,
+            **read_json(path),
+            "train": read_json(sources.training / f"{name}.json"),
+        }
+        for name, path in sources.metrics.items()
+    ]
+    data = read_json(sources.data)
+    context: dict[str, Any] = {
+        "paper": PAPER,
+        "systems": systems,
+        "data": data,
+        "data_name": DATA_NAMES[data["source"]],
+        "comparison": read_json(sources.comparison),
+        "environment": read_json(sources.environment),
+        "attack": params.attack,
+        "budget": _budget_in_words(params),
+        "confidence": f"{params.evaluate.confidence:.0%}",
+        "params": yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
+        "verdict": _verdict(read_json(sources.comparison)["rb"], "RB"),
+        "paired_verdict": _verdict(
+            read_json(sources.comparison)["paired_drop"], "The paired drop of SI-SDR"
+        ),
+    }
+    environment = Environment(
+        loader=PackageLoader("rsvm.report", "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["db"] = lambda value: f"{value:.2f}"
+    pictures = _pictures(list(sources.metrics), sources.plots, params)
+    return {
+        "index.html": environment.get_template("index.html").render(**context, pictures=pictures),
+        "report.md": environment.get_template("report.md").render(**context),
+    }
+
+
+def _budget_in_words(params: Params) -> str:
+    attack = params.attack
+    if attack.norm == "linf":
+        return f"max |delta| <= {attack.eps:g} (full scale 1)"
+    return f"||delta|| at {attack.snr:g} dB below the mixture"
+
+
+def _verdict(difference: dict[str, float], figure: str) -> str:
+    """What an interval allows to say, in one sentence."""
+    numbers = (
+        f"{difference['difference']:+.2f} dB [{difference['low']:+.2f}, {difference['high']:+.2f}]"
+    )
+    if difference["low"] > 0:
+        claim = "is larger for the improved system (it loses more)"
+    elif difference["high"] < 0:
+        claim = "is smaller for the improved system (it loses less)"
+    else:
+        claim = "shows no difference between the systems: the interval holds zero"
+    return f"{figure} {claim}; improved minus baseline is {numbers}."
+
+
+def _pictures(names: list[str], plots: Path, params: Params) -> dict[str, str]:
+    train = {name: _table(plots / "train" / f"{name}.csv") for name in names}
+    attack = {name: _table(plots / "attack" / f"{name}.csv") for name in names}
+    tracks = {name: _table(plots / "tracks" / f"{name}.csv") for name in names}
+    unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
+    return {
+        "attack": figures.curves(
+            attack, "step", "loss", "Worst loss so far against steps", unit[params.attack.loss]
+        ),
+        "drops": figures.drops(tracks),
+        "bs": figures.curves(train, "epoch", "valid_bs", "Validation BS", "dB"),
+        "si_sdr": figures.curves(
+            train, "epoch", "valid_si_sdr", "Validation SI-SDR of the reconstruction", "dB"
+        ),
+    }
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it first") from None

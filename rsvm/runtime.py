@@ -1,0 +1,63 @@
+"""Device, threads and determinism, set once per stage."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+from lightning_fabric import Fabric
+
+from rsvm.errors import InputError
+from rsvm.params import RuntimeParams
+
+
+def make_fabric(runtime: RuntimeParams) -> Fabric:
+    """Set the thread count and deterministic algorithms, and find the device.
+
+    Raises:
+        InputError: the accelerator that was asked for is not there. There is no fallback.
+    """
+    torch.set_num_threads(runtime.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    if runtime.accelerator == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "runtime.accelerator = cuda, but PyTorch sees no CUDA device; "
+            "set runtime.accelerator = cpu, or install a driver and a CUDA build of PyTorch"
+        )
+    if runtime.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise InputError("runtime.accelerator = mps, but there is none; set it to cpu")
+    try:
+        fabric = Fabric(
+            accelerator=runtime.accelerator,
+            # On a CPU a "device" is a process; one process uses all threads.
+            devices=runtime.devices,
+            num_nodes=runtime.nodes,
+            precision=runtime.precision,
+        )
+    except Exception as error:  # Fabric raises its own exceptions of several kinds.
+        raise InputError(
+            f"runtime: {runtime.devices} device(s) of kind {runtime.accelerator} "
+            f"cannot be had ({error})"
+        ) from None
+    return fabric
+
+
+def describe_environment(runtime: RuntimeParams) -> dict[str, str]:
+    """Device, threads and versions: what a figure was computed with."""
+    cuda = runtime.accelerator in ("auto", "cuda") and torch.cuda.is_available()
+    packages = ("torch", "numpy", "scipy", "musdb", "museval", "dvc")
+    return {
+        "device": torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
+        "threads": str(runtime.threads),
+        "precision": runtime.precision,
+        "python": platform.python_version(),
+    } | {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

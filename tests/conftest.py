@@ -1,0 +1,110 @@
+"""Small parameters and small data sets in the MUSDB18-HQ layout."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from rsvm.params import Params, load_params
+
+ROOT = Path(__file__).resolve().parent.parent
+RATE = 4000
+SMALL: dict[str, Any] = {
+    "data": {"sample_rate": RATE, "source": "musdb18hq"},
+    "segments": {"seconds": 0.25},
+    "model": {"channels": 24, "kernel": 128, "hop": 32},
+    "variants": {
+        "baseline": {},
+        "improved": {"attention": {"heads": 2, "width": 8}, "dropout": 0.2},
+    },
+    "train": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
+    "attack": {"steps": 4, "batch": 5, "eps": 0.01},
+    "evaluate": {"bootstrap": 200, "noise_draws": 2, "bsseval": False},
+    "runtime": {"accelerator": "cpu", "threads": 1, "workers": 1},
+}
+
+
+def default_tree() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def merged(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = copy.deepcopy(tree)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict) and key != "variants":
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def make_params(tmp_path: Path) -> Callable[..., Params]:
+    """Small parameters with changes, read from a real file."""
+
+    def make(**changes: Any) -> Params:
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(merged(merged(default_tree(), SMALL), changes)))
+        return load_params(path)
+
+    return make
+
+
+def write_track(folder: Path, seed: int, seconds: float = 1.1, rate: int = RATE) -> None:
+    """A track of tones and noise whose stems add up to the mixture."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    stems = {
+        "drums": rng.standard_normal(len(time)) * (np.sin(12 * time) > 0.7),
+        "bass": np.sin(2 * np.pi * rng.uniform(60, 120) * time),
+        "other": np.sign(np.sin(2 * np.pi * rng.uniform(200, 400) * time)),
+        "vocals": np.sin(2 * np.pi * (300 * time + 3 * np.sin(6 * time))) * (1 + np.sin(5 * time)),
+    }
+    folder.mkdir(parents=True)
+    rounded = {
+        name: np.stack([stem, 0.8 * stem], axis=1) * 0.1 * 32768 for name, stem in stems.items()
+    }
+    integers = {name: np.round(stem).astype(np.int16) for name, stem in rounded.items()}
+    integers["mixture"] = np.sum(list(integers.values()), axis=0).astype(np.int16)
+    for name, signal in integers.items():
+        soundfile.write(folder / f"{name}.wav", signal, rate, subtype="PCM_16")
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    """Four training, one validation and two test tracks."""
+    root = tmp_path / "songs"
+    for number in range(5):
+        write_track(root / "train" / f"train {number}", number)
+    for number in range(2):
+        write_track(root / "test" / f"test {number}", 100 + number)
+    from rsvm.data.codec import import_musdb
+
+    musdb = import_musdb("pyav")
+    setup = yaml.safe_load((Path(musdb.__path__[0]) / "configs" / "mus.yaml").read_text())
+    setup["validation_tracks"] = ["train 4"]
+    (root / "mus.yaml").write_text(yaml.safe_dump(setup))
+    return root
+
+
+@pytest.fixture
+def previews() -> Path:
+    """The real MUSDB18 previews, where MUSDB_PATH names them."""
+    path = os.environ.get("MUSDB_PATH")
+    if not path:
+        pytest.skip("MUSDB_PATH is not set")
+    return Path(path)
