@@ -213,6 +213,10 @@ class Params(_Section):
                 f"attack.source = {self.attack.source} must be self or one of "
                 + ", ".join(self.systems)
             )
+        if self.data.source == "demo" and self.data.sample_rate < 40_000:
+            raise ValueError(
+                f"data.sample_rate = {self.data.sample_rate}, but demo songs need 40000 or more"
+            )
         if self.segments.samples(self.data.sample_rate) < 2:
             raise ValueError("segments.seconds is shorter than two samples")
         return self

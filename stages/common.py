@@ -8,6 +8,10 @@ from pathlib import Path
 
 import typer
 
+# A stage runs the library that stands beside it: also in a copy that DVC made for a queued
+# experiment, and where the package is not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from rsvm.errors import InputError
 
 PARAMS = Path("params.yaml")

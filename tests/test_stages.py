@@ -1,0 +1,309 @@
+"""Training, attack and evaluation on small data: results, resuming, repeating, refusing."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rsvm import train as training
+from rsvm.attacks import generate as generating
+from rsvm.attacks.generate import Victim, budget_used, generate, load_adversarials
+from rsvm.bsseval import Estimate, score, score_all
+from rsvm.data.prepare import prepare
+from rsvm.data.store import PreparedData
+from rsvm.errors import InputError
+from rsvm.evaluate import compare, evaluate
+from rsvm.files import write_json, written_aside
+from rsvm.model.rsvm import build_model
+from rsvm.params import Params
+from rsvm.runtime import make_fabric
+from rsvm.separator import InformedRSVM
+
+MakeParams = Callable[..., Params]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def prepared(songs: Path, tmp_path: Path, make_params: MakeParams) -> PreparedData:
+    prepare(make_params(data={"root": str(songs)}), tmp_path / "prepared")
+    return PreparedData(tmp_path / "prepared")
+
+
+def run_training(params: Params, data: PreparedData, checkpoint: Path, name: str) -> Any:
+    return training.train(params, name, data, make_fabric(params.runtime), checkpoint)
+
+
+@pytest.mark.parametrize("name", ["baseline", "improved"])
+def test_training_learns_and_repeats(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams, name: str
+) -> None:
+    params = make_params(train={"epochs": 6})
+    first = run_training(params, prepared, tmp_path / "a.ckpt", name)
+    second = run_training(params, prepared, tmp_path / "b.ckpt", name)
+    assert first.curves[-1]["snr"] > first.curves[0]["snr"] + 1
+    assert first.curves == second.curves
+    weights = zip(first.model.parameters(), second.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+    assert ("gate" in first.curves[-1]) == (name == "improved")
+
+
+def test_a_killed_training_goes_on_to_the_same_result(
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params = make_params(train={"epochs": 4})
+    whole = run_training(params, prepared, tmp_path / "whole.ckpt", "improved")
+    epochs = 0
+    batches = training.training_batches
+
+    def killed(*arguments: Any) -> Iterator[Any]:
+        nonlocal epochs
+        epochs += 1
+        for step, batch in enumerate(batches(*arguments)):
+            if epochs == 3 and step == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    monkeypatch.setattr(training, "training_batches", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(params, prepared, tmp_path / "killed.ckpt", "improved")
+    assert epochs == 3
+    monkeypatch.setattr(training, "training_batches", batches)
+    resumed = run_training(params, prepared, tmp_path / "killed.ckpt", "improved")
+    assert resumed.curves == whole.curves
+    weights = zip(resumed.model.parameters(), whole.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+@pytest.mark.parametrize("damage", ["other parameters", "truncated"])
+def test_a_checkpoint_that_does_not_fit_is_not_used(
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+) -> None:
+    checkpoint = tmp_path / "a.ckpt"
+    run_training(make_params(train={"seed": 1}), prepared, checkpoint, "baseline")
+    if damage == "truncated":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    params = make_params(train={"seed": 2 if damage == "other parameters" else 1})
+    trained = run_training(params, prepared, checkpoint, "baseline")
+    assert "starting over" in capsys.readouterr().out
+    assert len(trained.curves) == 2
+
+
+def test_cuda_that_is_not_there_is_an_error(make_params: MakeParams) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    params = make_params(runtime={"accelerator": "cuda"})
+    with pytest.raises(InputError, match="PyTorch sees no CUDA device"):
+        make_fabric(params.runtime)
+
+
+def test_too_few_segments(prepared: PreparedData, tmp_path: Path, make_params: MakeParams) -> None:
+    params = make_params(train={"batch_size": 500})
+    with pytest.raises(InputError, match="train.batch_size = 500, but there are only 28"):
+        run_training(params, prepared, tmp_path / "a.ckpt", "baseline")
+
+
+def test_a_loss_that_is_not_a_number(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams
+) -> None:
+    model_killer = make_params(train={"learning_rate": 1.0, "epochs": 40})
+    with pytest.raises(InputError, match="the loss is not a number in epoch"):
+        run_training(model_killer, prepared, tmp_path / "a.ckpt", "baseline")
+        pytest.skip("this learning rate did not diverge here")
+
+
+@pytest.fixture
+def trained(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams
+) -> tuple[Params, InformedRSVM]:
+    params = make_params(train={"epochs": 8})
+    model = run_training(params, prepared, tmp_path / "a.ckpt", "baseline").model
+    return params, InformedRSVM(model)
+
+
+def attack(
+    params: Params, separator: InformedRSVM, data: PreparedData, folder: Path, name: str = "x"
+) -> Any:
+    victim = Victim(name, separator, "sha")
+    return generate(params, victim, data, CPU, folder / "adversarial", folder / "scratch")
+
+
+def test_attack_then_evaluation(
+    trained: tuple[Params, InformedRSVM], prepared: PreparedData, tmp_path: Path
+) -> None:
+    params, separator = trained
+    curve = attack(params, separator, prepared, tmp_path)
+    assert [point["step"] for point in curve] == list(range(5))
+    found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
+    result = evaluate(params, "x", separator, prepared, found, CPU)
+    figures = result.summary
+    assert figures["rb"] == pytest.approx(figures["bs"] - figures["at_bs"], abs=1e-12)
+    assert figures["rb"] > 10 * abs(figures["noise_drop"])
+    assert figures["rb_low"] <= figures["rb"] <= figures["rb_high"]
+    assert figures["drop"] > 0
+    assert figures["n_tracks"] == 2
+    assert figures["n_segments"] + figures["n_skipped"] == 8
+    assert 0.9 < figures["budget_used"] <= 1
+    # The attack's own curve ends where the evaluation of what was stored begins.
+    assert -curve[-1]["loss"] == pytest.approx(figures["at_bs"], abs=1e-4)
+    write_json(tmp_path / "metrics.json", figures)  # no NaN
+    same = compare(result.tracks, result.tracks, params.evaluate)
+    assert all(same[key]["difference"] == 0 for key in ("bs", "rb", "paired_drop"))
+
+
+def test_a_killed_attack_goes_on_to_the_same_bytes(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params, separator = trained
+    attack(params, separator, prepared, tmp_path / "whole")
+    done = generating._attack_batch
+    calls = 0
+
+    def killed(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        done(*arguments)
+
+    monkeypatch.setattr(generating, "_attack_batch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        attack(params, separator, prepared, tmp_path / "killed")
+    attack(params, separator, prepared, tmp_path / "killed")
+    assert calls == 3  # the first batch was not attacked again
+    for file in sorted((tmp_path / "whole/adversarial").iterdir()):
+        assert file.read_bytes() == (tmp_path / "killed/adversarial" / file.name).read_bytes()
+    assert not list((tmp_path / "killed/scratch").iterdir())
+
+
+def test_adversarials_that_do_not_fit_are_refused(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+) -> None:
+    params, separator = trained
+    attack(params, separator, prepared, tmp_path)
+    folder = tmp_path / "adversarial"
+    with pytest.raises(InputError, match="made with another attack"):
+        load_adversarials(folder, make_params(attack={"eps": 0.02}), prepared, "sha")
+    with pytest.raises(InputError, match="made with another source_sha256"):
+        load_adversarials(folder, params, prepared, "other")
+    file = sorted(folder.glob("*.npy"))[0]
+    audio = np.load(file)
+    audio[0, 0] += 1e-4
+    np.save(file, audio)
+    with pytest.raises(InputError, match="damaged"):
+        load_adversarials(folder, params, prepared, "sha")
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(InputError, match="damaged"):
+        load_adversarials(folder, params, prepared, "sha")
+    shutil.rmtree(folder)
+    with pytest.raises(InputError, match="run the stage that writes it first"):
+        load_adversarials(folder, params, prepared, "sha")
+
+
+def test_a_violated_budget_is_seen(prepared: PreparedData, make_params: MakeParams) -> None:
+    params = make_params(attack={"eps": 0.01})
+    track = prepared.tracks("test")[0]
+    mixture, _ = track.segments(params.segment_samples)
+    stored = mixture.numpy().copy()
+    assert budget_used(track, stored, params) == 0
+    stored[1, 3] += 0.0101
+    assert budget_used(track, stored, params) == pytest.approx(1.01, rel=1e-3)
+
+
+def test_transfer_uses_the_mask_and_gradients_of_the_source(
+    trained: tuple[Params, InformedRSVM], prepared: PreparedData, tmp_path: Path
+) -> None:
+    params, separator = trained
+    other = InformedRSVM(build_model(params, params.variant("improved"), 5))
+    attack(params, separator, prepared, tmp_path / "own")
+    attack(params, other, prepared, tmp_path / "transfer")
+    drops = [
+        evaluate(
+            params,
+            "x",
+            separator,
+            prepared,
+            load_adversarials(tmp_path / kind / "adversarial", params, prepared, "sha"),
+            CPU,
+        ).summary["drop"]
+        for kind in ("own", "transfer")
+    ]
+    assert drops[0] > drops[1]
+
+
+def independent_sdr(reference: np.ndarray, estimate: np.ndarray, rate: int) -> list[float]:
+    windows = range(0, len(reference) - rate + 1, rate)
+    return [
+        10
+        * math.log10(
+            np.sum(reference[w : w + rate] ** 2)
+            / np.sum((reference[w : w + rate] - estimate[w : w + rate]) ** 2)
+        )
+        for w in windows
+    ]
+
+
+def make_estimate(seed: int, samples: int = 6000) -> Estimate:
+    rng = np.random.default_rng(seed)
+    references = rng.standard_normal((2, samples))
+    estimates = references + 0.3 * references[::-1] + 0.2 * rng.standard_normal((2, samples))
+    return Estimate(f"track {seed}", references, estimates)
+
+
+def test_musevals_sdr_is_the_windowed_snr() -> None:
+    estimate = make_estimate(0)
+    figures = score(estimate, 2000)
+    assert isinstance(figures, dict)
+    expected = independent_sdr(estimate.references[0], estimate.estimates[0], 2000)
+    assert figures["sdr"] == pytest.approx(float(np.median(expected)), abs=1e-9)
+    assert figures["sir"] > figures["sdr"]
+
+
+def test_musevals_failures_are_counted_not_fatal() -> None:
+    good = make_estimate(1)
+    silent = replace(good, references=good.references * np.array([[0.0], [1.0]]))
+    singular = replace(good, references=np.stack([good.references[0], good.references[0]]))
+    scores = score_all([good, silent, singular], 2000, workers=2)
+    assert isinstance(scores[0], dict)
+    assert isinstance(scores[1], str)
+    # Identical references make every frame singular: solved by least squares, not a crash.
+    assert isinstance(scores[2], dict)
+
+
+def test_no_nan_reaches_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rb is nan"):
+        write_json(tmp_path / "m.json", {"rb": math.nan})
+    assert not list(tmp_path.iterdir())
+    write_json(tmp_path / "m.json", {"rb": np.float64(1.5), "n": np.int64(3)})
+    assert json.loads((tmp_path / "m.json").read_text()) == {"rb": 1.5, "n": 3}
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), written_aside(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
