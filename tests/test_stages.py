@@ -119,12 +119,16 @@ def test_too_few_segments(prepared: PreparedData, tmp_path: Path, make_params: M
 
 
 def test_a_loss_that_is_not_a_number(
-    prepared: PreparedData, tmp_path: Path, make_params: MakeParams
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model_killer = make_params(train={"learning_rate": 1.0, "epochs": 40})
-    with pytest.raises(InputError, match="the loss is not a number in epoch"):
-        run_training(model_killer, prepared, tmp_path / "a.ckpt", "baseline")
-        pytest.skip("this learning rate did not diverge here")
+    finite = training.neg_snr
+    monkeypatch.setattr(training, "neg_snr", lambda *signals: finite(*signals) * math.nan)
+    with pytest.raises(InputError, match="the loss is not a number in epoch 1"):
+        run_training(make_params(), prepared, tmp_path / "a.ckpt", "baseline")
+    assert not (tmp_path / "a.ckpt").exists()
 
 
 @pytest.fixture
