@@ -13,7 +13,7 @@ from common import (
 from rsvm.attacks.generate import load_adversarials
 from rsvm.data.store import PreparedData
 from rsvm.evaluate import compare, evaluate
-from rsvm.files import fresh_directory, sha256, write_json, write_text
+from rsvm.files import fresh_directory, read_json, sha256, write_json, write_text
 from rsvm.model.checkpoint import load_model
 from rsvm.params import load_params
 from rsvm.runtime import describe_environment, make_fabric
@@ -35,7 +35,8 @@ def main() -> None:
     fresh_directory(METRICS / "ablation")
     fresh_directory(PLOTS / "tracks")
     for name, result in results.items():
-        write_json(metrics_file(name), result.summary)
+        training = read_json(METRICS / "train" / f"{name}.json")
+        write_json(metrics_file(name), {**result.summary, "training": training})
         write_text(PLOTS / "tracks" / f"{name}.csv", result.tracks.to_csv(float_format="%.9g"))
     comparison = compare(results["improved"].tracks, results["baseline"].tracks, params.evaluate)
     write_json(METRICS / "comparison.json", comparison)

@@ -11,7 +11,6 @@ def main() -> None:
     params = load_params(PARAMS)
     sources = Sources(
         metrics={name: metrics_file(name) for name in params.systems},
-        training=METRICS / "train",
         data=METRICS / "data.json",
         comparison=METRICS / "comparison.json",
         environment=METRICS / "environment.json",

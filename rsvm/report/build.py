@@ -33,7 +33,6 @@ class Sources:
 
     Attributes:
         metrics: one metrics file a system, in table order.
-        training: folder with ``<variant>.json``.
         data: ``metrics/data.json``.
         comparison: ``metrics/comparison.json``.
         environment: what the figures were computed with.
@@ -41,7 +40,6 @@ class Sources:
     """
 
     metrics: dict[str, Path]
-    training: Path
     data: Path
     comparison: Path
     environment: Path
@@ -57,14 +55,7 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
     Raises:
         InputError: a metrics file or a table is missing.
     """
-    systems = [
-        {
-            "name": name,
-            **read_json(path),
-            "train": read_json(sources.training / f"{name}.json"),
-        }
-        for name, path in sources.metrics.items()
-    ]
+    systems = [{"name": name, **read_json(path)} for name, path in sources.metrics.items()]
     data = read_json(sources.data)
     context: dict[str, Any] = {
         "paper": PAPER,
