@@ -97,16 +97,15 @@ def _budget_in_words(params: Params) -> str:
 
 def _verdict(difference: dict[str, float], figure: str) -> str:
     """What an interval allows to say, in one sentence."""
-    numbers = (
-        f"{difference['difference']:+.2f} dB [{difference['low']:+.2f}, {difference['high']:+.2f}]"
-    )
-    if difference["low"] > 0:
+    value, low, high = (difference[key] for key in ("difference", "low", "high"))
+    numbers = f"{value:+.3f} dB [{low:+.3f}, {high:+.3f}]"
+    if low > 0:
         claim = "is larger for the improved system (it loses more)"
-    elif difference["high"] < 0:
+    elif high < 0:
         claim = "is smaller for the improved system (it loses less)"
     else:
         claim = "shows no difference between the systems: the interval holds zero"
-    return f"{figure} {claim}; improved minus baseline is {numbers}."
+    return f"{figure} {claim}; improved minus baseline is {numbers}, one training seed each."
 
 
 def _pictures(names: list[str], plots: Path, params: Params) -> dict[str, str]:
