@@ -65,6 +65,7 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "comparison": read_json(sources.comparison),
         "environment": read_json(sources.environment),
         "attack": params.attack,
+        "segment_seconds": f"{params.segments.seconds:g}",
         "budget": _budget_in_words(params),
         "confidence": f"{params.evaluate.confidence:.0%}",
         "params": yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
