@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsvm.attacks.generate import budget_used
+from rsvm.attacks.noise import signs
 from rsvm.attacks.norms import make_budget
 from rsvm.bsseval import FIGURES, Estimate, score_all
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
@@ -147,10 +148,8 @@ def _play(
             budget = make_budget(attack.norm, x, attack.eps, attack.snr)
             noisy_drops = []
             for _ in range(params.evaluate.noise_draws):
-                # Random signs have the attack's own norm: under linf all samples move by eps.
-                signs = torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1
-                noise = budget.radius * signs / budget.size(signs).to(x)
-                noisy_drops.append(bs - si_sdr(s, separator.separate(x + noise, context)))
+                noisy = x + signs(x, budget, generator)
+                noisy_drops.append(bs - si_sdr(s, separator.separate(noisy, context)))
             noise_drop = torch.stack(noisy_drops)
             figures = {
                 "si_sdr": si_sdr(s, separator.reconstruct(s)),

@@ -136,11 +136,12 @@ class AttackParams(_Section):
     snr: float = Field(ge=-20, le=200)
     steps: int = Field(ge=1, le=100_000)
     step_size: float = Field(gt=0, le=10)
-    step_rule: Literal["constant", "decaying"]
+    step_rule: Literal["constant", "decaying", "momentum", "adam", "auto"]
     random_start: bool
     restarts: int = Field(ge=1, le=1000)
     loss: Literal["si_sdr", "mse", "output_distance"]
     source: Name
+    eot_samples: int = Field(ge=1, le=1000)
     batch: int = Field(ge=1, le=65_536)
     seed: Seed
 
@@ -152,6 +153,27 @@ class AttackParams(_Section):
                 "set random_start = true"
             )
         return self
+
+
+class AuditParams(_Section):
+    """How much is audited, and when a flag is raised."""
+
+    segments: int = Field(ge=1, le=100_000)
+    steps: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(min_length=1)
+    eps_factors: list[Annotated[float, Field(gt=0, le=1e6)]] = Field(min_length=6)
+    queries: int = Field(ge=1, le=1_000_000)
+    noise_draws: int = Field(ge=1, le=1000)
+    tolerance_db: float = Field(gt=0, le=10)
+    black_box_share: float = Field(ge=0, le=1)
+    zero_gradient_share: float = Field(ge=0, le=1)
+    gradient_error: float = Field(ge=0, le=1)
+
+    @field_validator("eps_factors")
+    @classmethod
+    def _rising(cls, factors: list[float]) -> list[float]:
+        if sorted(set(factors)) != factors:
+            raise ValueError("eps_factors must rise")
+        return factors
 
 
 class EvaluateParams(_Section):
@@ -187,6 +209,7 @@ class Params(_Section):
     train: TrainParams
     attack: AttackParams
     evaluate: EvaluateParams
+    audit: AuditParams
     runtime: RuntimeParams
 
     @field_validator("variants")

@@ -13,9 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rsvm.attacks.gradient import GradientAttack, fgsm
+from rsvm.attacks.minimal import MinimalPerturbation
+from rsvm.attacks.noise import NOISES
 from rsvm.attacks.norms import L2Budget, LinfBudget, inside, make_budget
 from rsvm.attacks.objectives import OBJECTIVES, mse, negative_si_sdr
-from rsvm.attacks.pgd import PGD, constant, decaying
+from rsvm.attacks.search import RandomSearch
+from rsvm.attacks.sparse import SparseSaliency
+from rsvm.attacks.steps import STEP_RULES, Constant, Decaying
+from rsvm.attacks.universal import UniversalPerturbation
 from rsvm.model.rsvm import build_model
 from rsvm.params import Params
 from rsvm.separator import Context, InformedRSVM, Separator
@@ -44,8 +50,10 @@ def signals(batch: int = 3, samples: int = 200) -> tuple[Tensor, Tensor]:
     return vocals + 0.1 * torch.randn(batch, samples, generator=draw), vocals
 
 
-def attack(objective: Any = mse, **changes: Any) -> PGD:
-    return PGD(**{"objective": objective, "steps": 20, "step_size": 0.25, **changes})
+def attack(objective: Any = mse, **changes: Any) -> GradientAttack:
+    return GradientAttack(
+        **{"objective": objective, "steps": 20, "step_size": 0.25, "rule": Decaying, **changes}
+    )
 
 
 def test_linf_reaches_the_closed_form_on_a_linear_system() -> None:
@@ -105,7 +113,7 @@ def test_agrees_with_foolbox(separator: InformedRSVM, system: str, objective: st
     model = foolbox.PyTorchModel(torch.nn.Identity().eval(), bounds=(-10, 10), device="cpu")
     labels = foolbox.criteria.Misclassification(torch.zeros(3, dtype=torch.long))
     expected = theirs.run(model, mixture, labels, epsilon=eps)
-    ours = attack(loss_of, steps=steps, step_size=step, step_rule=constant, random_start=False)
+    ours = attack(loss_of, steps=steps, step_size=step, rule=Constant, random_start=False)
     budget = make_budget("linf", mixture, eps, 0)
     found, curve = ours(victim, mixture, vocals, context, budget, generator())
     reached = loss_of(victim.separate(expected, context), vocals, vocals)
@@ -132,6 +140,10 @@ def test_what_is_stored_keeps_the_budget(seed: int, eps: float, norm: str, snr: 
     assert stored.dtype == torch.float32
     size = budget.size(stored.double() - mixture.double())
     assert (size <= budget.radius.double()).all()
+    # Budgets that float32 can hold are used, not given up.
+    radius = budget.radius.double()
+    used = budget.size(delta) > 0.999 * radius
+    assert (size > 0.99 * radius)[used & (radius > 1e-4)].all()
 
 
 def test_random_starts_are_inside() -> None:
@@ -147,7 +159,7 @@ def test_worst_iterate_is_monotone_and_real(separator: InformedRSVM, name: str) 
     mixture, vocals = signals(samples=500)
     context = separator.context(mixture, vocals)
     budget = make_budget("linf", mixture, 0.02, 0)
-    run = attack(OBJECTIVES[name], steps=12, step_size=1.5, step_rule=constant)
+    run = attack(OBJECTIVES[name], steps=12, step_size=1.5, rule=Constant)
     found, curve = run(separator, mixture, vocals, context, budget, generator())
     assert curve.shape == (3, 13)
     assert (curve.diff(dim=1) >= 0).all()
@@ -155,7 +167,7 @@ def test_worst_iterate_is_monotone_and_real(separator: InformedRSVM, name: str) 
     reached = OBJECTIVES[name](separator.separate(found, context), vocals, clean)
     assert torch.allclose(reached, curve[:, -1], rtol=1e-4)
     # Under a constant step, more steps go on where fewer stopped.
-    short = attack(OBJECTIVES[name], steps=5, step_size=1.5, step_rule=constant)
+    short = attack(OBJECTIVES[name], steps=5, step_size=1.5, rule=Constant)
     _, first = short(separator, mixture, vocals, context, budget, generator())
     assert torch.allclose(first, curve[:, :6])
 
@@ -193,4 +205,190 @@ def test_weights_get_no_gradient_and_silence_no_nan(separator: InformedRSVM) -> 
 
 
 def test_decaying_steps_end_small() -> None:
-    assert [decaying(step, 4) for step in range(4)] == [1, 0.75, 0.5, 0.25]
+    assert [Decaying(0.5, 4).fraction(step) for step in range(4)] == [1, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("name", list(STEP_RULES))
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_every_rule_finds_the_optimum_of_a_linear_system(name: str, norm: str) -> None:
+    mixture, vocals = signals()
+    gain = -0.7
+    budget = make_budget(norm, mixture, 0.01, snr=20)
+    run = attack(steps=60, random_start=False, rule=STEP_RULES[name])
+    found, curve = run(Gain(gain), mixture, vocals, None, budget, generator())
+    residual = gain * mixture - vocals
+    if norm == "linf":
+        optimum = (residual.abs() + abs(gain) * 0.01).square().mean(-1)
+    else:
+        longest = residual.norm(dim=-1) + abs(gain) * budget.radius[:, 0]
+        optimum = longest.square() / mixture.shape[-1]
+    # Adam evens out the samples' steps, which is not the steepest way in L2.
+    tolerance = 0.03 if (name, norm) == ("adam", "l2") else 0.005
+    assert torch.allclose(curve[:, -1], optimum, rtol=tolerance)
+    assert (curve[:, -1] <= optimum * (1 + 1e-5)).all()
+    assert (budget.size(found.double() - mixture.double()) <= budget.radius.double()).all()
+
+
+def test_fgsm_is_one_signed_step_and_agrees_with_foolbox(separator: InformedRSVM) -> None:
+    mixture, vocals = signals(samples=500)
+    context = separator.context(mixture, vocals)
+    budget = make_budget("linf", mixture, 0.01, 0)
+
+    class OnWaveforms(foolbox.attacks.LinfFastGradientAttack):
+        def get_loss_fn(self, model: Any, labels: Any) -> Any:
+            def loss(x: Any) -> Any:
+                estimate = separator.separate(x.raw, context)
+                return eagerpy.astensor(mse(estimate, vocals, estimate).sum())
+
+            return loss
+
+    model = foolbox.PyTorchModel(torch.nn.Identity().eval(), bounds=(-10, 10), device="cpu")
+    labels = foolbox.criteria.Misclassification(torch.zeros(3, dtype=torch.long))
+    expected = OnWaveforms(random_start=False).run(model, mixture, labels, epsilon=0.01)
+    found, _ = fgsm(mse)(separator, mixture, vocals, context, budget, generator())
+    assert ((found - expected).abs() > 1e-6).float().mean() < 0.005
+
+
+def test_fgsm_is_weaker_than_pgd(separator: InformedRSVM) -> None:
+    mixture, vocals = signals(samples=500)
+    context = separator.context(mixture, vocals)
+    budget = make_budget("linf", mixture, 0.05, 0)
+    reached = [
+        run(separator, mixture, vocals, context, budget, generator())[1][:, -1].mean()
+        for run in (
+            fgsm(mse),
+            attack(steps=5, step_size=0.5, random_start=False),
+            attack(steps=20, step_size=0.5, random_start=False),
+        )
+    ]
+    assert reached[0] < reached[1] <= reached[2] * (1 + 1e-4)
+
+
+def test_auto_pgd_halves_its_step_on_a_plateau() -> None:
+    """On a loss whose optimum is inside the ball, full steps overshoot for ever."""
+
+    class Bowl:
+        def context(self, mixture: Tensor, vocals: Tensor) -> Context:
+            return None
+
+        def separate(self, mixture: Tensor, context: Context) -> Tensor:
+            return mixture
+
+    def inverted(estimate: Tensor, vocals: Tensor, clean: Tensor) -> Tensor:
+        return -(estimate - vocals).square().sum(-1)
+
+    mixture = torch.zeros(2, 50)
+    target = torch.full_like(mixture, 0.013)
+    budget = make_budget("linf", mixture, 0.1, 0)
+    losses = {
+        name: attack(inverted, steps=100, step_size=1.0, rule=STEP_RULES[name], random_start=False)(
+            Bowl(), mixture, target, None, budget, generator()
+        )[1][:, -1]
+        for name in ("constant", "auto")
+    }
+    assert (losses["auto"] > -1e-4).all()
+    assert (losses["auto"] > losses["constant"]).all()
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_minimal_perturbation_costs_exactly_what_was_asked(norm: Any) -> None:
+    system = Saturating(3.0)
+    mixture, vocals = signals(samples=400)
+    for drop in (1.0, 3.0):
+        delta, reached = MinimalPerturbation(drop, norm)(system, mixture, vocals, None)
+        assert reached.all()
+        before = negative_si_sdr(system.separate(mixture, None), vocals, vocals)
+        after = negative_si_sdr(system.separate(mixture + delta, None), vocals, vocals)
+        assert torch.allclose(after - before, torch.full_like(after, drop), atol=0.02)
+
+
+def test_minimal_perturbation_is_close_to_the_smallest() -> None:
+    """On a linear system PGD of the same L2 norm finds little more, and none of half the norm."""
+    system = Gain(1.0)
+    mixture, vocals = signals(samples=400)
+    delta, _ = MinimalPerturbation(1.0, "l2")(system, mixture, vocals, None)
+    before = negative_si_sdr(mixture, vocals, vocals)
+    for factor, low, high in ((1.0, 0.99, 1.1), (0.5, 0.0, 0.7)):
+        budget = L2Budget(factor * delta.norm(dim=-1, keepdim=True))
+        run = attack(negative_si_sdr, steps=200, random_start=False)
+        _, curve = run(system, mixture, vocals, None, budget, generator())
+        gained = curve[:, -1] - before
+        assert (gained > low).all() and (gained < high).all()
+
+
+def test_sparse_saliency_finds_the_best_samples_of_a_linear_system() -> None:
+    mixture, vocals = signals()
+    run = SparseSaliency(mse, count=7, amplitude=0.5, rounds=3)
+    found, curve = run(Gain(-0.7), mixture, vocals, None)
+    delta = found - mixture
+    assert ((delta != 0).sum(-1) == 7).all()
+    assert torch.allclose(delta[delta != 0].abs(), torch.tensor(0.5), atol=1e-6)
+    residual = -0.7 * mixture - vocals
+    gain = (residual.abs() + 0.7 * 0.5).square() - residual.square()
+    optimum = (residual.square().sum(-1) + gain.topk(7).values.sum(-1)) / mixture.shape[-1]
+    assert torch.allclose(curve[:, -1], optimum, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_random_search_keeps_its_budget_and_uses_no_gradient(norm: str) -> None:
+    class NoGradient(Saturating):
+        def separate(self, mixture: Tensor, context: Context) -> Tensor:
+            assert not torch.is_grad_enabled()
+            return super().separate(mixture, context)
+
+    mixture, vocals = signals(samples=400)
+    budget = make_budget(norm, mixture, 0.02, 20)
+    run = RandomSearch(mse, queries=150)
+    found, curve = run(NoGradient(3.0), mixture, vocals, None, budget, generator())
+    assert curve.shape == (3, 151)
+    assert (curve.diff(dim=1) >= 0).all()
+    assert (curve[:, -1] > curve[:, 0]).all()
+    assert (budget.size(found.double() - mixture.double()) <= budget.radius.double()).all()
+    white = attack(mse)(Saturating(3.0), mixture, vocals, None, budget, generator())[1]
+    assert (white[:, -1] > curve[:, -1]).all()
+
+
+def test_a_universal_perturbation_costs_segments_it_never_saw(separator: InformedRSVM) -> None:
+    mixture, vocals = signals(batch=24, samples=200)
+    # All segments share a direction: the same offset hurts every one of them.
+    system = Gain(1.0)
+    vocals = mixture - 0.05
+    budget = LinfBudget(torch.full((1, 1), 0.01))
+    seen = [(mixture[:16], vocals[:16], None)]
+    delta = UniversalPerturbation(mse, epochs=10).learn(system, seen, budget)
+    assert delta.shape == (1, 200)
+    assert torch.allclose(delta, torch.full_like(delta, 0.01), atol=1e-6)
+    before = mse(mixture[16:], vocals[16:], vocals[16:])
+    after = mse(mixture[16:] + delta, vocals[16:], vocals[16:])
+    assert torch.allclose(after, torch.full_like(after, 0.06**2), rtol=1e-3)
+    assert (after > before).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("name", list(NOISES))
+def test_noise_has_the_norm_of_the_attack(norm: str, name: str) -> None:
+    mixture, _ = signals()
+    budget = make_budget(norm, mixture, 0.01, 30)
+    noise = NOISES[name](mixture, budget, generator())
+    assert torch.allclose(budget.size(noise).float(), budget.radius, rtol=1e-5)
+    assert not torch.equal(noise, NOISES[name](mixture, budget, generator().manual_seed(1)))
+
+
+def test_eot_attacks_a_random_system_better() -> None:
+    class Noisy(Gain):
+        """A fresh random gain per sample and pass hides the gradient's signs in noise."""
+
+        def separate(self, mixture: Tensor, context: Context) -> Tensor:
+            return mixture * (self.gain + 4 * torch.randn_like(mixture))
+
+    torch.manual_seed(0)
+    mixture, vocals = signals(samples=400)
+    budget = make_budget("linf", mixture, 0.05, 0)
+    # The mean loss is (0.5 x - v)^2 + 16 x^2: the second part is what the randomness adds.
+    residual = 0.5 * (0.5 * mixture - vocals) + 16 * mixture
+    agreement = []
+    for samples in (1, 64):
+        run = attack(steps=1, step_size=1.0, rule=Constant, random_start=False, samples=samples)
+        found, _ = run(Noisy(0.5), mixture, vocals, None, budget, generator())
+        agreement.append(((found - mixture).sign() == residual.sign()).float().mean())
+    assert agreement[1] > agreement[0] + 0.02

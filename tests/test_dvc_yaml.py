@@ -22,6 +22,7 @@ NAMES = [
     "train-ablation",
     "generate-pgd-adversarials",
     "evaluate",
+    "audit",
     "report",
 ]
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from rsvm.attacks.gradient import GradientAttack
 from rsvm.attacks.norms import make_budget
 from rsvm.attacks.objectives import OBJECTIVES
-from rsvm.attacks.pgd import PGD, STEP_RULES
+from rsvm.attacks.steps import STEP_RULES
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import (
@@ -45,15 +46,16 @@ class Victim:
     source_sha256: str
 
 
-def build_attack(attack: AttackParams) -> PGD:
+def build_attack(attack: AttackParams) -> GradientAttack:
     """The attack that the parameters describe."""
-    return PGD(
+    return GradientAttack(
         objective=OBJECTIVES[attack.loss],
         steps=attack.steps,
         step_size=attack.step_size,
-        step_rule=STEP_RULES[attack.step_rule],
+        rule=STEP_RULES[attack.step_rule],
         random_start=attack.random_start,
         restarts=attack.restarts,
+        samples=attack.eot_samples,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+
+Norm = Literal["linf", "l2"]
 
 
 class Budget(Protocol):
@@ -33,6 +35,10 @@ class Budget(Protocol):
         """The norm of each perturbation, batch x 1, in double precision."""
         ...
 
+    def per_sample(self, like: Tensor) -> float:
+        """Size of one sample of a perturbation of norm 1 whose samples are equally large."""
+        ...
+
 
 @dataclass(frozen=True)
 class LinfBudget:
@@ -56,6 +62,10 @@ class LinfBudget:
     def size(self, delta: Tensor) -> Tensor:
         """The largest absolute sample."""
         return delta.double().abs().amax(-1, keepdim=True)
+
+    def per_sample(self, like: Tensor) -> float:
+        """One: every sample may use the whole budget."""
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,10 @@ class L2Budget:
         """The Euclidean norm."""
         return delta.double().norm(dim=-1, keepdim=True)
 
+    def per_sample(self, like: Tensor) -> float:
+        """``1 / sqrt(samples)``."""
+        return float(like.shape[-1] ** -0.5)
+
 
 def make_budget(norm: str, mixture: Tensor, eps: float, snr: float) -> Budget:
     """The budget of ``attack.norm`` for a batch of mixtures, batch x samples.
@@ -112,7 +126,7 @@ def inside(budget: Budget, mixture: Tensor, adversarial: Tensor) -> Tensor:
         Adversarial mixtures whose difference to ``mixture``, computed in double precision, is
         within the radius.
     """
-    for _ in range(8):
+    for attempt in range(8):
         delta = adversarial.double() - mixture.double()
         radius = budget.radius.double()
         if bool((budget.size(delta) <= radius).all()):
@@ -121,7 +135,9 @@ def inside(budget: Budget, mixture: Tensor, adversarial: Tensor) -> Tensor:
             toward = torch.nextafter(adversarial, mixture)
             adversarial = torch.where(delta.abs() > radius, toward, adversarial)
         else:
-            excess = (radius / budget.size(delta).clamp_min(1e-38)).clamp(max=1) * (1 - 1e-7)
+            excess = (radius / budget.size(delta).clamp_min(1e-38)).clamp(max=1)
+            # Rounding to float32 may step out again: shrink a little more at each attempt.
+            excess = excess * (1 - 1e-7 * 4**attempt)
             adversarial = (mixture.double() + delta * excess).float()
     # Nothing left to round: the radius is below the spacing of float32 here.
     keeps = budget.size(adversarial.double() - mixture.double()) <= budget.radius.double()

@@ -1,8 +1,7 @@
-"""PGD on the mixture (Madry et al., 2018): start, gradient, step, project."""
+"""The template of every iterative gradient attack: start, gradient, step, project."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,45 +9,36 @@ from torch import Tensor
 
 from rsvm.attacks.norms import Budget, inside
 from rsvm.attacks.objectives import Objective
+from rsvm.attacks.steps import Constant, Iterate, MakeRule
 from rsvm.separator import Context, Separator
-
-# (step number from 0, number of steps) -> fraction of the full step size
-StepRule = Callable[[int, int], float]
-
-
-def constant(step: int, steps: int) -> float:
-    """Every step is a full one."""
-    return 1.0
-
-
-def decaying(step: int, steps: int) -> float:
-    """Linearly from a full step towards zero."""
-    return 1.0 - step / steps
-
-
-STEP_RULES: dict[str, StepRule] = {"constant": constant, "decaying": decaying}
 
 
 @dataclass(frozen=True)
-class PGD:
-    """An attack with its parts injected.
+class GradientAttack:
+    """Maximize an objective inside a budget by following its gradient.
+
+    FGSM, PGD, MI-FGSM and Auto-PGD are this class with another step rule. The worst iterate per
+    segment is kept.
 
     Attributes:
         objective: what is maximized, per segment.
         steps: gradient steps.
         step_size: full step as a fraction of the budget's radius.
-        step_rule: how the step shrinks.
+        rule: how steps are chosen.
         random_start: start at a random point of the budget instead of at the mixture.
         restarts: independent runs, of which the worst result per segment is kept. The first
             one starts at the mixture unless ``random_start``.
+        samples: forward passes that loss and gradient are averaged over: expectation over
+            transformation (Athalye et al., 2018), for a system that is random at test time.
     """
 
     objective: Objective
     steps: int
     step_size: float
-    step_rule: StepRule = decaying
+    rule: MakeRule = Constant
     random_start: bool = True
     restarts: int = 1
+    samples: int = 1
 
     def __call__(
         self,
@@ -77,12 +67,14 @@ class PGD:
             clean = separator.separate(mixture, context)
         worst = mixture.clone()
         worst_loss = mixture.new_full((len(mixture),), -torch.inf)
-        curves = []
+        curve: list[Tensor] = []
         for restart in range(self.restarts):
             if self.random_start or restart > 0:
                 delta = budget.start(mixture, generator)
             else:
                 delta = torch.zeros_like(mixture)
+            rule = self.rule(self.step_size, self.steps)
+            curve = []
             for step in range(self.steps + 1):
                 # What is scored is what will be stored: rounded to float32, within the budget.
                 candidate = inside(budget, mixture, mixture + delta)
@@ -93,12 +85,11 @@ class PGD:
                 better = loss > worst_loss
                 worst[better] = candidate[better]
                 worst_loss = torch.where(better, loss, worst_loss)
-                curves.append(worst_loss.clone())
+                curve.append(worst_loss.clone())
                 if not last:
-                    length = self.step_size * self.step_rule(step, self.steps) * budget.radius
-                    delta = budget.project(delta + length * budget.steepest(gradient))
+                    delta = rule.next(Iterate(step, delta, loss, gradient, budget))
         # The curve of the last restart carries the worst of all restarts before it.
-        return worst, torch.stack(curves[-(self.steps + 1) :], dim=1)
+        return worst, torch.stack(curve, dim=1)
 
     def _loss(
         self,
@@ -113,9 +104,18 @@ class PGD:
         """Loss per segment and its gradient in the mixture (and in nothing else)."""
         candidate = candidate.detach().requires_grad_(with_gradient)
         with torch.set_grad_enabled(with_gradient):
-            loss = self.objective(separator.separate(candidate, context), vocals, clean)
+            passes = [
+                self.objective(separator.separate(candidate, context), vocals, clean)
+                for _ in range(self.samples)
+            ]
+            loss = torch.stack(passes).mean(0)
         if not with_gradient:
             return loss, torch.zeros_like(candidate)
         # Segments do not touch each other, so the gradient of the sum is each one's own.
         (gradient,) = torch.autograd.grad(loss.sum(), candidate)
         return loss.detach(), gradient
+
+
+def fgsm(objective: Objective) -> GradientAttack:
+    """One full step from the mixture (Goodfellow et al., 2015)."""
+    return GradientAttack(objective, steps=1, step_size=1.0, random_start=False)

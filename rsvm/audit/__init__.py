@@ -1,0 +1,1 @@
+"""The audit: is the robustness figure one that can be believed?"""

@@ -1,0 +1,265 @@
+"""What the audit measures of one system: attacks of many kinds on the same segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rsvm.attacks.gradient import GradientAttack, fgsm
+from rsvm.attacks.noise import NOISES
+from rsvm.attacks.norms import make_budget
+from rsvm.attacks.objectives import OBJECTIVES, negative_si_sdr
+from rsvm.attacks.search import RandomSearch
+from rsvm.attacks.steps import STEP_RULES
+from rsvm.metrics import si_sdr
+from rsvm.params import AttackParams, AuditParams
+from rsvm.separator import Separator
+from rsvm.stats import median_of_medians
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The segments that are audited.
+
+    Attributes:
+        tracks: name of the track of each segment.
+        mixture: segments x samples.
+        vocals: segments x samples.
+    """
+
+    tracks: list[str]
+    mixture: Tensor
+    vocals: Tensor
+
+    def median(self, values: Values) -> float:
+        """Median over tracks of the medians over segments."""
+        return median_of_medians((t, [v]) for t, v in zip(self.tracks, values, strict=True))
+
+
+class Auditor:
+    """Attacks of many kinds on one system; every figure is an SI-SDR in dB."""
+
+    def __init__(
+        self,
+        separator: Separator,
+        material: Material,
+        attack: AttackParams,
+        settings: AuditParams,
+    ) -> None:
+        self.separator = separator
+        self.material = material
+        self.attack = attack
+        self.settings = settings
+        self.context = separator.context(material.mixture, material.vocals)
+
+    def figures(self) -> dict[str, Any]:
+        """Everything that the flags are raised from."""
+        attacked = self.pgd()
+        own = self.score(attacked)
+        clean = self.score(self.material.mixture)
+        return {
+            "bs": self.material.median(clean),
+            "at_bs": self.material.median(own),
+            "mixture_si_sdr": self.material.median(
+                si_sdr(self.material.vocals, self.material.mixture).double().cpu().numpy()
+            ),
+            "noise": self.noise(),
+            "steps": self.steps(),
+            "restarts": self.restarts(),
+            "rules": self.rules(),
+            "objectives": self.objectives(),
+            "eps": self.eps_sweep(),
+            "black_box": self.black_box(own),
+            "gradient": self.gradient_health(),
+            "repeat_difference": self.repeat_difference(),
+            "budget_used": self.budget_used(attacked),
+        }
+
+    def score(self, mixture: Tensor) -> Values:
+        """SI-SDR of the separated vocals, one a segment."""
+        with torch.no_grad():
+            estimate = self.separator.separate(mixture, self.context)
+        return si_sdr(self.material.vocals, estimate).double().cpu().numpy()
+
+    def pgd(self, eps: float | None = None, **changes: Any) -> Tensor:
+        """Adversarial mixtures of the default attack with some of its parts replaced."""
+        attack = GradientAttack(
+            **{
+                "objective": OBJECTIVES[self.attack.loss],
+                "steps": self.attack.steps,
+                "step_size": self.attack.step_size,
+                "rule": STEP_RULES[self.attack.step_rule],
+                "random_start": self.attack.random_start,
+                "restarts": self.attack.restarts,
+                "samples": self.attack.eot_samples,
+                **changes,
+            }
+        )
+        return self.run(attack, eps)
+
+    def run(self, attack: GradientAttack | RandomSearch, eps: float | None = None) -> Tensor:
+        """Adversarial mixtures of any attack under the default budget, or with another eps."""
+        found, _ = attack(
+            self.separator,
+            self.material.mixture,
+            self.material.vocals,
+            self.context,
+            self.budget(eps),
+            self.generator(),
+        )
+        return found
+
+    def budget(self, eps: float | None = None) -> Any:
+        """The default budget, or one ``eps / attack.eps`` times as large."""
+        scale = 1.0 if eps is None or self.attack.eps == 0 else eps / self.attack.eps
+        snr = self.attack.snr - 20 * np.log10(max(scale, 1e-12))
+        return make_budget(
+            self.attack.norm, self.material.mixture, self.attack.eps * scale, float(snr)
+        )
+
+    def generator(self) -> torch.Generator:
+        """The same random numbers for every attack."""
+        return torch.Generator().manual_seed(self.attack.seed)
+
+    def median_at_bs(self, adversarial: Tensor) -> float:
+        """Median AT-BS."""
+        return self.material.median(self.score(adversarial))
+
+    def noise(self) -> dict[str, dict[str, float]]:
+        """Drop under random noise of the same norm: median, and worst over draws."""
+        clean = self.score(self.material.mixture)
+        result = {}
+        generator = self.generator()
+        for name, draw in NOISES.items():
+            drops = np.stack(
+                [
+                    clean
+                    - self.score(
+                        self.material.mixture
+                        + draw(self.material.mixture, self.budget(), generator)
+                    )
+                    for _ in range(self.settings.noise_draws)
+                ]
+            )
+            result[name] = {
+                "mean": self.material.median(drops.mean(0)),
+                "worst": self.material.median(drops.max(0)),
+            }
+        return result
+
+    def steps(self) -> dict[str, float]:
+        """AT-BS against the number of steps; FGSM is its own entry."""
+        result = {"fgsm": self.median_at_bs(self.run(fgsm(negative_si_sdr)))}
+        for steps in sorted({*self.settings.steps, self.attack.steps, 2 * self.attack.steps}):
+            result[str(steps)] = self.median_at_bs(self.pgd(steps=steps))
+        return result
+
+    def restarts(self) -> dict[str, float]:
+        """AT-BS with the default number of restarts, and twice as many."""
+        return {
+            str(count): self.median_at_bs(self.pgd(restarts=count, random_start=True))
+            for count in (self.attack.restarts, 2 * self.attack.restarts)
+        }
+
+    def rules(self) -> dict[str, float]:
+        """AT-BS of every step rule at the same number of steps."""
+        return {name: self.median_at_bs(self.pgd(rule=rule)) for name, rule in STEP_RULES.items()}
+
+    def objectives(self) -> dict[str, float]:
+        """AT-BS of every loss, and of the worst loss per segment."""
+        scores = {
+            name: self.score(self.pgd(objective=objective, random_start=True))
+            for name, objective in OBJECTIVES.items()
+        }
+        worst = np.min(np.stack(list(scores.values())), axis=0)
+        result = {name: self.material.median(values) for name, values in scores.items()}
+        return {**result, "worst": self.material.median(worst)}
+
+    def eps_sweep(self) -> dict[str, float]:
+        """AT-BS against the budget, from a tenth of it to where the separation collapses."""
+        return {
+            f"{factor:g}": self.median_at_bs(self.pgd(eps=factor * self.attack.eps))
+            for factor in self.settings.eps_factors
+        }
+
+    def black_box(self, white: Values) -> dict[str, float]:
+        """The gradient-free attack, and on which share of the segments it beats the white box."""
+        found = self.score(
+            self.run(RandomSearch(OBJECTIVES[self.attack.loss], self.settings.queries))
+        )
+        return {
+            "queries": self.settings.queries,
+            "at_bs": self.material.median(found),
+            "beats_white_box": float(np.mean(found < white - self.settings.tolerance_db / 5)),
+        }
+
+    def gradient_health(self) -> dict[str, float]:
+        """Zero gradients, agreement with a finite difference, and silence."""
+        mixture = self.material.mixture.clone().requires_grad_(True)
+        estimate = self.separator.separate(mixture, self.context)
+        loss = negative_si_sdr(estimate, self.material.vocals, estimate)
+        (gradient,) = torch.autograd.grad(loss.sum(), mixture, allow_unused=True)
+        if gradient is None:
+            gradient = torch.zeros_like(mixture)
+        return {
+            "zero_share": float((gradient == 0).double().mean()),
+            "finite_difference_error": self._finite_difference_error(gradient),
+            "nan_on_silence": float(self._nan_on_silence()),
+        }
+
+    def _finite_difference_error(self, gradient: Tensor) -> float:
+        """Median relative error of the slope along the signs of the gradient.
+
+        Along the attack's own direction the slope is far above rounding, unless the gradient
+        lies: then nothing much happens there, and the error is near 1.
+        """
+        signs = torch.where(gradient >= 0, 1.0, -1.0).to(gradient)
+        predicted = (gradient * signs).sum(-1).double().cpu().numpy()
+        length = max(self.attack.eps, 1e-4) / 20
+        ahead = self.score(self.material.mixture + length * signs)
+        behind = self.score(self.material.mixture - length * signs)
+        measured = -(ahead - behind) / (2 * length)
+        scale = np.maximum(np.abs(predicted), np.abs(measured)) + 1e-12
+        return float(np.median(np.abs(predicted - measured) / scale))
+
+    def _nan_on_silence(self) -> bool:
+        silence = torch.zeros_like(self.material.mixture[:1]).requires_grad_(True)
+        context = self.separator.context(silence.detach(), silence.detach())
+        estimate = self.separator.separate(silence, context)
+        loss = negative_si_sdr(estimate, silence.detach(), estimate)
+        (gradient,) = torch.autograd.grad(loss.sum(), silence, allow_unused=True)
+        finite = bool(torch.isfinite(estimate).all())
+        return not finite or (gradient is not None and not bool(torch.isfinite(gradient).all()))
+
+    def repeat_difference(self) -> float:
+        """Largest difference between two passes over the same input."""
+        with torch.no_grad():
+            first = self.separator.separate(self.material.mixture, self.context)
+            second = self.separator.separate(self.material.mixture, self.context)
+        return float((first - second).abs().max())
+
+    def budget_used(self, adversarial: Tensor) -> float:
+        """Largest perturbation as a fraction of the budget."""
+        budget = self.budget()
+        size = budget.size(adversarial.double() - self.material.mixture.double())
+        radius = budget.radius.double()
+        return float(
+            torch.where(radius > 0, size / radius, (size > 0) * torch.inf).nan_to_num().max()
+        )
+
+
+def transfer(auditors: Mapping[str, Auditor]) -> dict[str, dict[str, float]]:
+    """AT-BS of every system (inner key) under what was crafted on every system (outer key)."""
+    crafted = {name: auditor.pgd() for name, auditor in auditors.items()}
+    return {
+        source: {name: auditor.median_at_bs(found) for name, auditor in auditors.items()}
+        for source, found in crafted.items()
+    }

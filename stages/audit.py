@@ -1,0 +1,35 @@
+"""audit: is the robustness figure one that can be believed?"""
+
+from common import ADVERSARIAL, METRICS, MODELS, PARAMS, PLOTS, PREPARED, run
+from rsvm.attacks.generate import INDEX
+from rsvm.audit.run import audit, choose_material
+from rsvm.data.store import PreparedData
+from rsvm.files import fresh_directory, read_json, write_csv, write_json
+from rsvm.model.checkpoint import load_model
+from rsvm.params import load_params
+from rsvm.runtime import make_fabric
+from rsvm.separator import InformedRSVM
+
+
+def main() -> None:
+    """Write metrics/audit.json (flags and what they rest on) and plots/audit."""
+    params = load_params(PARAMS)
+    device = make_fabric(params.runtime).device
+    separators, stored = {}, {}
+    for name in params.systems:
+        model = load_model(MODELS / f"{name}.safetensors", params, name).to(device)
+        separators[name] = InformedRSVM(model)
+        index = read_json(ADVERSARIAL / name / INDEX)
+        stored[name] = max(track["budget_used"] for track in index["tracks"])
+    material = choose_material(params, PreparedData(PREPARED), device)
+    results = audit(params, separators, material, stored)
+    fresh_directory(PLOTS / "audit")
+    for table, axis in (("steps", "steps"), ("eps", "factor")):
+        places = [key for key in results["baseline"].figures[table] if key != "fgsm"]
+        rows = [[key, *(r.figures[table][key] for r in results.values())] for key in places]
+        write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
+    write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
+
+
+if __name__ == "__main__":
+    run(main)
