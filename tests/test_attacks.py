@@ -132,6 +132,10 @@ def test_what_is_stored_keeps_the_budget(seed: int, eps: float, norm: str, snr: 
     assert stored.dtype == torch.float32
     size = budget.size(stored.double() - mixture.double())
     assert (size <= budget.radius.double()).all()
+    # Budgets that float32 can hold are used, not given up.
+    radius = budget.radius.double()
+    used = budget.size(delta) > 0.999 * radius
+    assert (size > 0.99 * radius)[used & (radius > 1e-4)].all()
 
 
 def test_random_starts_are_inside() -> None:

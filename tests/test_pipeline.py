@@ -243,8 +243,8 @@ def test_real_previews_from_decoding_to_figures(previews: Path, tmp_path: Path) 
             "Actions - Devil's Words",
             "Music Delta - Britpop",
             "Fergessen - The Wind",
-            "Skelpolu - Human Mistakes",
-            "Actions - One Minute Smile",  # a validation track of the official split
+            "Skelpolu - Human Mistakes",  # in the official validation split, like the next
+            "Actions - One Minute Smile",
         ],
         "test": ["Al James - Schoolboy Facination", "PR - Oh No"],
     }
@@ -257,7 +257,7 @@ def test_real_previews_from_decoding_to_figures(previews: Path, tmp_path: Path) 
     clone = Clone(tmp_path / "clone", merged(merged(SMALL, data), {"model": {"channels": 100}}))
     clone.dvc("repro")
     described = clone.metrics("data")
-    assert [described[split]["tracks"] for split in ("train", "valid", "test")] == [4, 1, 2]
+    assert [described[split]["tracks"] for split in ("train", "valid", "test")] == [3, 2, 2]
     assert 5 < described["test"]["stems_sum_snr_db_min"] < 10  # PR - Oh No
     for name in ("baseline", "improved"):
         figures = clone.metrics(name)
@@ -274,5 +274,5 @@ def test_real_previews_from_decoding_to_figures(previews: Path, tmp_path: Path) 
     broken.unlink()
     broken.write_bytes(whole[: len(whole) // 2])
     said = clone.dvc("repro", fails=True)
-    assert "PR - Oh No.stem.mp4: not readable as audio, or truncated" in said
+    assert "PR - Oh No.stem.mp4: truncated; " in said
     assert clone.metrics("baseline") == before

@@ -112,7 +112,7 @@ def inside(budget: Budget, mixture: Tensor, adversarial: Tensor) -> Tensor:
         Adversarial mixtures whose difference to ``mixture``, computed in double precision, is
         within the radius.
     """
-    for _ in range(8):
+    for attempt in range(8):
         delta = adversarial.double() - mixture.double()
         radius = budget.radius.double()
         if bool((budget.size(delta) <= radius).all()):
@@ -121,7 +121,9 @@ def inside(budget: Budget, mixture: Tensor, adversarial: Tensor) -> Tensor:
             toward = torch.nextafter(adversarial, mixture)
             adversarial = torch.where(delta.abs() > radius, toward, adversarial)
         else:
-            excess = (radius / budget.size(delta).clamp_min(1e-38)).clamp(max=1) * (1 - 1e-7)
+            excess = (radius / budget.size(delta).clamp_min(1e-38)).clamp(max=1)
+            # Rounding to float32 may step out again: shrink a little more at each attempt.
+            excess = excess * (1 - 1e-7 * 4**attempt)
             adversarial = (mixture.double() + delta * excess).float()
     # Nothing left to round: the radius is below the spacing of float32 here.
     keeps = budget.size(adversarial.double() - mixture.double()) <= budget.radius.double()
