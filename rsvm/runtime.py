@@ -28,10 +28,14 @@ def make_fabric(runtime: RuntimeParams) -> Fabric:
         )
     if runtime.accelerator == "mps" and not torch.backends.mps.is_available():
         raise InputError("runtime.accelerator = mps, but there is none; set it to cpu")
+    if runtime.devices * runtime.nodes > 1:
+        raise InputError(
+            f"runtime.devices = {runtime.devices}, runtime.nodes = {runtime.nodes}: "
+            "stages run on one device so far; set both to 1"
+        )
     try:
         fabric = Fabric(
             accelerator=runtime.accelerator,
-            # On a CPU a "device" is a process; one process uses all threads.
             devices=runtime.devices,
             num_nodes=runtime.nodes,
             precision=runtime.precision,

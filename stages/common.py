@@ -13,6 +13,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rsvm.errors import InputError
+from rsvm.params import Params
 
 PARAMS = Path("params.yaml")
 DEMO = Path("data/demo")
@@ -30,6 +31,12 @@ def metrics_file(variant: str) -> Path:
     """Where a variant's figures go; variants beyond the paper's two have a folder of their own."""
     folder = METRICS if variant in ("baseline", "improved") else METRICS / "ablation"
     return folder / f"{variant}.json"
+
+
+def crafting_model(params: Params, variant: str) -> tuple[str, Path]:
+    """The variant whose gradients attack ``variant``, and where its weights are."""
+    source = variant if params.attack.source == "self" else params.attack.source
+    return source, MODELS / f"{source}.safetensors"
 
 
 def run(main: Callable[..., None]) -> None:

@@ -7,6 +7,7 @@ from common import (
     PARAMS,
     PLOTS,
     PREPARED,
+    crafting_model,
     metrics_file,
     run,
 )
@@ -27,8 +28,7 @@ def main() -> None:
     data = PreparedData(PREPARED)
     results = {}
     for name in params.systems:
-        source = name if params.attack.source == "self" else params.attack.source
-        crafted_with = sha256(MODELS / f"{source}.safetensors")
+        crafted_with = sha256(crafting_model(params, name)[1])
         adversarials = load_adversarials(ADVERSARIAL / name, params, data, crafted_with)
         model = load_model(MODELS / f"{name}.safetensors", params, name).to(device)
         results[name] = evaluate(params, name, InformedRSVM(model), data, adversarials, device)

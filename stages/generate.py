@@ -1,6 +1,6 @@
 """generate-pgd-adversarials: attack every test segment of every variant."""
 
-from common import ADVERSARIAL, CHECKPOINTS, MODELS, PARAMS, PLOTS, PREPARED, run
+from common import ADVERSARIAL, CHECKPOINTS, PARAMS, PLOTS, PREPARED, crafting_model, run
 from rsvm.attacks.generate import Victim, generate
 from rsvm.data.store import PreparedData
 from rsvm.files import fresh_directory, sha256, write_csv
@@ -17,8 +17,7 @@ def main() -> None:
     data = PreparedData(PREPARED)
     curves = {}
     for name in params.systems:
-        source = name if params.attack.source == "self" else params.attack.source
-        path = MODELS / f"{source}.safetensors"
+        source, path = crafting_model(params, name)
         separator = InformedRSVM(load_model(path, params, source).to(device))
         victim = Victim(name, separator, sha256(path))
         curves[name] = generate(
