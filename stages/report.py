@@ -13,6 +13,7 @@ def main() -> None:
         metrics={name: metrics_file(name) for name in params.systems},
         data=METRICS / "data.json",
         comparison=METRICS / "comparison.json",
+        audit=METRICS / "audit.json",
         environment=METRICS / "environment.json",
         plots=PLOTS,
     )

@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "train": {"epochs": 3, "batch_size": 2, "learning_rate": 1e-3},
     "attack": {"steps": 3, "eps": 0.003},
     "evaluate": {"bootstrap": 200, "noise_draws": 1},
+    "audit": {"segments": 2, "steps": [1], "queries": 5, "noise_draws": 1},
     "runtime": {"threads": 1, "workers": 2},
 }
 
@@ -101,6 +102,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
         "train-improved",
         "generate-pgd-adversarials",
         "evaluate",
+        "audit",
         "report",
     ]
     clone.commit("results")
@@ -118,7 +120,10 @@ def test_repro_leaves_a_clean_pipeline_and_a_true_report(clone: Clone) -> None:
         assert "rendered demo songs" in report
         assert f"{figures['bs']:.2f}" in report
         assert "29.88" in report  # the paper's table stands beside ours
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 6
+    flags = clone.metrics("audit")["baseline"]["flags"]
+    assert flags["budget violated"] == "clear"
+    assert all(name in page for name in flags)
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
@@ -135,7 +140,7 @@ def test_metrics_show_and_plots_work(clone: Clone) -> None:
 def test_another_eps_recomputes_only_what_it_touches(clone: Clone) -> None:
     before = clone.metrics("baseline")["rb"]
     output = clone.dvc("exp", "run", "-S", "attack.eps=1e-5")
-    touched = ["generate-pgd-adversarials", "evaluate", "report"]
+    touched = ["generate-pgd-adversarials", "evaluate", "audit", "report"]
     assert clone.stages_run(output) == touched
     difference = json.loads(clone.dvc("metrics", "diff", "--json"))
     for name in ("baseline", "improved"):
@@ -169,6 +174,7 @@ def test_an_ablation_goes_through_everything(clone: Clone) -> None:
         "train-ablation@dropout-only",
         "generate-pgd-adversarials",
         "evaluate",
+        "audit",
         "report",
     ]
     assert "rb" in clone.metrics("ablation/dropout-only")

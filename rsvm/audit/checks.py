@@ -59,6 +59,7 @@ class Auditor:
         self.attack = attack
         self.settings = settings
         self.context = separator.context(material.mixture, material.vocals)
+        self._crafted: dict[Any, Tensor] = {}
 
     def figures(self) -> dict[str, Any]:
         """Everything that the flags are raised from."""
@@ -90,20 +91,24 @@ class Auditor:
         return si_sdr(self.material.vocals, estimate).double().cpu().numpy()
 
     def pgd(self, eps: float | None = None, **changes: Any) -> Tensor:
-        """Adversarial mixtures of the default attack with some of its parts replaced."""
-        attack = GradientAttack(
-            **{
-                "objective": OBJECTIVES[self.attack.loss],
-                "steps": self.attack.steps,
-                "step_size": self.attack.step_size,
-                "rule": STEP_RULES[self.attack.step_rule],
-                "random_start": self.attack.random_start,
-                "restarts": self.attack.restarts,
-                "samples": self.attack.eot_samples,
-                **changes,
-            }
-        )
-        return self.run(attack, eps)
+        """Adversarial mixtures of the default attack with some of its parts replaced.
+
+        Several checks ask for the same attack; each is run once.
+        """
+        parts = {
+            "objective": OBJECTIVES[self.attack.loss],
+            "steps": self.attack.steps,
+            "step_size": self.attack.step_size,
+            "rule": STEP_RULES[self.attack.step_rule],
+            "random_start": self.attack.random_start,
+            "restarts": self.attack.restarts,
+            "samples": self.attack.eot_samples,
+            **changes,
+        }
+        key = (self.attack.eps if eps is None else eps, *parts.values())
+        if key not in self._crafted:
+            self._crafted[key] = self.run(GradientAttack(**parts), eps)
+        return self._crafted[key]
 
     def run(self, attack: GradientAttack | RandomSearch, eps: float | None = None) -> Tensor:
         """Adversarial mixtures of any attack under the default budget, or with another eps."""

@@ -35,13 +35,15 @@ class Sources:
         metrics: one metrics file a system, in table order.
         data: ``metrics/data.json``.
         comparison: ``metrics/comparison.json``.
+        audit: ``metrics/audit.json``.
         environment: what the figures were computed with.
-        plots: folder with train/, attack/ and tracks/.
+        plots: folder with train/, attack/, tracks/ and audit/.
     """
 
     metrics: dict[str, Path]
     data: Path
     comparison: Path
+    audit: Path
     environment: Path
     plots: Path
 
@@ -63,6 +65,7 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "data": data,
         "data_name": DATA_NAMES[data["source"]],
         "comparison": read_json(sources.comparison),
+        "audit": read_json(sources.audit),
         "environment": read_json(sources.environment),
         "attack": params.attack,
         "segment_seconds": f"{params.segments.seconds:g}",
@@ -113,17 +116,37 @@ def _pictures(names: list[str], plots: Path, params: Params) -> dict[str, str]:
     train = {name: _table(plots / "train" / f"{name}.csv") for name in names}
     attack = {name: _table(plots / "attack" / f"{name}.csv") for name in names}
     tracks = {name: _table(plots / "tracks" / f"{name}.csv") for name in names}
+    steps, budgets = (
+        _by_system(_table(plots / "audit" / f"{table}.csv"), names) for table in ("steps", "eps")
+    )
     unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
     return {
         "attack": figures.curves(
             attack, "step", "loss", "Worst loss so far against steps", unit[params.attack.loss]
         ),
         "drops": figures.drops(tracks),
+        "steps": figures.curves(
+            steps, "steps", "at_bs", "Audit: AT-BS against the number of steps", "dB"
+        ),
+        "eps": figures.curves(
+            budgets,
+            "factor",
+            "at_bs",
+            "Audit: AT-BS against multiples of the budget",
+            "dB",
+            log=True,
+        ),
         "bs": figures.curves(train, "epoch", "valid_bs", "Validation BS", "dB"),
         "si_sdr": figures.curves(
             train, "epoch", "valid_si_sdr", "Validation SI-SDR of the reconstruction", "dB"
         ),
     }
+
+
+def _by_system(table: pd.DataFrame, names: list[str]) -> dict[str, pd.DataFrame]:
+    """One column a system -> one table a system."""
+    axis = table.columns[0]
+    return {name: table[[axis, name]].rename(columns={name: "at_bs"}) for name in names}
 
 
 def _table(path: Path) -> pd.DataFrame:

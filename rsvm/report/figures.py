@@ -30,7 +30,14 @@ STYLE: Any = {
 }
 
 
-def curves(tables: Mapping[str, pd.DataFrame], x: str, y: str, title: str, unit: str) -> str:
+def curves(
+    tables: Mapping[str, pd.DataFrame],
+    x: str,
+    y: str,
+    title: str,
+    unit: str,
+    log: bool = False,
+) -> str:
     """One line a system.
 
     Args:
@@ -39,6 +46,7 @@ def curves(tables: Mapping[str, pd.DataFrame], x: str, y: str, title: str, unit:
         y: column along the ordinate.
         title: heading.
         unit: label of the ordinate.
+        log: logarithmic abscissa.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
@@ -46,6 +54,8 @@ def curves(tables: Mapping[str, pd.DataFrame], x: str, y: str, title: str, unit:
             if y in table:
                 axes.plot(table[x], table[y], color=color, label=name, marker=".", linewidth=1.5)
         axes.set(title=title, xlabel=x, ylabel=unit)
+        if log:
+            axes.set_xscale("log")
         axes.legend(frameon=False)
         return _svg(figure)
 

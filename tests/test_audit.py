@@ -1,0 +1,185 @@
+"""Every flag fires on a system (or an attack) that deserves it, and none on a clean one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rsvm.audit.checks import Auditor, Material
+from rsvm.audit.flags import CHECKS, raise_flags
+from rsvm.audit.run import audit
+from rsvm.params import AttackParams, AuditParams, Params
+from rsvm.separator import Context
+
+MakeParams = Callable[..., Params]
+SETTINGS = {"segments": 6, "steps": [1, 2, 5, 20], "queries": 60, "noise_draws": 3}
+
+
+class Masked:
+    """A clean separator: low-pass filtering, then a mild saturation."""
+
+    def context(self, mixture: Tensor, vocals: Tensor) -> Context:
+        return None
+
+    def separate(self, mixture: Tensor, context: Context) -> Tensor:
+        smooth = torch.nn.functional.avg_pool1d(mixture[:, None], 5, 1, 2)[:, 0]
+        return torch.tanh(2 * smooth) / 2
+
+
+class GradientKiller(Masked):
+    """Rounds its input, whose gradient is zero almost everywhere."""
+
+    def separate(self, mixture: Tensor, context: Context) -> Tensor:
+        return super().separate(torch.round(mixture * 500) / 500, context)
+
+
+class Dropout(Masked):
+    """Leaves dropout on at test time."""
+
+    def separate(self, mixture: Tensor, context: Context) -> Tensor:
+        return torch.nn.functional.dropout(super().separate(mixture, context), 0.2)
+
+
+class WrongGradient(Masked):
+    """Backward pass through another function than the forward pass."""
+
+    def separate(self, mixture: Tensor, context: Context) -> Tensor:
+        true = super().separate(mixture, context)
+        draw = torch.Generator().manual_seed(0)
+        lie = mixture * torch.randn(mixture.shape, generator=draw)
+        return lie + (true - lie).detach()
+
+
+class NanOnSilence(Masked):
+    """Normalizes by the input's level without a guard."""
+
+    def separate(self, mixture: Tensor, context: Context) -> Tensor:
+        level = mixture.square().mean(-1, keepdim=True).sqrt()
+        return super().separate(mixture / level * 0.1, context)
+
+
+class Bounded(Masked):
+    """Squashes what it adds to a fixed answer: no budget, however large, breaks it."""
+
+    def context(self, mixture: Tensor, vocals: Tensor) -> Context:
+        return super().separate(mixture, None)
+
+    def separate(self, mixture: Tensor, context: Context) -> Tensor:
+        if context is None:
+            return super().separate(mixture, context)
+        return context + 1e-3 * torch.tanh(30 * (super().separate(mixture, None) - context))
+
+
+class BetterWhenPushed(Masked):
+    """Switches to a better answer when the attack is strong: the sweep is not monotone."""
+
+    def context(self, mixture: Tensor, vocals: Tensor) -> Context:
+        return torch.stack([mixture, vocals], dim=1)
+
+    def separate(self, mixture: Tensor, context: Context) -> Tensor:
+        plain = super().separate(mixture, None)
+        if context is None:
+            return plain
+        pushed = (mixture - context[:, 0]).abs().amax(-1, keepdim=True) > 0.05
+        return torch.where(pushed, 0.5 * plain + 0.5 * context[:, 1], plain)
+
+
+def material(count: int = 6, samples: int = 400) -> Material:
+    rng = np.random.default_rng(0)
+    time = np.arange(samples) / samples
+    vocals = np.stack(
+        [0.2 * np.sin(2 * np.pi * rng.uniform(5, 15) * time + rng.uniform(0, 6)) for _ in range(6)]
+    )[:count]
+    noise = 0.15 * rng.standard_normal(vocals.shape)
+    return Material(
+        [f"track {number // 2}" for number in range(count)],
+        torch.tensor(vocals + noise, dtype=torch.float32),
+        torch.tensor(vocals, dtype=torch.float32),
+    )
+
+
+@pytest.fixture
+def settings(make_params: MakeParams) -> tuple[AttackParams, AuditParams]:
+    params = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
+    return params.attack, params.audit
+
+
+def flags_of(
+    separator: Any, settings: tuple[AttackParams, AuditParams], **changed: Any
+) -> dict[str, bool]:
+    attack, audit_params = settings
+    attack = attack.model_copy(update=changed)
+    figures = Auditor(separator, material(), attack, audit_params).figures()
+    figures["default_steps"] = attack.steps
+    figures["transfer"] = {"self": figures["at_bs"]}
+    return {flag.name: flag.raised for flag in raise_flags(figures, audit_params)}
+
+
+def test_no_flag_on_a_clean_system(settings: tuple[AttackParams, AuditParams]) -> None:
+    flags = flags_of(Masked(), settings)
+    assert len(flags) == len(CHECKS)
+    assert not any(flags.values()), flags
+
+
+@pytest.mark.parametrize(
+    ("separator", "name"),
+    [
+        (GradientKiller(), "zero gradients"),
+        (GradientKiller(), "black box beats white box"),
+        (GradientKiller(), "no better than noise"),
+        (Dropout(), "randomized"),
+        (WrongGradient(), "wrong gradients"),
+        (NanOnSilence(), "NaN on silence"),
+        (Bounded(), "does not collapse"),
+        (BetterWhenPushed(), "not monotone"),
+    ],
+)
+def test_flags_fire_on_systems_that_deserve_them(
+    settings: tuple[AttackParams, AuditParams], separator: Any, name: str
+) -> None:
+    assert flags_of(separator, settings)[name]
+
+
+def test_an_attack_of_one_small_step_is_not_converged(
+    settings: tuple[AttackParams, AuditParams],
+) -> None:
+    flags = flags_of(Masked(), settings, steps=1, step_size=0.3)
+    assert flags["not converged"]
+    assert flags["weak step rule"]
+
+
+def test_a_weak_loss_is_seen(settings: tuple[AttackParams, AuditParams]) -> None:
+    class Deaf(Masked):
+        """Its clean output is far from the vocals: moving away from it helps nobody."""
+
+        def separate(self, mixture: Tensor, context: Context) -> Tensor:
+            return 0.05 * super().separate(mixture, context)
+
+    strong = flags_of(Deaf(), settings)
+    weak = flags_of(Deaf(), settings, loss="mse")
+    assert not strong["weak loss"]
+    assert weak["weak loss"]
+
+
+def test_a_violated_budget_and_a_stronger_transfer(
+    settings: tuple[AttackParams, AuditParams], make_params: MakeParams
+) -> None:
+    params = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
+    systems = {"open": Masked(), "masked": GradientKiller()}
+    stored = {"open": 1.0, "masked": 1.02}
+    results = audit(params, systems, material(), stored)
+    flags = {
+        name: {flag.name: flag.raised for flag in result.flags} for name, result in results.items()
+    }
+    assert not flags["open"]["budget violated"]
+    assert flags["masked"]["budget violated"]
+    assert not flags["open"]["stronger from elsewhere"]
+    assert flags["masked"]["stronger from elsewhere"]
+    summary = results["masked"].summary()
+    assert summary["flags"]["budget violated"] == "RAISED"
+    assert summary["flags_raised"] == sum(flags["masked"].values())
