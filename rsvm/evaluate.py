@@ -87,6 +87,7 @@ def evaluate(
         attacked = torch.from_numpy(np.array(adversarial))
         # One seed a track: the noise does not depend on the tracks before it.
         generator = torch.Generator().manual_seed(params.evaluate.seed * 1_000_003 + number)
+        torch.manual_seed(generator.initial_seed())  # for a system that is random at test time
         played = list(_play(params, separator, mixture, vocals, attacked, device, generator))
         figures = {key: torch.cat([part.figures[key] for part in played]) for key in PER_SEGMENT}
         loud = loud_mask(vocals.numpy(), params.segments.loud_db)

@@ -100,17 +100,36 @@ class AttentionParams(_Section):
         return self
 
 
+class ConvolutionParams(_Section):
+    """A residual convolution in the place of attention: the control of equal size."""
+
+    width: int = Field(default=256, ge=1, le=16_384)
+    gate: float = Field(default=1.0, ge=-10, le=10)
+
+
 class VariantParams(_Section):
     """What sets one system apart from the published RSVM."""
 
     attention: AttentionParams | None = None
+    convolution: ConvolutionParams | None = None
     dropout: float = Field(default=0.0, ge=0, le=0.9)
+    dropout_kind: Literal["variational", "elementwise"] = "variational"
+    dropout_at_test: bool = False
+    regularizer: Literal["tv", "sinkhorn"] | None = None
     published: Name | None = None
 
     @model_validator(mode="after")
+    def _control_replaces_attention(self) -> VariantParams:
+        if self.attention and self.convolution:
+            raise ValueError("convolution is the control for attention; name one of them")
+        if self.dropout_at_test and self.dropout == 0:
+            raise ValueError("dropout_at_test needs dropout above 0")
+        return self
+
+    @model_validator(mode="after")
     def _published_is_plain(self) -> VariantParams:
-        if self.published and (self.attention or self.dropout):
-            raise ValueError("a published model has neither attention nor dropout")
+        if self.published and self != VariantParams(published=self.published):
+            raise ValueError("a published model has no other settings")
         return self
 
 
@@ -313,8 +332,8 @@ def _known_keys(section: list[str]) -> list[str]:
     for part in section:
         if part == "variants":
             model = VariantParams
-        elif part == "attention":
-            model = AttentionParams
+        elif part in ("attention", "convolution"):
+            model = AttentionParams if part == "attention" else ConvolutionParams
         elif part in model.model_fields:
             annotation = model.model_fields[part].annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):

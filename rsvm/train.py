@@ -109,6 +109,9 @@ def train(params: Params, name: str, data: PreparedData, fabric: Fabric, resume:
         InputError: there are fewer segments than one batch holds, or the loss is not finite.
     """
     recipe = params.train
+    own = params.variant(name).regularizer
+    if own is not None:
+        recipe = recipe.model_copy(update={"regularizer": own})
     segments = data.training_segments(params)
     steps = len(segments) // recipe.batch_size
     if steps == 0:

@@ -8,11 +8,16 @@ from hypothesis import strategies as st
 
 from rsvm.errors import InputError
 from rsvm.losses import sinkhorn_distance
-from rsvm.model.attention import FrameAttention, VariationalDropout, sinusoidal_position
+from rsvm.model.attention import (
+    ChannelDropout,
+    FrameAttention,
+    FrameConvolution,
+    sinusoidal_position,
+)
 from rsvm.model.checkpoint import load_model, save_model
 from rsvm.model.framing import frame_count, padding
 from rsvm.model.rsvm import RSVM, binary_mask, build_model
-from rsvm.params import AttentionParams, ModelParams, Params, VariantParams
+from rsvm.params import AttentionParams, ConvolutionParams, ModelParams, Params, VariantParams
 from rsvm.separator import InformedRSVM
 
 SIZES = ModelParams(channels=6, kernel=32, hop=8)
@@ -57,7 +62,7 @@ def test_mask_is_binary_and_follows_the_ratio(pairs: list[tuple[float, float]]) 
 
 
 def test_dropout_is_constant_over_time_and_off_in_evaluation() -> None:
-    dropout = VariationalDropout(0.4)
+    dropout = ChannelDropout(VariantParams(dropout=0.4))
     coefficients = torch.ones(4, 50, 9)
     dropped = dropout.train()(coefficients)
     assert (dropped == dropped[:, :, :1]).all()
@@ -65,6 +70,33 @@ def test_dropout_is_constant_over_time_and_off_in_evaluation() -> None:
     assert not torch.equal(dropped[0], dropped[1])
     assert not torch.equal(dropped, dropout(coefficients))
     assert dropout.eval()(coefficients) is coefficients
+
+
+def test_the_controls_of_dropout() -> None:
+    coefficients = torch.ones(4, 50, 9)
+    ordinary = ChannelDropout(VariantParams(dropout=0.4, dropout_kind="elementwise"))
+    dropped = ordinary.train()(coefficients)
+    assert (dropped != dropped[:, :, :1]).any()
+    assert ordinary.eval()(coefficients) is coefficients
+    monte_carlo = ChannelDropout(VariantParams(dropout=0.4, dropout_at_test=True)).eval()
+    assert not torch.equal(monte_carlo(coefficients), monte_carlo(coefficients))
+
+
+def test_the_control_of_attention_has_as_many_weights() -> None:
+    counts = [
+        sum(weight.numel() for weight in part.parameters())
+        for part in (
+            FrameAttention(80, AttentionParams(heads=4, width=16)),
+            FrameConvolution(80, ConvolutionParams(width=16)),
+        )
+    ]
+    assert counts[0] == counts[1]
+    control = FrameConvolution(6, ConvolutionParams(width=4))
+    before, after = torch.zeros(1, 6, 11), torch.zeros(1, 6, 11)
+    after[:, :, 9] = 1
+    change = (control(after) - control(before)).abs().sum((0, 1))
+    assert (change[:8] == 0).all()
+    assert (change[8:] > 0).all()
 
 
 def test_attention_agrees_with_pytorchs_module() -> None:

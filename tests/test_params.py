@@ -23,7 +23,7 @@ def test_defaults_are_the_papers_recipe() -> None:
 def test_every_parameter_line_has_a_comment() -> None:
     for line in (ROOT / "params.yaml").read_text().splitlines():
         is_leaf = line.strip() and not line.strip().startswith("#") and line.startswith("  ")
-        if is_leaf and not line.rstrip().endswith("attention:"):
+        if is_leaf and not line.rstrip().endswith(":"):
             assert "#" in line or line.strip().endswith("{}"), line
 
 
@@ -56,6 +56,11 @@ def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
         ),
         ({"train": {"learning_rate": float("nan")}}, ["train.learning_rate", "finite"]),
         ({"model": {"hop": 4096}}, ["hop = 4096", "kernel = 2048"]),
+        ({"variants": {"baseline": {"dropout_at_test": True}, "improved": {}}}, ["above 0"]),
+        (
+            {"variants": {"baseline": {}, "improved": {"attention": {"head": 2}}}},
+            ["unknown parameter variants.improved.attention.head", "`heads`"],
+        ),
         ({"ablations": ["nothing"]}, ["nothing", "not under variants"]),
         ({"ablations": ["baseline"]}, ["stage of its own"]),
         ({"variants": {"baseline": {}}}, ["`improved` must be among the variants"]),

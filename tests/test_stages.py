@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
 from rsvm import train as training
 from rsvm.attacks import generate as generating
@@ -24,7 +25,7 @@ from rsvm.errors import InputError
 from rsvm.evaluate import compare, evaluate
 from rsvm.files import write_json, written_aside
 from rsvm.model.rsvm import build_model
-from rsvm.params import Params
+from rsvm.params import Params, load_params
 from rsvm.runtime import make_fabric
 from rsvm.separator import InformedRSVM
 
@@ -84,6 +85,35 @@ def test_a_killed_training_goes_on_to_the_same_result(
     assert resumed.curves == whole.curves
     weights = zip(resumed.model.parameters(), whole.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "attention-only",
+        "dropout-only",
+        "conv-control",
+        "elementwise-dropout",
+        "mc-dropout",
+        "sinkhorn",
+    ],
+)
+def test_every_named_variant_trains_and_is_attacked(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams, name: str
+) -> None:
+    named = load_params(ROOT / "params.yaml").variants
+    small = {key: value.model_dump(mode="json") for key, value in named.items()}
+    params = make_params(variants=small, attack={"eot_samples": 2})
+    trained = run_training(params, prepared, tmp_path / "a.ckpt", name)
+    assert trained.curves[1]["snr"] > trained.curves[0]["snr"]
+    separator = InformedRSVM(trained.model)
+    attack(params, separator, prepared, tmp_path)
+    found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
+    first, second = (
+        evaluate(params, name, separator, prepared, found, CPU).summary for _ in range(2)
+    )
+    assert first == second  # also for the variant that is random at test time
+    assert first["budget_used"] <= 1
 
 
 @pytest.mark.parametrize("damage", ["other parameters", "truncated"])

@@ -136,6 +136,7 @@ def _attack_batch(
     file: Path,
 ) -> None:
     mixture, vocals = mixture.to(device), vocals.to(device)
+    torch.manual_seed(generator.initial_seed())  # for a system that is random at test time
     context = separator.context(mixture, vocals)
     budget = make_budget(attack.norm, mixture, attack.eps, attack.snr)
     adversarial, losses = build_attack(attack)(

@@ -72,6 +72,7 @@ def audit(
         stored_budget: largest fraction of the budget that the stored adversarials of each
             system use, as read back from the disk.
     """
+    torch.manual_seed(params.attack.seed)  # for a system that is random at test time
     auditors = {
         name: Auditor(separator, material, params.attack, params.audit)
         for name, separator in separators.items()

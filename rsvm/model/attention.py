@@ -1,4 +1,4 @@
-"""What the improved encoder adds: self-attention over frames, and variational dropout."""
+"""What the improved encoder adds: self-attention over frames and dropout; and their controls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rsvm.params import AttentionParams
+from rsvm.params import AttentionParams, ConvolutionParams, VariantParams
 
 
 class FrameAttention(nn.Module):
@@ -58,21 +58,45 @@ def sinusoidal_position(frames: int, channels: int, like: Tensor) -> Tensor:
     return waves[:, :channels].to(like.dtype)
 
 
-class VariationalDropout(nn.Module):
-    """Dropout with one mask per item and channel, constant over time (Gal & Ghahramani, 2016).
+class FrameConvolution(nn.Module):
+    """The control for attention: a residual convolution over frames with as many weights.
 
-    A new mask is drawn for every forward pass in training mode; evaluation mode is the
-    identity. Kept channels are scaled by ``1 / (1 - probability)``.
+    ``y = x + gate * W_o conv_3(x)`` with ``width`` channels between: 3 C W weights as in the
+    three projections to queries, keys and values, W C as in the one back. Like attention it has
+    no bias and no non-linearity of its own; unlike attention it sees three frames, not all.
     """
 
-    def __init__(self, probability: float) -> None:
+    def __init__(self, channels: int, settings: ConvolutionParams) -> None:
         super().__init__()
-        self.probability = probability
+        self.convolve = nn.Conv1d(channels, settings.width, 3, padding=1, bias=False)
+        self.project_out = nn.Conv1d(settings.width, channels, 1, bias=False)
+        self.gate = nn.Parameter(torch.tensor(float(settings.gate)))
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """Map batch x channels x frames to the same shape."""
-        if not self.training or self.probability == 0:
+        return coefficients + self.gate * self.project_out(self.convolve(coefficients))
+
+
+class ChannelDropout(nn.Module):
+    """Dropout with one mask per item and channel, constant over time (Gal & Ghahramani, 2016).
+
+    A new mask is drawn for every forward pass in training mode; evaluation mode is the
+    identity, unless the variant leaves dropout on at test time. Kept channels are scaled by
+    ``1 / (1 - probability)``. The element-wise kind, the control, draws every frame apart.
+    """
+
+    def __init__(self, variant: VariantParams) -> None:
+        super().__init__()
+        self.probability = variant.dropout
+        self.constant_over_time = variant.dropout_kind == "variational"
+        self.at_test = variant.dropout_at_test
+
+    def forward(self, coefficients: Tensor) -> Tensor:
+        """Map batch x channels x frames to the same shape."""
+        if self.probability == 0 or not (self.training or self.at_test):
             return coefficients
         keep = 1 - self.probability
-        mask = torch.bernoulli(coefficients.new_full((*coefficients.shape[:2], 1), keep))
+        batch, channels, frames = coefficients.shape
+        shape = (batch, channels, 1 if self.constant_over_time else frames)
+        mask = torch.bernoulli(coefficients.new_full(shape, keep))
         return coefficients * mask / keep

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rsvm.model.attention import FrameAttention, VariationalDropout
+from rsvm.model.attention import ChannelDropout, FrameAttention, FrameConvolution
 from rsvm.model.framing import padding
 from rsvm.params import ModelParams, VariantParams
 
@@ -35,10 +35,12 @@ class Encoder(nn.Module):
         )
         nn.init.kaiming_uniform_(self.conv_a1.weight)
         nn.init.kaiming_uniform_(self.conv_a2.weight)
-        self.attention = (
-            FrameAttention(sizes.channels, variant.attention) if variant.attention else None
-        )
-        self.dropout = VariationalDropout(variant.dropout)
+        self.attention: FrameAttention | FrameConvolution | None = None
+        if variant.attention:
+            self.attention = FrameAttention(sizes.channels, variant.attention)
+        elif variant.convolution:
+            self.attention = FrameConvolution(sizes.channels, variant.convolution)
+        self.dropout = ChannelDropout(variant)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Encode batch x samples into batch x channels x ceil(samples / hop)."""
