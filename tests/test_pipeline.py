@@ -165,11 +165,7 @@ def test_a_stage_that_is_run_again_gives_the_same_bytes(clone: Clone) -> None:
 
 
 def test_an_ablation_goes_through_everything(clone: Clone) -> None:
-    tree = yaml.safe_load((clone.folder / "params.yaml").read_text())
-    tree["variants"]["dropout-only"] = {"dropout": 0.2}
-    tree["ablations"] = ["dropout-only"]
-    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
-    ran = clone.stages_run(clone.dvc("repro"))
+    ran = clone.stages_run(clone.dvc("exp", "run", "-S", "ablations=[dropout-only]"))
     assert ran == [
         "train-ablation@dropout-only",
         "generate-pgd-adversarials",
