@@ -181,6 +181,10 @@ class AuditParams(_Section):
     steps: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(min_length=1)
     eps_factors: list[Annotated[float, Field(gt=0, le=1e6)]] = Field(min_length=6)
     queries: int = Field(ge=1, le=1_000_000)
+    minimal_drops: list[Annotated[float, Field(gt=0, le=100)]]
+    sparse_samples: int = Field(ge=1, le=1_000_000)
+    sparse_amplitude: float = Field(gt=0, le=1)
+    universal_epochs: int = Field(ge=1, le=10_000)
     noise_draws: int = Field(ge=1, le=1000)
     tolerance_db: float = Field(gt=0, le=10)
     black_box_share: float = Field(ge=0, le=1)

@@ -21,8 +21,9 @@ def main() -> None:
         separators[name] = InformedRSVM(model)
         index = read_json(ADVERSARIAL / name / INDEX)
         stored[name] = max(track["budget_used"] for track in index["tracks"])
-    material = choose_material(params, PreparedData(PREPARED), device)
-    results = audit(params, separators, material, stored)
+    data = PreparedData(PREPARED)
+    test, training = (choose_material(params, data, split, device) for split in ("test", "train"))
+    results = audit(params, separators, test, training, stored)
     fresh_directory(PLOTS / "audit")
     for table, axis in (("steps", "steps"), ("eps", "factor")):
         places = [key for key in results["baseline"].figures[table] if key != "fgsm"]

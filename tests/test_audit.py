@@ -114,7 +114,7 @@ def flags_of(
 ) -> dict[str, bool]:
     attack, audit_params = settings
     attack = attack.model_copy(update=changed)
-    figures = Auditor(separator, material(), attack, audit_params).figures()
+    figures = Auditor(separator, material(), material(), attack, audit_params).figures()
     figures["default_steps"] = attack.steps
     figures["transfer"] = {"self": figures["at_bs"]}
     return {flag.name: flag.raised for flag in raise_flags(figures, audit_params)}
@@ -124,6 +124,24 @@ def test_no_flag_on_a_clean_system(settings: tuple[AttackParams, AuditParams]) -
     flags = flags_of(Masked(), settings)
     assert len(flags) == len(CHECKS)
     assert not any(flags.values()), flags
+
+
+def test_minimal_sparse_and_universal_figures(
+    settings: tuple[AttackParams, AuditParams],
+) -> None:
+    attack, audit_params = settings
+    figures = Auditor(Masked(), material(), material(), attack, audit_params).figures()
+    for norm in ("l2", "linf"):
+        levels = figures["minimal_snr"][norm]
+        assert list(levels) == ["1", "3", "6"]
+        # Costing more needs more: the SNR falls.
+        assert levels["1"] > levels["3"] > levels["6"]
+    # The smallest perturbation by energy is, by energy, no larger than the smallest by peak.
+    assert figures["minimal_snr"]["l2"]["1"] > figures["minimal_snr"]["linf"]["1"]
+    assert figures["sparse"]["at_bs"] < figures["bs"]
+    universal = figures["universal"]
+    assert universal["at_bs_training"] < universal["bs_training"]
+    assert universal["at_bs"] >= figures["at_bs"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +190,7 @@ def test_a_violated_budget_and_a_stronger_transfer(
     params = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
     systems = {"open": Masked(), "masked": GradientKiller()}
     stored = {"open": 1.0, "masked": 1.02}
-    results = audit(params, systems, material(), stored)
+    results = audit(params, systems, material(), material(), stored)
     flags = {
         name: {flag.name: flag.raised for flag in result.flags} for name, result in results.items()
     }

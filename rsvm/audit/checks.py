@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rsvm.attacks.gradient import GradientAttack, fgsm
+from rsvm.attacks.minimal import MinimalPerturbation
 from rsvm.attacks.noise import NOISES
-from rsvm.attacks.norms import make_budget
+from rsvm.attacks.norms import Norm, make_budget
 from rsvm.attacks.objectives import OBJECTIVES, negative_si_sdr
 from rsvm.attacks.search import RandomSearch
+from rsvm.attacks.sparse import SparseSaliency
 from rsvm.attacks.steps import STEP_RULES
-from rsvm.metrics import si_sdr
+from rsvm.attacks.universal import UniversalPerturbation
+from rsvm.metrics import si_sdr, snr
 from rsvm.params import AttackParams, AuditParams
-from rsvm.separator import Separator
+from rsvm.separator import Context, Separator
 from rsvm.stats import median_of_medians
 
 Values = NDArray[np.float64]
@@ -51,11 +54,13 @@ class Auditor:
         self,
         separator: Separator,
         material: Material,
+        training: Material,
         attack: AttackParams,
         settings: AuditParams,
     ) -> None:
         self.separator = separator
         self.material = material
+        self.training = training
         self.attack = attack
         self.settings = settings
         self.context = separator.context(material.mixture, material.vocals)
@@ -79,6 +84,9 @@ class Auditor:
             "objectives": self.objectives(),
             "eps": self.eps_sweep(),
             "black_box": self.black_box(own),
+            "minimal_snr": self.minimal_snr(),
+            "sparse": self.sparse(),
+            "universal": self.universal(),
             "gradient": self.gradient_health(),
             "repeat_difference": self.repeat_difference(),
             "budget_used": self.budget_used(attacked),
@@ -86,9 +94,12 @@ class Auditor:
 
     def score(self, mixture: Tensor) -> Values:
         """SI-SDR of the separated vocals, one a segment."""
+        return self._score(mixture, self.material.vocals, self.context)
+
+    def _score(self, mixture: Tensor, vocals: Tensor, context: Context) -> Values:
         with torch.no_grad():
-            estimate = self.separator.separate(mixture, self.context)
-        return si_sdr(self.material.vocals, estimate).double().cpu().numpy()
+            estimate = self.separator.separate(mixture, context)
+        return si_sdr(vocals, estimate).double().cpu().numpy()
 
     def pgd(self, eps: float | None = None, **changes: Any) -> Tensor:
         """Adversarial mixtures of the default attack with some of its parts replaced.
@@ -204,6 +215,53 @@ class Auditor:
             "queries": self.settings.queries,
             "at_bs": self.material.median(found),
             "beats_white_box": float(np.mean(found < white - self.settings.tolerance_db / 5)),
+        }
+
+    def minimal_snr(self) -> dict[str, dict[str, float]]:
+        """SNR in dB of the smallest perturbations that cost 1, 3, ... dB, for each norm.
+
+        A higher SNR is a smaller perturbation, and a weaker system. A level that is not reached
+        on every segment is left out.
+        """
+        result: dict[str, dict[str, float]] = {"l2": {}, "linf": {}}
+        norms: tuple[Norm, Norm] = ("l2", "linf")
+        for norm in norms:
+            for drop in self.settings.minimal_drops:
+                delta, reached = MinimalPerturbation(drop, norm)(
+                    self.separator, self.material.mixture, self.material.vocals, self.context
+                )
+                if bool(reached.all()):
+                    figures = snr(self.material.mixture, delta).double().cpu().numpy()
+                    result[norm][f"{drop:g}"] = self.material.median(figures)
+        return result
+
+    def sparse(self) -> dict[str, float]:
+        """AT-BS when only a few samples change: a threat model of its own."""
+        attack = SparseSaliency(
+            negative_si_sdr, self.settings.sparse_samples, self.settings.sparse_amplitude
+        )
+        found, _ = attack(self.separator, self.material.mixture, self.material.vocals, self.context)
+        return {
+            "samples": self.settings.sparse_samples,
+            "amplitude": self.settings.sparse_amplitude,
+            "at_bs": self.median_at_bs(found),
+        }
+
+    def universal(self) -> dict[str, float]:
+        """AT-BS under one perturbation for all segments, learnt on training segments (linf)."""
+        context = self.separator.context(self.training.mixture, self.training.vocals)
+        budget = make_budget("linf", self.training.mixture[:1], self.attack.eps, 0.0)
+        attack = UniversalPerturbation(negative_si_sdr, self.settings.universal_epochs)
+        seen = [(self.training.mixture, self.training.vocals, context)]
+        delta = attack.learn(self.separator, seen, budget)
+        return {
+            "at_bs_training": self.training.median(
+                self._score(self.training.mixture + delta, self.training.vocals, context)
+            ),
+            "bs_training": self.training.median(
+                self._score(self.training.mixture, self.training.vocals, context)
+            ),
+            "at_bs": self.median_at_bs(self.material.mixture + delta),
         }
 
     def gradient_health(self) -> dict[str, float]:

@@ -35,19 +35,21 @@ class Audited:
         }
 
 
-def choose_material(params: Params, data: PreparedData, device: torch.device) -> Material:
-    """Loud test segments, spread evenly over the tracks.
+def choose_material(
+    params: Params, data: PreparedData, split: str, device: torch.device
+) -> Material:
+    """``audit.segments`` loud segments of a split, spread evenly over the tracks.
 
     Raises:
-        InputError: no test segment has audible vocals.
+        InputError: no segment of the split has audible vocals.
     """
     found = []
-    for track in data.tracks("test"):
+    for track in data.tracks(split):
         mixture, vocals = track.segments(params.segment_samples)
         loud = np.flatnonzero(loud_mask(vocals.numpy(), params.segments.loud_db))
         found += [(track.name, mixture[number], vocals[number]) for number in loud]
     if not found:
-        raise InputError("no test segment has audible vocals; see segments.loud_db")
+        raise InputError(f"no {split} segment has audible vocals; see segments.loud_db")
     count = min(params.audit.segments, len(found))
     chosen = [found[round(place)] for place in np.linspace(0, len(found) - 1, count)]
     return Material(
@@ -61,6 +63,7 @@ def audit(
     params: Params,
     separators: Mapping[str, Separator],
     material: Material,
+    training: Material,
     stored_budget: Mapping[str, float],
 ) -> dict[str, Audited]:
     """Measure every system and raise its flags.
@@ -69,12 +72,13 @@ def audit(
         params: attack and audit settings.
         separators: the systems.
         material: the segments.
+        training: segments that a universal perturbation is learnt on.
         stored_budget: largest fraction of the budget that the stored adversarials of each
             system use, as read back from the disk.
     """
     torch.manual_seed(params.attack.seed)  # for a system that is random at test time
     auditors = {
-        name: Auditor(separator, material, params.attack, params.audit)
+        name: Auditor(separator, material, training, params.attack, params.audit)
         for name, separator in separators.items()
     }
     crossed = transfer(auditors)
