@@ -14,6 +14,8 @@ from rsvm.data.codec import import_museval
 
 FIGURES = ("sdr", "isr", "sir", "sar")
 Signals = NDArray[np.float64]
+# Figures by name, or why there are none.
+Score = dict[str, float] | str
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Estimate:
     estimates: Signals
 
 
-def score(estimate: Estimate, rate: int) -> dict[str, float] | str:
+def score(estimate: Estimate, rate: int) -> Score:
     """SDR, ISR, SIR and SAR of the vocals: medians over one-second windows.
 
     Windows in which any source is silent are NaN in museval and left out. Vocals and
@@ -49,13 +51,11 @@ def score(estimate: Estimate, rate: int) -> dict[str, float] | str:
     return dict(zip(FIGURES, medians, strict=True))
 
 
-def score_all(
-    estimates: Iterable[Estimate], rate: int, workers: int
-) -> list[dict[str, float] | str]:
+def score_all(estimates: Iterable[Estimate], rate: int, workers: int) -> list[Score]:
     """Score tracks in parallel processes of one thread each, in the order given."""
     # More threads in a worker make it slower: museval's arrays are small.
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        scores: list[dict[str, float] | str] = Parallel(n_jobs=workers)(
+        scores: list[Score] = Parallel(n_jobs=workers)(
             delayed(score)(estimate, rate) for estimate in estimates
         )
     return scores

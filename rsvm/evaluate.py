@@ -15,7 +15,7 @@ from tqdm import tqdm
 from rsvm.attacks.generate import budget_used
 from rsvm.attacks.noise import signs
 from rsvm.attacks.norms import make_budget
-from rsvm.bsseval import FIGURES, Estimate, score_all
+from rsvm.bsseval import FIGURES, Estimate, Score, score_all
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import FloatArray
@@ -72,7 +72,8 @@ def evaluate(
         device: where to compute.
     """
     rows: list[dict[str, Any]] = []
-    estimates: list[tuple[Estimate, Estimate]] = []
+    waiting: list[Estimate] = []
+    scores: list[Score] = []
     skipped = 0
     used = 0.0
     tracks = data.tracks("test")
@@ -99,12 +100,13 @@ def evaluate(
             )
         clean = torch.cat([part.clean for part in played])
         under_attack = torch.cat([part.attacked for part in played])
-        estimates.append(
-            (
-                _reassembled(track, mixture, mixture, vocals, clean),
-                _reassembled(track, mixture, attacked, vocals, under_attack),
-            )
-        )
+        if params.evaluate.bsseval:
+            waiting.append(_reassembled(track, mixture, mixture, vocals, clean))
+            waiting.append(_reassembled(track, mixture, attacked, vocals, under_attack))
+        # Scored a few tracks at a time: all of a large test split do not fit into memory.
+        if len(waiting) >= 2 * params.runtime.workers or number == len(tracks) - 1:
+            scores += score_all(waiting, params.data.sample_rate, params.runtime.workers)
+            waiting = []
     if not rows:
         raise InputError("no test segment has audible vocals; see segments.loud_db")
     segments = pd.DataFrame(rows)
@@ -117,7 +119,8 @@ def evaluate(
         "budget_used": used,
     }
     if params.evaluate.bsseval:
-        summary["bsseval"] = _bsseval(estimates, params)
+        names = [track.name for track in tracks]
+        summary["bsseval"] = _bsseval(names, scores)
     return Evaluation(summary, per_track)
 
 
@@ -208,20 +211,22 @@ def _summary(tracks: pd.DataFrame, settings: EvaluateParams) -> dict[str, Any]:
     return summary
 
 
-def _bsseval(estimates: list[tuple[Estimate, Estimate]], params: Params) -> dict[str, Any]:
-    """Medians over tracks of museval's figures, clean and attacked; failures are counted."""
+def _bsseval(names: list[str], scores: list[Score]) -> dict[str, Any]:
+    """Medians over tracks of museval's figures, clean and attacked; failures are counted.
+
+    ``scores`` holds, track by track, the clean one and then the attacked one.
+    """
     result: dict[str, Any] = {}
-    for condition, chosen in zip(("clean", "attacked"), zip(*estimates, strict=True), strict=True):
-        scores = score_all(chosen, params.data.sample_rate, params.runtime.workers)
-        good = [s for s in scores if not isinstance(s, str)]
+    for condition, chosen in (("clean", scores[::2]), ("attacked", scores[1::2])):
+        good = [score for score in chosen if not isinstance(score, str)]
         if good:
             result[condition] = {
                 figure: float(np.median([score[figure] for score in good])) for figure in FIGURES
             }
-        result[f"{condition}_failures"] = len(scores) - len(good)
-        for estimate, failure in zip(chosen, scores, strict=True):
+        result[f"{condition}_failures"] = len(chosen) - len(good)
+        for name, failure in zip(names, chosen, strict=True):
             if isinstance(failure, str):
-                print(f"BSSEval of {estimate.track} ({condition}) left out: {failure}")
+                print(f"BSSEval of {name} ({condition}) left out: {failure}")
     return result
 
 

@@ -15,10 +15,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from rsvm.errors import InputError
 
 FloatArray = NDArray[np.float32]
+# The umask can only be read by setting it, for all threads: once, at import.
+UMASK = os.umask(0)
+os.umask(UMASK)
+# What writers raise when the disk is full: NumPy, PyTorch and soundfile, safetensors.
+WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 
 
 @contextmanager
@@ -39,22 +45,15 @@ def written_aside(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
     temporary = Path(name)
     # mkstemp makes files private; results should be as readable as any other new file.
-    temporary.chmod(0o666 & ~_umask())
+    temporary.chmod(0o666 & ~UMASK)
     try:
         yield temporary
         temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); free some space and run again"
-        ) from error
+    except WRITE_ERRORS as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be written ({reason}); is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:
@@ -143,7 +142,13 @@ def _cell(cell: Any) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the stage that writes it first")
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -128,7 +128,8 @@ class VariantParams(_Section):
 
     @model_validator(mode="after")
     def _published_is_plain(self) -> VariantParams:
-        if self.published and self != VariantParams(published=self.published):
+        plain = VariantParams().model_dump() if self.published else {}
+        if self.published and self.model_dump() != {**plain, "published": self.published}:
             raise ValueError("a published model has no other settings")
         return self
 
@@ -212,7 +213,7 @@ class EvaluateParams(_Section):
 class RuntimeParams(_Section):
     """Where and how it is computed."""
 
-    accelerator: Literal["auto", "cpu", "cuda", "mps"]
+    accelerator: Literal["auto", "cpu", "cuda"]
     devices: int = Field(ge=1, le=1024)
     nodes: int = Field(ge=1, le=1024)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -238,6 +239,8 @@ class Params(_Section):
     @field_validator("variants")
     @classmethod
     def _both_systems(cls, variants: dict[str, VariantParams]) -> dict[str, VariantParams]:
+        if "index" in variants:
+            raise ValueError("`index` names a file of the metrics; give the variant another name")
         for name in ("baseline", "improved"):
             if name not in variants:
                 raise ValueError(f"`{name}` must be among the variants")
@@ -259,9 +262,9 @@ class Params(_Section):
                 f"attack.source = {self.attack.source} must be self or one of "
                 + ", ".join(self.systems)
             )
-        if self.data.source == "demo" and self.data.sample_rate < 40_000:
+        if self.data.source == "demo" and self.data.sample_rate != 44_100:
             raise ValueError(
-                f"data.sample_rate = {self.data.sample_rate}, but demo songs need 40000 or more"
+                f"data.sample_rate = {self.data.sample_rate}, but demo songs are rendered at 44100"
             )
         if self.segments.samples(self.data.sample_rate) < 2:
             raise ValueError("segments.seconds is shorter than two samples")

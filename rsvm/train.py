@@ -20,9 +20,9 @@ from rsvm.errors import InputError
 from rsvm.files import fingerprint, written_aside
 from rsvm.losses import neg_snr, regularizer
 from rsvm.metrics import si_sdr
-from rsvm.model.published import load_published
 from rsvm.model.rsvm import RSVM, build_model
 from rsvm.params import Params, TrainParams
+from rsvm.published import load_published
 from rsvm.separator import InformedRSVM, batches
 from rsvm.stats import median_of_medians
 
@@ -125,7 +125,8 @@ def train(params: Params, name: str, data: PreparedData, fabric: Fabric, resume:
     for method in ("encode", "decode"):
         model.mark_forward_method(method)
 
-    run = fingerprint(_what_decides(params, name), data.fingerprint)
+    shapes = {key: list(weight.shape) for key, weight in model.module.state_dict().items()}
+    run = fingerprint(_what_decides(params, name), data.fingerprint, shapes)
     curves = _load_checkpoint(resume, run, model, optimizer)
     progress = tqdm(
         total=recipe.epochs * steps, initial=len(curves) * steps, desc=f"train {name}", unit="step"

@@ -12,7 +12,7 @@ from rsvm.separator import InformedRSVM
 
 
 def main() -> None:
-    """Write metrics/audit.json (flags and what they rest on) and plots/audit."""
+    """Write metrics/audit.json (flags) and plots/audit (what they rest on)."""
     params = load_params(PARAMS)
     device = make_fabric(params.runtime).device
     separators, stored = {}, {}
@@ -25,6 +25,8 @@ def main() -> None:
     test, training = (choose_material(params, data, split, device) for split in ("test", "train"))
     results = audit(params, separators, test, training, stored)
     fresh_directory(PLOTS / "audit")
+    for name, result in results.items():
+        write_json(PLOTS / "audit" / f"{name}.json", result.figures)
     for table, axis in (("steps", "steps"), ("eps", "factor")):
         places = [key for key in results["baseline"].figures[table] if key != "fgsm"]
         rows = [[key, *(r.figures[table][key] for r in results.values())] for key in places]

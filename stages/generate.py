@@ -1,5 +1,7 @@
 """generate-pgd-adversarials: attack every test segment of every variant."""
 
+import shutil
+
 from common import ADVERSARIAL, CHECKPOINTS, PARAMS, PLOTS, PREPARED, crafting_model, run
 from rsvm.attacks.generate import Victim, generate
 from rsvm.data.store import PreparedData
@@ -27,6 +29,7 @@ def main() -> None:
     for name, curve in curves.items():
         rows = [[point["step"], point["loss"]] for point in curve]
         write_csv(PLOTS / "attack" / f"{name}.csv", ["step", "loss"], rows)
+    shutil.rmtree(CHECKPOINTS / "attack")
 
 
 if __name__ == "__main__":

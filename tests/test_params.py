@@ -61,6 +61,10 @@ def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
             {"variants": {"baseline": {}, "improved": {"attention": {"head": 2}}}},
             ["unknown parameter variants.improved.attention.head", "`heads`"],
         ),
+        (
+            {"variants": {"baseline": {}, "improved": {"published": "a", "dropout": 0.1}}},
+            ["a published model has no other settings"],
+        ),
         ({"ablations": ["nothing"]}, ["nothing", "not under variants"]),
         ({"ablations": ["baseline"]}, ["stage of its own"]),
         ({"variants": {"baseline": {}}}, ["`improved` must be among the variants"]),

@@ -86,6 +86,21 @@ def break_truncated(root: Path) -> None:
     path.write_bytes(path.read_bytes()[:20])
 
 
+def break_cut_by_half(root: Path) -> None:
+    for name in ("mixture", "drums", "bass", "other", "vocals"):
+        path = root / "train" / "train 1" / f"{name}.wav"
+        path.write_bytes(path.read_bytes()[: 44 + 8800])
+
+
+def break_setup(root: Path) -> None:
+    (root / "mus.yaml").write_text("a: [")
+
+
+def break_kind(root: Path) -> None:
+    with (root / "mus.yaml").open("a") as stream:
+        stream.write("rendered: true\n")
+
+
 def break_text(root: Path) -> None:
     (root / "test" / "test 0" / "vocals.wav").write_text("not audio at all" * 50)
 
@@ -137,6 +152,9 @@ def break_validation(root: Path) -> None:
         (break_layout, r"train: data.source = musdb18hq needs a folder.*set data.source = musdb18"),
         (break_missing_stem, r"train 1/bass.wav: missing"),
         (break_truncated, r"train 1/bass.wav: not readable as audio, or truncated"),
+        (break_cut_by_half, r"train 1/mixture.wav: truncated; 2200 of 4400 samples could be read"),
+        (break_setup, r"mus.yaml: not valid YAML"),
+        (break_kind, r"holds rendered demo songs, but data.source = musdb18hq"),
         (break_text, r"test 0/vocals.wav: not readable as audio"),
         (break_rate, r"train 2/mixture.wav: sample rate 8000 Hz.*data.sample_rate = 4000"),
         (break_mono, r"train 0/other.wav: stereo was expected, it has 1 channel"),

@@ -13,9 +13,9 @@ from conftest import ROOT
 from rsvm.errors import InputError
 from rsvm.losses import neg_snr, sinkhorn_distance, total_variation
 from rsvm.metrics import si_sdr
-from rsvm.model.published import load_published
 from rsvm.model.rsvm import RSVM, binary_mask, build_model
 from rsvm.params import Params, load_params
+from rsvm.published import load_published
 
 ENCODER = {"conv_a1.weight": "conv_a1", "conv_a2.weight": "conv_a2"}
 DECODER = {"norm_factor": "norm_factor", "freq_mat": "freq_mat", "phi": "phi"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def generate(
     """Attack the test split for one variant.
 
     Finished batches stand in ``scratch`` until all are done, so that a run that was killed
-    goes on where it stopped.
+    goes on where it stopped; the caller deletes the folder when everything is stored.
 
     Args:
         params: the whole tree.
@@ -122,7 +121,6 @@ def generate(
         },
     )
     curve = _curve(tracks, cuts, where, files, params)
-    shutil.rmtree(scratch)
     return curve
 
 

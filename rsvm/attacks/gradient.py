@@ -67,13 +67,14 @@ class GradientAttack:
             clean = separator.separate(mixture, context)
         worst = mixture.clone()
         worst_loss = mixture.new_full((len(mixture),), -torch.inf)
-        curve: list[Tensor] = []
+        curves: list[Tensor] = []
         for restart in range(self.restarts):
             if self.random_start or restart > 0:
                 delta = budget.start(mixture, generator)
             else:
                 delta = torch.zeros_like(mixture)
             rule = self.rule(self.step_size, self.steps)
+            best = torch.full_like(worst_loss, -torch.inf)
             curve = []
             for step in range(self.steps + 1):
                 # What is scored is what will be stored: rounded to float32, within the budget.
@@ -85,11 +86,13 @@ class GradientAttack:
                 better = loss > worst_loss
                 worst[better] = candidate[better]
                 worst_loss = torch.where(better, loss, worst_loss)
-                curve.append(worst_loss.clone())
+                best = torch.maximum(best, loss)
+                curve.append(best)
                 if not last:
                     delta = rule.next(Iterate(step, delta, loss, gradient, budget))
-        # The curve of the last restart carries the worst of all restarts before it.
-        return worst, torch.stack(curve, dim=1)
+            curves.append(torch.stack(curve, dim=1))
+        # After k steps of every restart.
+        return worst, torch.stack(curves).amax(0)
 
     def _loss(
         self,

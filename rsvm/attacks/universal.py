@@ -1,4 +1,4 @@
-"""One perturbation for all: learnt on training segments, played to test segments."""
+"""One perturbation for all: learned on training segments, played to test segments."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ class Auditor:
         }
 
     def universal(self) -> dict[str, float]:
-        """AT-BS under one perturbation for all segments, learnt on training segments (linf)."""
+        """AT-BS under one perturbation for all segments, learned on training segments (linf)."""
         context = self.separator.context(self.training.mixture, self.training.vocals)
         budget = make_budget("linf", self.training.mixture[:1], self.attack.eps, 0.0)
         attack = UniversalPerturbation(negative_si_sdr, self.settings.universal_epochs)

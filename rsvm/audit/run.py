@@ -25,13 +25,12 @@ class Audited:
     flags: list[Flag]
 
     def summary(self) -> dict[str, Any]:
-        """What goes into ``metrics/audit.json``: flags first, then what they rest on."""
+        """What goes into ``metrics/audit.json``; the figures would drown it."""
         return {
             "flags_raised": sum(flag.raised for flag in self.flags),
             "flags": {flag.name: "RAISED" if flag.raised else "clear" for flag in self.flags},
             # A list: DVC's tables leave it out, the report shows it.
             "reasons": [[flag.name, flag.raised, flag.reason] for flag in self.flags],
-            **self.figures,
         }
 
 
@@ -72,7 +71,7 @@ def audit(
         params: attack and audit settings.
         separators: the systems.
         material: the segments.
-        training: segments that a universal perturbation is learnt on.
+        training: segments that a universal perturbation is learned on.
         stored_budget: largest fraction of the budget that the stored adversarials of each
             system use, as read back from the disk.
     """

@@ -9,6 +9,7 @@ one 16-bit step (they may carry different releases of FFmpeg's AAC decoder).
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,8 +121,26 @@ def _describe(stream: Any) -> dict[str, Any]:
 
 def announced_samples(filename: str | Path, stem: int) -> int:
     """How many samples a file's header promises, for its ``stem``-th audio stream (or its only)."""
+    if str(filename).endswith(".wav"):
+        return _wav_samples(Path(filename))
     streams = [s for s in probe(filename)["streams"] if s["codec_type"] == "audio"]
     return int(streams[min(stem, len(streams) - 1)]["duration_ts"])
+
+
+def _wav_samples(path: Path) -> int:
+    """Frames that a RIFF header announces; FFmpeg and libsndfile tell what is there instead."""
+    block = 0
+    with path.open("rb") as stream:
+        stream.seek(12)
+        while len(head := stream.read(8)) == 8:
+            kind, size = struct.unpack("<4sI", head)
+            if kind == b"fmt ":
+                block = struct.unpack("<HHIIHH", stream.read(16))[4]
+                size -= 16
+            elif kind == b"data" and block:
+                return int(size // block)
+            stream.seek(size + size % 2, 1)
+    return 0
 
 
 def decode(filename: str | Path, stream_index: int) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import yaml
 
 from rsvm.data.codec import import_musdb, probe
 from rsvm.errors import InputError
@@ -15,6 +16,7 @@ from rsvm.params import DataParams
 SOURCES = ("drums", "bass", "other", "vocals")
 SPLITS = ("train", "valid", "test")
 STEM_SUFFIX = ".stem.mp4"
+RENDERED = "rendered"  # key in mus.yaml of a folder of rendered songs
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,17 @@ def find_tracks(data: DataParams, minimum_samples: int) -> list[LibraryTrack]:
     root = data.root.expanduser()
     as_wav = data.source != "musdb18"
     _check_layout(root, as_wav, data.source)
+    setup = _read_setup(root / "mus.yaml")
+    _check_kind(root, data.source, bool(setup.get(RENDERED)))
     # One truncated file makes musdb.DB itself raise without naming it: look first.
     for path in _audio_files(root, as_wav):
         _check_file(path, data.sample_rate, minimum_samples, 1 if as_wav else 5)
     musdb = import_musdb(data.decoder)
-    setup = "mus.yaml" if (root / "mus.yaml").is_file() else None
     tracks = []
     for split in SPLITS:
         database = musdb.DB(
             root=str(root),
-            setup_file=setup,
+            setup_file="mus.yaml" if setup else None,
             is_wav=as_wav,
             subsets=["test"] if split == "test" else ["train"],
             split=None if split == "test" else split,
@@ -81,6 +84,35 @@ def _check_layout(root: Path, as_wav: bool, source: str) -> None:
         if not as_wav and not has_stems:
             hint = "; for wav folders set data.source = musdb18hq" if has_folders else ""
             raise InputError(f"{folder}: data.source = musdb18 needs {STEM_SUFFIX} files{hint}")
+
+
+def _read_setup(path: Path) -> dict[str, Any]:
+    """musdb's set-up in the data folder, or nothing when there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        setup = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    needed = ("mixture", "sources", "targets", "stem_ids", "validation_tracks")
+    missing = [key for key in needed if not isinstance(setup, dict) or key not in setup]
+    if missing:
+        raise InputError(f"{path}: not a set-up of musdb; it lacks {', '.join(missing)}")
+    return dict(setup)
+
+
+def _check_kind(root: Path, source: str, rendered: bool) -> None:
+    """Rendered songs must never be reported as MUSDB18, nor the other way round."""
+    if rendered and source != "demo":
+        raise InputError(
+            f"data.root = {root} holds rendered demo songs, but data.source = {source}; "
+            "set data.source = demo, or data.root to the recordings"
+        )
+    if source == "demo" and not rendered:
+        raise InputError(
+            f"data.root = {root} holds no rendered demo songs; "
+            "set data.source to musdb18 or musdb18hq"
+        )
 
 
 def _audio_files(root: Path, as_wav: bool) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,16 @@ def prepare(params: Params, destination: Path) -> dict[str, Any]:
         InputError: a track cannot be used; the message names the file.
     """
     tracks = find_tracks(params.data, params.segment_samples)
-    fresh_directory(destination)
+    # Written beside the old data, which stays until the new is whole.
+    work = fresh_directory(destination.with_name(f"{destination.name}.part"))
     # Threads: PyAV and NumPy leave Python's lock, and musdb's tracks need not be pickled.
     jobs = Parallel(n_jobs=params.runtime.workers, backend="threading", return_as="generator")(
-        delayed(_prepare_track)(track, index, params, destination)
-        for index, track in enumerate(tracks)
+        delayed(_prepare_track)(track, index, params, work) for index, track in enumerate(tracks)
     )
     records: Iterable[Record] = tqdm(jobs, total=len(tracks), desc="prepare", unit="track")
     records = list(records)
     write_json(
-        destination / MANIFEST,
+        work / MANIFEST,
         {
             "source": params.data.source,
             "sample_rate": params.data.sample_rate,
@@ -63,6 +64,8 @@ def prepare(params: Params, destination: Path) -> dict[str, Any]:
                 f"data.root = {params.data.root}: the vocals of every {split} segment are silent "
                 "(see segments.loud_db)"
             )
+    shutil.rmtree(destination, ignore_errors=True)
+    work.rename(destination)
     return {"source": params.data.source, **summary}
 
 

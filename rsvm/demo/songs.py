@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rsvm.data.codec import decode, example_stem, import_musdb
-from rsvm.data.library import SOURCES
+from rsvm.data.library import RENDERED, SOURCES
 from rsvm.demo.band import Score, bass, chords, drums, stereo
 from rsvm.demo.voice import VOWELS, Note, Singer, sing
 from rsvm.files import fresh_directory, write_text, written_aside
@@ -170,4 +170,5 @@ def _write_setup(destination: Path, validation: list[str]) -> None:
     musdb = import_musdb("pyav")
     setup = yaml.safe_load((Path(musdb.__path__[0]) / "configs" / "mus.yaml").read_text())
     setup["validation_tracks"] = validation
+    setup[RENDERED] = True  # tells data.source = demo from recordings
     write_text(destination / "mus.yaml", yaml.safe_dump(setup, sort_keys=False))

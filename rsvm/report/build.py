@@ -65,7 +65,10 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "data": data,
         "data_name": DATA_NAMES[data["source"]],
         "comparison": read_json(sources.comparison),
-        "audit": read_json(sources.audit),
+        "audit": {
+            name: {**flags, **read_json(sources.plots / "audit" / f"{name}.json")}
+            for name, flags in read_json(sources.audit).items()
+        },
         "environment": read_json(sources.environment),
         "attack": params.attack,
         "segment_seconds": f"{params.segments.seconds:g}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -50,7 +51,7 @@ def curves(
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
-        for color, (name, table) in zip(COLORS, tables.items(), strict=False):
+        for color, (name, table) in zip(cycle(COLORS), tables.items(), strict=False):
             if y in table:
                 axes.plot(table[x], table[y], color=color, label=name, marker=".", linewidth=1.5)
         axes.set(title=title, xlabel=x, ylabel=unit)
@@ -64,7 +65,7 @@ def drops(tables: Mapping[str, pd.DataFrame]) -> str:
     """Paired drop per track under attack and under random noise, one column of dots a system."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
-        for place, (color, table) in enumerate(zip(COLORS, tables.values(), strict=False)):
+        for place, (color, table) in enumerate(zip(cycle(COLORS), tables.values(), strict=False)):
             # Spread by rank, not at random: the same table gives the same picture.
             spread = (table["drop"].rank(method="first") % 5 - 2) * 0.05
             axes.scatter(place + spread, table["drop"], s=16, color=color, alpha=0.8)
