@@ -120,8 +120,7 @@ def generate(
             "tracks": index,
         },
     )
-    curve = _curve(tracks, cuts, where, files, params)
-    return curve
+    return _curve(tracks, cuts, where, files, params)
 
 
 def _attack_batch(
