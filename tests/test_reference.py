@@ -47,7 +47,7 @@ def model(reference: dict[str, Any], files: tuple[Path, Path]) -> RSVM:
     )
 
 
-def close(ours: torch.Tensor, theirs: Any) -> None:
+def assert_close(ours: torch.Tensor, theirs: Any) -> None:
     theirs = torch.as_tensor(theirs)
     error = (ours.detach() - theirs).norm() / theirs.norm()
     assert error < 1e-4, float(error)
@@ -62,20 +62,20 @@ def test_outputs(reference: dict[str, Any], model: RSVM) -> None:
     }
     for key, value in coefficients.items():
         assert value.shape == reference[key].shape
-        close(value, reference[key])
+        assert_close(value, reference[key])
     mask = binary_mask(coefficients["coeff_vox"], coefficients["coeff_bkg"])
     assert (mask.numpy() == reference["mask"]).all()
     reconstruction = model.decode(coefficients["coeff_vox"])
     estimate = model.decode(mask * coefficients["coeff_mix"])
-    close(reconstruction, reference["rec"])
-    close(estimate, reference["est"])
-    close(si_sdr(vocals[:1], reconstruction[:1])[0], reference["si_sdr_rec_seg0"])
-    close(si_sdr(vocals[:1], estimate[:1])[0], reference["si_sdr_bm_seg0"])
+    assert_close(reconstruction, reference["rec"])
+    assert_close(estimate, reference["est"])
+    assert_close(si_sdr(vocals[:1], reconstruction[:1])[0], reference["si_sdr_rec_seg0"])
+    assert_close(si_sdr(vocals[:1], estimate[:1])[0], reference["si_sdr_bm_seg0"])
 
 
 def test_dictionary_in_the_order_of_frequency(reference: dict[str, Any], model: RSVM) -> None:
     order = model.decoder.frequency_order()
-    close(model.decoder.dictionary()[order], reference["decoder_dictionary"])
+    assert_close(model.decoder.dictionary()[order], reference["decoder_dictionary"])
 
 
 def test_losses_and_gradients(reference: dict[str, Any], model: RSVM) -> None:
@@ -83,17 +83,17 @@ def test_losses_and_gradients(reference: dict[str, Any], model: RSVM) -> None:
     mix = model.encode(vocals + accompaniment)
     distortion = neg_snr(vocals, model.decode(model.encode(vocals)))
     roughness = total_variation(mix)
-    close(distortion, reference["neg_snr"])
-    close(roughness, reference["tv"])
-    close(sinkhorn_distance(mix, p=1, entropy=1.3), reference["sinkhorn_p1_reg1p3"])
+    assert_close(distortion, reference["neg_snr"])
+    assert_close(roughness, reference["tv"])
+    assert_close(sinkhorn_distance(mix, p=1, entropy=1.3), reference["sinkhorn_p1_reg1p3"])
     loss = distortion + 0.5 * roughness
-    close(loss, reference["loss_tv0p5"])
+    assert_close(loss, reference["loss_tv0p5"])
     loss.backward()
     weights = dict(model.named_parameters())
     for key, name in ENCODER.items():
-        close(weights[f"encoder.{key}"].grad, reference[f"grad_{name}"])
+        assert_close(weights[f"encoder.{key}"].grad, reference[f"grad_{name}"])
     for key, name in DECODER.items():
-        close(weights[f"decoder.{key}"].grad, reference[f"grad_{name}"])
+        assert_close(weights[f"decoder.{key}"].grad, reference[f"grad_{name}"])
 
 
 def test_parameter_count_of_the_default_size() -> None:

@@ -205,6 +205,21 @@ def test_attack_then_evaluation(
     assert all(same[key]["difference"] == 0 for key in ("bs", "rb", "paired_drop"))
 
 
+def test_an_l2_attack_is_stored_within_its_budget(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+) -> None:
+    params = make_params(attack={"norm": "l2", "snr": 25.0})
+    attack(params, trained[1], prepared, tmp_path)
+    found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
+    figures = evaluate(params, "x", trained[1], prepared, found, CPU).summary
+    assert 0.99 < figures["budget_used"] <= 1
+    assert figures["perturbation_snr"] == pytest.approx(25, abs=0.1)
+    assert figures["drop"] > 5 * abs(figures["noise_drop"])
+
+
 def test_a_killed_attack_goes_on_to_the_same_bytes(
     trained: tuple[Params, InformedRSVM],
     prepared: PreparedData,

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsvm.attacks.gradient import GradientAttack
-from rsvm.attacks.norms import make_budget
+from rsvm.attacks.norms import make_budget, used
 from rsvm.attacks.objectives import OBJECTIVES
 from rsvm.attacks.steps import STEP_RULES
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
@@ -159,16 +159,16 @@ def _store(
         path = destination / track.file
         write_array(path, joined[:count])
         waiting = [joined[count:]]
-        used = budget_used(track, read_array(path), params)
-        if used > 1:
-            raise RuntimeError(f"{path}: the stored perturbation is {used} times the budget")
+        fraction = budget_used(track, read_array(path), params)
+        if fraction > 1:
+            raise RuntimeError(f"{path}: the stored perturbation is {fraction} times the budget")
         index.append(
             {
                 "name": track.name,
                 "file": track.file,
                 "segments": count,
                 "sha256": sha256(path),
-                "budget_used": used,
+                "budget_used": fraction,
             }
         )
     return index
@@ -179,11 +179,7 @@ def budget_used(track: PreparedTrack, adversarial: FloatArray, params: Params) -
     mixture, _ = track.segments(params.segment_samples)
     attack = params.attack
     budget = make_budget(attack.norm, mixture, attack.eps, attack.snr)
-    size = budget.size(torch.from_numpy(np.array(adversarial)).double() - mixture.double())
-    radius = budget.radius.double()
-    # A radius of zero (eps = 0, or a silent segment under l2) is kept by a zero perturbation only.
-    fraction = torch.where(radius > 0, size / radius, torch.where(size > 0, torch.inf, 0.0))
-    return float(fraction.max())
+    return used(budget, mixture, torch.from_numpy(np.array(adversarial)))
 
 
 def _curve(

@@ -112,7 +112,20 @@ def make_budget(norm: str, mixture: Tensor, eps: float, snr: float) -> Budget:
     """
     if norm == "linf":
         return LinfBudget(mixture.new_full((len(mixture), 1), eps))
-    return L2Budget(mixture.norm(dim=-1, keepdim=True) * 10 ** (-snr / 20))
+    # In double precision: a float32 norm can differ in its last bit with the size of the batch.
+    energy = mixture.double().norm(dim=-1, keepdim=True)
+    return L2Budget((energy * 10 ** (-snr / 20)).to(mixture.dtype))
+
+
+def used(budget: Budget, mixture: Tensor, adversarial: Tensor) -> float:
+    """Largest perturbation as a fraction of the budget, in double precision; at most 1 when kept.
+
+    A radius of zero (eps = 0, or silence under l2) is kept by a zero perturbation only.
+    """
+    size = budget.size(adversarial.double() - mixture.double())
+    radius = budget.radius.double()
+    fraction = torch.where(radius > 0, size / radius, torch.where(size > 0, torch.inf, 0.0))
+    return float(fraction.max())
 
 
 def inside(budget: Budget, mixture: Tensor, adversarial: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rsvm.attacks.generate import build_attack
 from rsvm.attacks.gradient import GradientAttack, fgsm
 from rsvm.attacks.minimal import MinimalPerturbation
 from rsvm.attacks.noise import NOISES
-from rsvm.attacks.norms import Norm, make_budget
+from rsvm.attacks.norms import Norm, make_budget, used
 from rsvm.attacks.objectives import OBJECTIVES, negative_si_sdr
 from rsvm.attacks.search import RandomSearch
 from rsvm.attacks.sparse import SparseSaliency
@@ -106,19 +107,10 @@ class Auditor:
 
         Several checks ask for the same attack; each is run once.
         """
-        parts = {
-            "objective": OBJECTIVES[self.attack.loss],
-            "steps": self.attack.steps,
-            "step_size": self.attack.step_size,
-            "rule": STEP_RULES[self.attack.step_rule],
-            "random_start": self.attack.random_start,
-            "restarts": self.attack.restarts,
-            "samples": self.attack.eot_samples,
-            **changes,
-        }
-        key = (self.attack.eps if eps is None else eps, *parts.values())
+        attack = replace(build_attack(self.attack), **changes)
+        key = (self.attack.eps if eps is None else eps, attack)
         if key not in self._crafted:
-            self._crafted[key] = self.run(GradientAttack(**parts), eps)
+            self._crafted[key] = self.run(attack, eps)
         return self._crafted[key]
 
     def run(self, attack: GradientAttack | RandomSearch, eps: float | None = None) -> Tensor:
@@ -311,12 +303,7 @@ class Auditor:
 
     def budget_used(self, adversarial: Tensor) -> float:
         """Largest perturbation as a fraction of the budget."""
-        budget = self.budget()
-        size = budget.size(adversarial.double() - self.material.mixture.double())
-        radius = budget.radius.double()
-        return float(
-            torch.where(radius > 0, size / radius, (size > 0) * torch.inf).nan_to_num().max()
-        )
+        return used(self.budget(), self.material.mixture, adversarial)
 
 
 def transfer(auditors: Mapping[str, Auditor]) -> dict[str, dict[str, float]]:
