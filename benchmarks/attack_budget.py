@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rsvm.attacks.generate import build_attack
 from rsvm.attacks.norms import make_budget
 from rsvm.data.store import PreparedData, loud_mask
+from rsvm.medians import median_of_medians
 from rsvm.metrics import si_sdr
 from rsvm.model.checkpoint import load_model
 from rsvm.params import load_params
 from rsvm.runtime import make_fabric
 from rsvm.separator import InformedRSVM, batches
-from rsvm.stats import median_of_medians
 
 
 def main() -> None:

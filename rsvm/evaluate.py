@@ -1,4 +1,4 @@
-"""The figures of one system: clean, attacked, under random noise, with intervals."""
+"""The figures of the systems: clean, attacked, under random noise, with intervals."""
 
 from __future__ import annotations
 
@@ -14,59 +14,79 @@ from tqdm import tqdm
 
 from rsvm.attacks.generate import budget_used
 from rsvm.attacks.noise import signs
-from rsvm.attacks.norms import make_budget
+from rsvm.attacks.norms import budget_of, matched
 from rsvm.bsseval import FIGURES, Estimate, Score, score_all
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import FloatArray
+from rsvm.medians import track_medians
 from rsvm.metrics import output_gain, si_sdr, snr
+from rsvm.model.stft import STFT
 from rsvm.params import EvaluateParams, Params
-from rsvm.separator import InformedRSVM, batches
-from rsvm.stats import Values, bootstrap, median, median_difference, median_rise, track_medians
+from rsvm.separator import InformedSTFT, ReconstructingSeparator, batches
+from rsvm.stats import (
+    Values,
+    bootstrap,
+    holm,
+    median,
+    median_difference,
+    median_rise,
+    paired_median,
+)
 
 PER_SEGMENT = (
     "si_sdr",
     "bs",
     "at_bs",
     "drop",
+    "noise_bs",
     "noise_drop",
     "noise_worst_drop",
     "mixture_si_sdr",
+    "stft_bs",
     "perturbation_snr",
     "output_gain",
 )
+# Compared between systems; Holm's correction counts all of them but the first.
+COMPARED = ("si_sdr", "bs", "at_bs", "rb", "rb_net", "paired_drop")
+CORRECTED = COMPARED[1:]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One system's figures.
+    """The figures of one model.
 
     Attributes:
-        summary: the content of ``metrics/<variant>.json``.
         tracks: one row a track, medians over its loud segments.
+        segments: how many count.
+        skipped: how many are too quiet.
+        budget_used: largest stored perturbation as a fraction of the budget.
+        bsseval: medians over tracks, or None when it was not asked for.
     """
 
-    summary: dict[str, Any]
     tracks: pd.DataFrame
+    segments: int
+    skipped: int
+    budget_used: float
+    bsseval: dict[str, Any] | None
 
 
 def evaluate(
     params: Params,
     name: str,
-    separator: InformedRSVM,
+    separator: ReconstructingSeparator,
     data: PreparedData,
     adversarials: Mapping[str, FloatArray],
     device: torch.device,
 ) -> Evaluation:
-    """Play clean, attacked and noisy mixtures of the test split to one system.
+    """Play clean, attacked and noisy mixtures of the test split to one model.
 
-    Every figure is computed per segment; the median over a track's loud segments and then the
-    median over tracks is taken (Li, 2022). Intervals resample tracks.
+    Every figure is computed per segment, and the median over a track's loud segments is taken.
 
     Args:
         params: the whole tree.
-        name: the variant.
-        separator: the system.
+        name: variant and training seed, for messages.
+        separator: the model.
         data: prepared data.
         adversarials: adversarial mixtures by the track's file name, segments x samples.
         device: where to compute.
@@ -110,18 +130,10 @@ def evaluate(
     if not rows:
         raise InputError("no test segment has audible vocals; see segments.loud_db")
     segments = pd.DataFrame(rows)
-    per_track = _per_track(segments)
-    summary = _summary(per_track, params.evaluate)
-    summary |= {
-        "n_tracks": len(per_track),
-        "n_segments": len(segments),
-        "n_skipped": skipped,
-        "budget_used": used,
-    }
+    bsseval = None
     if params.evaluate.bsseval:
-        names = [track.name for track in tracks]
-        summary["bsseval"] = _bsseval(names, scores)
-    return Evaluation(summary, per_track)
+        bsseval = _bsseval([track.name for track in tracks], scores)
+    return Evaluation(_per_track(segments), len(segments), skipped, used, bsseval)
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,7 @@ class _Played:
 
 def _play(
     params: Params,
-    separator: InformedRSVM,
+    separator: ReconstructingSeparator,
     mixture: Tensor,
     vocals: Tensor,
     adversarial: Tensor,
@@ -141,28 +153,32 @@ def _play(
     generator: torch.Generator,
 ) -> Iterator[_Played]:
     """Run one track's segments through the system, batch by batch; results on the CPU."""
-    attack = params.attack
-    for part in batches(len(mixture), attack.batch):
+    oracle = InformedSTFT(STFT(params.model).to(device))
+    for part in batches(len(mixture), params.attack.batch):
         x, s, x_adv = (t[part].to(device) for t in (mixture, vocals, adversarial))
         context = separator.context(x, s)
         with torch.no_grad():
             clean = separator.separate(x, context)
             attacked = separator.separate(x_adv, context)
             bs, at_bs = si_sdr(s, clean), si_sdr(s, attacked)
-            budget = make_budget(attack.norm, x, attack.eps, attack.snr)
-            noisy_drops = []
-            for _ in range(params.evaluate.noise_draws):
-                noisy = x + signs(x, budget, generator)
-                noisy_drops.append(bs - si_sdr(s, separator.separate(noisy, context)))
-            noise_drop = torch.stack(noisy_drops)
+            # Noise of the norm that the perturbation has, which can be below the budget.
+            budget = matched(budget_of(params.attack, x), x, x_adv)
+            noise_bs = torch.stack(
+                [
+                    si_sdr(s, separator.separate(x + signs(x, budget, generator), context))
+                    for _ in range(params.evaluate.noise_draws)
+                ]
+            )
             figures = {
                 "si_sdr": si_sdr(s, separator.reconstruct(s)),
                 "bs": bs,
                 "at_bs": at_bs,
                 "drop": bs - at_bs,
-                "noise_drop": noise_drop.mean(0),
-                "noise_worst_drop": noise_drop.amax(0),
+                "noise_bs": noise_bs.mean(0),
+                "noise_drop": bs - noise_bs.mean(0),
+                "noise_worst_drop": bs - noise_bs.amin(0),
                 "mixture_si_sdr": si_sdr(s, x),
+                "stft_bs": si_sdr(s, oracle.separate(x, oracle.context(x, s))),
                 "perturbation_snr": snr(x, x_adv - x),
                 "output_gain": output_gain(clean, attacked, x_adv - x),
             }
@@ -187,28 +203,79 @@ def _per_track(segments: pd.DataFrame) -> pd.DataFrame:
     return table.loc[list(dict.fromkeys(names))]
 
 
-def _summary(tracks: pd.DataFrame, settings: EvaluateParams) -> dict[str, Any]:
-    column = {key: tracks[key].to_numpy(dtype=np.float64) for key in PER_SEGMENT}
-    options: dict[str, Any] = {
+def summarize(models: Mapping[int, Evaluation], settings: EvaluateParams) -> dict[str, Any]:
+    """The content of ``metrics/<variant>.json``: figures of one variant over its training seeds.
+
+    Per seed the median over tracks is taken (Li, 2022), then the mean over seeds; intervals
+    resample tracks and seeds.
+
+    Args:
+        models: the variant's models by training seed.
+        settings: bootstrap.
+    """
+    column = {key: _seeds_by_tracks(models, key) for key in PER_SEGMENT}
+    options = _options(settings)
+    intervals = {
+        **{key: bootstrap(median, column[key], **options) for key in ("si_sdr", "bs", "at_bs")},
+        "rb": bootstrap(median_difference, column["bs"], column["at_bs"], **options),
+        "rb_net": bootstrap(median_difference, column["noise_bs"], column["at_bs"], **options),
+        **{key: bootstrap(median, column[key], **options) for key in ("drop", "noise_drop")},
+        "stft_bs": bootstrap(median, column["stft_bs"], **options),
+        "mixture_si_sdr": bootstrap(median, column["mixture_si_sdr"], **options),
+    }
+    summary: dict[str, Any] = {}
+    for key, interval in intervals.items():
+        summary |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+    # The ratio means nothing for a system that separates nothing.
+    if summary["bs"] > 0:
+        summary["rb_relative"] = summary["rb"] / summary["bs"]
+    for key in ("noise_worst_drop", "perturbation_snr", "output_gain"):
+        summary[key] = float(median(column[key]).mean())
+    first = next(iter(models.values()))
+    summary |= {
+        "n_seeds": len(models),
+        "n_tracks": len(first.tracks),
+        "n_segments": first.segments,
+        "n_skipped": first.skipped,
+        "budget_used": max(model.budget_used for model in models.values()),
+    }
+    if first.bsseval is not None:
+        summary["bsseval"] = _mean_bsseval([model.bsseval or {} for model in models.values()])
+    summary["seeds"] = {
+        str(seed): {
+            **{key: float(median(column[key][row])) for key in ("si_sdr", "bs", "at_bs", "drop")},
+            "rb": float(median_difference(column["bs"][row], column["at_bs"][row])),
+        }
+        for row, seed in enumerate(models)
+    }
+    return summary
+
+
+def _seeds_by_tracks(models: Mapping[int, Evaluation], key: str) -> Values:
+    """One figure as seeds x tracks."""
+    return np.stack([model.tracks[key].to_numpy(dtype=np.float64) for model in models.values()])
+
+
+def _options(settings: EvaluateParams) -> dict[str, Any]:
+    return {
         "resamples": settings.bootstrap,
         "confidence": settings.confidence,
         "seed": settings.seed,
     }
-    rb = bootstrap(median_difference, column["bs"], column["at_bs"], **options)
-    summary: dict[str, Any] = {}
-    for key in ("si_sdr", "bs", "at_bs"):
-        interval = bootstrap(median, column[key], **options)
-        summary |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
-    summary |= {"rb": rb.value, "rb_low": rb.low, "rb_high": rb.high}
-    # The ratio means nothing for a system that separates nothing.
-    if summary["bs"] > 0:
-        summary["rb_relative"] = rb.value / summary["bs"]
-    for key in ("drop", "noise_drop"):
-        interval = bootstrap(median, column[key], **options)
-        summary |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
-    for key in ("noise_worst_drop", "mixture_si_sdr", "perturbation_snr", "output_gain"):
-        summary[key] = float(median(column[key]))
-    return summary
+
+
+def _mean_bsseval(of_seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Figures: mean over the seeds that have them. Failures: their sum."""
+    result: dict[str, Any] = {}
+    for condition in ("clean", "attacked"):
+        known = [found[condition] for found in of_seeds if condition in found]
+        if known:
+            result[condition] = {
+                figure: float(np.mean([found[figure] for found in known])) for figure in FIGURES
+            }
+        failures = f"{condition}_failures"
+        result[failures] = sum(found[failures] for found in of_seeds)
+    return result
 
 
 def _bsseval(names: list[str], scores: list[Score]) -> dict[str, Any]:
@@ -231,43 +298,57 @@ def _bsseval(names: list[str], scores: list[Score]) -> dict[str, Any]:
 
 
 def compare(
-    improved: pd.DataFrame, baseline: pd.DataFrame, settings: EvaluateParams
+    systems: Mapping[str, Mapping[int, Evaluation]], settings: EvaluateParams
 ) -> dict[str, Any]:
-    """Improved minus baseline with intervals, paired by track.
+    """The content of ``metrics/comparison.json``: every system minus the first one.
+
+    Differences are paired by track and by training seed; p-values are adjusted for the number of
+    comparisons in the whole table (Holm, 1979).
 
     Args:
-        improved: per-track figures.
-        baseline: the same of the system it is compared with.
+        systems: models by training seed, of each variant; the first is the reference.
         settings: bootstrap.
     """
-    options: dict[str, Any] = {
-        "resamples": settings.bootstrap,
-        "confidence": settings.confidence,
-        "seed": settings.seed,
+    reference, *others = systems
+    base = {key: _seeds_by_tracks(systems[reference], key) for key in PER_SEGMENT}
+    result: dict[str, Any] = {
+        "reference": reference,
+        "n_tracks": base["bs"].shape[1],
+        "n_seeds": max(len(models) for models in systems.values()),
     }
-    shared = [track for track in improved.index if track in baseline.index]
+    for name in others:
+        own = {key: _seeds_by_tracks(systems[name], key) for key in PER_SEGMENT}
+        result[name] = _differences(own, base, settings)
+    entries = [result[name][key] for name in others for key in CORRECTED]
+    for entry, adjusted in zip(entries, holm([e["p"] for e in entries]), strict=True):
+        entry["p_holm"] = adjusted
+    return result
 
-    def column(table: pd.DataFrame, key: str) -> Values:
-        return table.loc[shared, key].to_numpy(dtype=np.float64)
 
-    result: dict[str, Any] = {"n_tracks": len(shared)}
+def _differences(
+    own: Mapping[str, Values], base: Mapping[str, Values], settings: EvaluateParams
+) -> dict[str, dict[str, float]]:
+    options = _options(settings)
+
+    def rise(high: str, low: str) -> Any:
+        return bootstrap(median_rise, own[high], own[low], base[high], base[low], **options)
+
+    def difference(key: str) -> Any:
+        return bootstrap(median_difference, own[key], base[key], **options)
+
     intervals = {
-        key: bootstrap(median_difference, column(improved, key), column(baseline, key), **options)
-        for key in ("si_sdr", "bs", "at_bs", "drop")
+        **{key: difference(key) for key in ("si_sdr", "bs", "at_bs")},
+        "rb": rise("bs", "at_bs"),
+        "rb_net": rise("noise_bs", "at_bs"),
+        # The same segments under the same attack: the median of the differences is sharper.
+        "paired_drop": bootstrap(paired_median, own["drop"], base["drop"], **options),
     }
-    intervals["rb"] = bootstrap(
-        median_rise,
-        *(column(table, key) for table in (improved, baseline) for key in ("bs", "at_bs")),
-        **options,
-    )
-    # The same attack on the same track: the median of the differences is the sharper figure.
-    intervals["paired_drop"] = bootstrap(
-        median, column(improved, "drop") - column(baseline, "drop"), **options
-    )
-    for key, interval in intervals.items():
-        result[key] = {
+    return {
+        key: {
             "difference": interval.value,
             "low": interval.low,
             "high": interval.high,
+            "p": interval.p,
         }
-    return result
+        for key, interval in intervals.items()
+    }

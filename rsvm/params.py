@@ -107,6 +107,15 @@ class ConvolutionParams(_Section):
     gate: float = Field(default=1.0, ge=-10, le=10)
 
 
+class AdversarialParams(_Section):
+    """Adversarial training: PGD on the mixture inside every training step (Madry et al., 2018)."""
+
+    eps: float = Field(default=0.003, ge=0, le=1)
+    steps: int = Field(default=1, ge=1, le=1000)
+    step_size: float = Field(default=1.0, gt=0, le=10)
+    weight: float = Field(default=1.0, gt=0, le=1000)
+
+
 class VariantParams(_Section):
     """What sets one system apart from the published RSVM."""
 
@@ -116,7 +125,9 @@ class VariantParams(_Section):
     dropout_kind: Literal["variational", "elementwise"] = "variational"
     dropout_at_test: bool = False
     regularizer: Literal["tv", "sinkhorn"] | None = None
+    adversarial: AdversarialParams | None = None
     published: Name | None = None
+    stft: bool = False
 
     @model_validator(mode="after")
     def _control_replaces_attention(self) -> VariantParams:
@@ -127,11 +138,17 @@ class VariantParams(_Section):
         return self
 
     @model_validator(mode="after")
-    def _published_is_plain(self) -> VariantParams:
-        plain = VariantParams().model_dump() if self.published else {}
-        if self.published and self.model_dump() != {**plain, "published": self.published}:
-            raise ValueError("a published model has no other settings")
+    def _untrained_is_plain(self) -> VariantParams:
+        plain = VariantParams.model_fields
+        changed = [key for key, value in self if value != plain[key].default]
+        if not self.is_trained and len(changed) > 1:
+            raise ValueError("a published model and the STFT are not trained: no other settings")
         return self
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is something to train, so that a training seed matters."""
+        return not (self.stft or self.published)
 
 
 class TrainParams(_Section):
@@ -145,15 +162,26 @@ class TrainParams(_Section):
     regularizer_weight: float = Field(ge=0, le=1000)
     sinkhorn_p: int = Field(ge=1, le=2)
     sinkhorn_entropy: float = Field(gt=0, le=1000)
-    seed: Seed
+    seeds: list[Seed] = Field(min_length=1, max_length=100)
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is named twice")
+        return seeds
 
 
 class AttackParams(_Section):
-    """PGD on the mixture."""
+    """What the adversary knows, may do, and does."""
 
-    norm: Literal["linf", "l2"]
+    method: Literal["pgd", "fgsm", "search", "noise", "universal", "minimal", "sparse"]
+    mask: Literal["fixed", "recomputed"]
+    norm: Literal["linf", "l2", "l0"]
     eps: float = Field(ge=0, le=1)
     snr: float = Field(ge=-20, le=200)
+    samples: int = Field(ge=1, le=10_000_000)
+    amplitude: float = Field(gt=0, le=1)
     steps: int = Field(ge=1, le=100_000)
     step_size: float = Field(gt=0, le=10)
     step_rule: Literal["constant", "decaying", "momentum", "adam", "auto"]
@@ -162,15 +190,29 @@ class AttackParams(_Section):
     loss: Literal["si_sdr", "mse", "output_distance"]
     source: Name
     eot_samples: int = Field(ge=1, le=1000)
+    queries: int = Field(ge=1, le=10_000_000)
+    drop: float = Field(gt=0, le=100)
     batch: int = Field(ge=1, le=65_536)
     seed: Seed
 
     @model_validator(mode="after")
     def _the_clean_output_has_no_gradient(self) -> AttackParams:
-        if self.loss == "output_distance" and not self.random_start:
+        needs_start = self.method in ("pgd", "fgsm", "universal", "sparse")
+        starts = self.method == "pgd" and self.random_start
+        if self.loss == "output_distance" and needs_start and not starts:
             raise ValueError(
                 "loss = output_distance has no gradient at the clean mixture; "
-                "set random_start = true"
+                "set random_start = true and method = pgd"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _norm_fits_method(self) -> AttackParams:
+        allowed = {"sparse": ("l0",), "noise": ("linf", "l2", "l0"), "universal": ("linf",)}
+        norms = allowed.get(self.method, ("linf", "l2"))
+        if self.norm not in norms:
+            raise ValueError(
+                f"method = {self.method} works with norm = {' or '.join(norms)}, not {self.norm}"
             )
         return self
 
@@ -187,6 +229,7 @@ class AuditParams(_Section):
     sparse_amplitude: float = Field(gt=0, le=1)
     universal_epochs: int = Field(ge=1, le=10_000)
     noise_draws: int = Field(ge=1, le=1000)
+    seeds: int = Field(ge=1, le=100)
     tolerance_db: float = Field(gt=0, le=10)
     black_box_share: float = Field(ge=0, le=1)
     zero_gradient_share: float = Field(ge=0, le=1)
@@ -279,6 +322,16 @@ class Params(_Section):
         """The variants that are trained, attacked, evaluated and reported, in table order."""
         return ["baseline", "improved", *self.ablations]
 
+    def seeds_of(self, variant: str) -> list[int]:
+        """The training seeds of a variant; one that is not trained has the first one only."""
+        seeds = self.train.seeds
+        return seeds if self.variant(variant).is_trained else seeds[:1]
+
+    @property
+    def models(self) -> list[tuple[str, int]]:
+        """Every model as (variant, training seed), in table order."""
+        return [(name, seed) for name in self.systems for seed in self.seeds_of(name)]
+
     @property
     def segment_samples(self) -> int:
         """Length of a segment in samples."""
@@ -293,6 +346,13 @@ class Params(_Section):
         if name not in self.variants:
             raise InputError(f"unknown variant `{name}`; params.yaml has {self._known}")
         return self.variants[name]
+
+
+SUBSECTIONS: dict[str, type[BaseModel]] = {
+    "attention": AttentionParams,
+    "convolution": ConvolutionParams,
+    "adversarial": AdversarialParams,
+}
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -339,8 +399,8 @@ def _known_keys(section: list[str]) -> list[str]:
     for part in section:
         if part == "variants":
             model = VariantParams
-        elif part in ("attention", "convolution"):
-            model = AttentionParams if part == "attention" else ConvolutionParams
+        elif part in SUBSECTIONS:
+            model = SUBSECTIONS[part]
         elif part in model.model_fields:
             annotation = model.model_fields[part].annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):

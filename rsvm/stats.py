@@ -1,50 +1,32 @@
-"""Aggregation over segments and tracks, and bootstrap intervals over tracks."""
+"""Means over training seeds, hierarchical bootstrap intervals, and Holm's correction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
 
-def track_medians(tracks: Sequence[str], values: ArrayLike) -> dict[str, float]:
-    """Median over the segments of each track, in order of first appearance.
-
-    Values that are not finite are left out; a track with none left is left out.
-    """
-    grouped: dict[str, list[float]] = {}
-    for track, value in zip(tracks, np.asarray(values, dtype=np.float64), strict=True):
-        if np.isfinite(value):
-            grouped.setdefault(track, []).append(float(value))
-    return {track: float(np.median(group)) for track, group in grouped.items()}
-
-
-def median_of_medians(parts: Iterable[tuple[str, ArrayLike]]) -> float:
-    """Per segment -> median over a track's segments -> median over tracks (Li, 2022).
-
-    Args:
-        parts: pairs of a track's name and figures of some of its segments.
-    """
-    tracks: list[str] = []
-    values: list[float] = []
-    for track, part in parts:
-        part = np.asarray(part, dtype=np.float64)
-        tracks += [track] * len(part)
-        values += part.tolist()
-    return float(np.median(list(track_medians(tracks, values).values())))
-
-
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval."""
+    """An estimate with its confidence interval.
+
+    Attributes:
+        value: the estimate.
+        low: lower end.
+        high: upper end.
+        p: two-sided p-value of "it is zero", from the same resamples: twice the share of them
+            on the rarer side of zero.
+    """
 
     value: float
     low: float
     high: float
+    p: float
 
 
 def bootstrap(
@@ -54,26 +36,40 @@ def bootstrap(
     confidence: float,
     seed: int,
 ) -> Interval:
-    """Percentile interval by resampling tracks with replacement (Efron, 1979).
+    """Percentile interval of a statistic's mean over training seeds.
 
-    All figures are resampled together, so that comparisons stay paired by track. Segments of
-    a track are correlated, which is why tracks are what is resampled.
+    Both tracks and training seeds are resampled with replacement, and all figures together, so
+    that comparisons stay paired by track and by seed (Efron, 1979; Owen, 2007, for crossed
+    factors). Segments of a track are correlated, which is why tracks are what is resampled. Of S
+    seeds S - 1 are drawn: drawing S would shrink their variance by (S - 1) / S, which matters
+    when they are few (Rao and Wu, 1988). With one seed only tracks are resampled, and the
+    interval says nothing about the luck of training.
 
     Args:
-        statistic: takes the resampled figures, each resamples x tracks, and gives one value
-            per resample (``axis=-1`` reductions).
-        figures: per-track values, one array of the same length each.
+        statistic: takes the figures, each ... x tracks, and reduces the last axis.
+        figures: per seed and track, seeds x tracks each; a system with one model (one row) is
+            paired with all seeds of another.
         resamples: number of resamples.
         confidence: coverage, 0 to 1.
         seed: of the resampling.
     """
-    count = len(figures[0])
-    draws = np.random.default_rng(seed).integers(0, count, size=(resamples, count))
-    replicas = statistic(*(figure[draws] for figure in figures))
+    figures = np.broadcast_arrays(*(np.atleast_2d(figure) for figure in figures))
+    seeds, tracks = figures[0].shape
+    draw = np.random.default_rng(seed)
+    drawn_tracks = draw.integers(0, tracks, size=(resamples, tracks))
+    drawn_seeds = draw.integers(0, seeds, size=(max(1, seeds - 1), resamples))
+    # Seeds x resamples: the statistic of every seed on the tracks of every resample.
+    of_seeds = statistic(*(figure[:, drawn_tracks] for figure in figures))
+    replicas = np.take_along_axis(of_seeds, drawn_seeds, axis=0).mean(axis=0)
     tail = (1 - confidence) / 2
     low, high = np.quantile(replicas, [tail, 1 - tail])
-    value = statistic(*(figure[None, :] for figure in figures))[0]
-    return Interval(float(value), float(low), float(high))
+    below, above = (1 + np.sum(replicas <= 0), 1 + np.sum(replicas >= 0))
+    return Interval(
+        float(statistic(*figures).mean()),
+        float(low),
+        float(high),
+        float(min(1.0, 2 * min(below, above) / (resamples + 1))),
+    )
 
 
 def median(figure: Values) -> Values:
@@ -89,3 +85,23 @@ def median_difference(first: Values, second: Values) -> Values:
 def median_rise(bs_1: Values, at_1: Values, bs_0: Values, at_0: Values) -> Values:
     """RB of one system minus RB of another, each a difference of medians."""
     return median_difference(bs_1, at_1) - median_difference(bs_0, at_0)
+
+
+def paired_median(first: Values, second: Values) -> Values:
+    """Median over tracks of the difference on the same track."""
+    return median(first - second)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for how many there are (Holm, 1979, step-down Bonferroni).
+
+    Rejecting where the adjusted value is below alpha keeps the chance of any false rejection
+    below alpha, whatever the dependence between the tests.
+    """
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(p_values))
+    largest = 0.0
+    for rank, number in enumerate(order):
+        largest = max(largest, (len(p_values) - rank) * p_values[number])
+        adjusted[number] = min(1.0, largest)
+    return [float(value) for value in adjusted]

@@ -15,16 +15,18 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
+from rsvm.attacks.norms import LinfBudget
 from rsvm.data.store import PreparedData, PreparedTrack, TrainingSegments, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import fingerprint, written_aside
 from rsvm.losses import neg_snr, regularizer
+from rsvm.medians import median_of_medians
 from rsvm.metrics import si_sdr
 from rsvm.model.rsvm import RSVM, build_model
-from rsvm.params import Params, TrainParams
+from rsvm.model.stft import STFT
+from rsvm.params import AdversarialParams, Params, TrainParams
 from rsvm.published import load_published
-from rsvm.separator import InformedRSVM, batches
-from rsvm.stats import median_of_medians
+from rsvm.separator import InformedRSVM, batches, informed
 
 Row = dict[str, float]
 SHOW_EVERY = 5  # steps
@@ -35,18 +37,25 @@ VALIDATION_BATCH = 16  # segments
 class Trained:
     """A trained model and its curves, one row per epoch."""
 
-    model: RSVM
+    model: RSVM | STFT
     curves: list[Row]
 
 
 def obtain(
-    params: Params, name: str, data: PreparedData, fabric: Fabric, resume: Path, published: Path
+    params: Params,
+    name: str,
+    seed: int,
+    data: PreparedData,
+    fabric: Fabric,
+    resume: Path,
+    published: Path,
 ) -> Trained:
-    """Train a variant, or load it when it names a published checkpoint.
+    """Train a variant, or take it as it is: a published checkpoint, or the STFT.
 
     Args:
         params: the whole tree.
         name: the variant.
+        seed: of the training.
         data: prepared data.
         fabric: the device.
         resume: see :func:`train`.
@@ -55,12 +64,23 @@ def obtain(
     Raises:
         InputError: unknown variant, or an unusable checkpoint.
     """
-    identity = params.variant(name).published
-    if identity is None:
-        return train(params, name, data, fabric, resume)
+    variant = params.variant(name)
+    if variant.is_trained:
+        return train(params, name, seed, data, fabric, resume)
+    model: RSVM | STFT
+    if variant.published is None:
+        model = STFT(params.model)
+    else:
+        model = _published_model(params, name, variant.published, published)
+    valid_si_sdr, valid_bs = validate(model, data.tracks("valid"), params, torch.device("cpu"))
+    row = {"epoch": 0, "valid_si_sdr": valid_si_sdr, "valid_bs": valid_bs}
+    return Trained(model, [row])
+
+
+def _published_model(params: Params, name: str, identity: str, folder: Path) -> RSVM:
     model = load_published(
-        published / f"analysis_{identity}.pytorch",
-        published / f"synthesis_{identity}.pytorch",
+        folder / f"analysis_{identity}.pytorch",
+        folder / f"synthesis_{identity}.pytorch",
         kernel=params.model.kernel,
         hop=params.model.hop,
         sample_rate=params.data.sample_rate,
@@ -72,34 +92,37 @@ def obtain(
             f"variants.{name}: the published model has {channels} channels, "
             f"but model.channels = {params.model.channels}"
         )
-    valid_si_sdr, valid_bs = validate(model, data.tracks("valid"), params)
-    row = {"epoch": 0, "valid_si_sdr": valid_si_sdr, "valid_bs": valid_bs}
-    return Trained(model, [row])
+    return model
 
 
 def describe(trained: Trained) -> dict[str, Any]:
     """The content of ``metrics/train/<variant>.json``: sizes and the last epoch."""
-    parts = {
-        "parameters": trained.model,
-        "parameters_encoder": trained.model.encoder,
-        "parameters_decoder": trained.model.decoder,
-    }
+    weights = dict(trained.model.named_parameters())
     counts = {
-        key: sum(weight.numel() for weight in part.parameters()) for key, part in parts.items()
+        key: sum(weight.numel() for name, weight in weights.items() if name.startswith(part))
+        for key, part in (
+            ("parameters", ""),
+            ("parameters_encoder", "encoder."),
+            ("parameters_decoder", "decoder."),
+        )
     }
     return {**counts, **trained.curves[-1]}
 
 
-def train(params: Params, name: str, data: PreparedData, fabric: Fabric, resume: Path) -> Trained:
+def train(
+    params: Params, name: str, seed: int, data: PreparedData, fabric: Fabric, resume: Path
+) -> Trained:
     """Train a variant on the training split, validating after every epoch.
 
     The recipe is that of the public RSVM code: vocals and accompaniment segments are drawn
     independently; the encoder and decoder reconstruct the vocals from a noisy copy, while the
-    regularizer smooths the coefficients of the mix.
+    regularizer smooths the coefficients of the mix. A variant with ``adversarial`` also learns to
+    separate mixtures that are attacked.
 
     Args:
         params: the whole tree.
         name: the variant.
+        seed: initial weights, shuffling, noise and dropout.
         data: prepared data.
         fabric: the device.
         resume: checkpoint written after every epoch; a run with the same parameters and data
@@ -108,10 +131,9 @@ def train(params: Params, name: str, data: PreparedData, fabric: Fabric, resume:
     Raises:
         InputError: there are fewer segments than one batch holds, or the loss is not finite.
     """
-    recipe = params.train
-    own = params.variant(name).regularizer
-    if own is not None:
-        recipe = recipe.model_copy(update={"regularizer": own})
+    recipe, variant = params.train, params.variant(name)
+    if variant.regularizer is not None:
+        recipe = recipe.model_copy(update={"regularizer": variant.regularizer})
     segments = data.training_segments(params)
     steps = len(segments) // recipe.batch_size
     if steps == 0:
@@ -119,35 +141,39 @@ def train(params: Params, name: str, data: PreparedData, fabric: Fabric, resume:
             f"train.batch_size = {recipe.batch_size}, but there are only {len(segments)} segments"
         )
     fabric.launch()
-    model = build_model(params, params.variant(name), recipe.seed)
+    model = build_model(params, variant, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
     model, optimizer = fabric.setup(model, optimizer)
     for method in ("encode", "decode"):
         model.mark_forward_method(method)
 
     shapes = {key: list(weight.shape) for key, weight in model.module.state_dict().items()}
-    run = fingerprint(_what_decides(params, name), data.fingerprint, shapes)
+    run = fingerprint(_what_decides(params, name), seed, data.fingerprint, shapes)
     curves = _load_checkpoint(resume, run, model, optimizer)
     progress = tqdm(
-        total=recipe.epochs * steps, initial=len(curves) * steps, desc=f"train {name}", unit="step"
+        total=recipe.epochs * steps,
+        initial=len(curves) * steps,
+        desc=f"train {name}, seed {seed}",
+        unit="step",
     )
     for epoch in range(len(curves), recipe.epochs):
         # One seed an epoch: shuffling, noise and dropout do not depend on where a run resumed.
-        torch.manual_seed(recipe.seed * 10_007 + epoch)
+        torch.manual_seed(seed * 10_007 + epoch)
         model.train()
-        sums = torch.zeros(2, device=fabric.device)
+        sums: dict[str, Tensor] = {}
         for vocals, accompaniment in training_batches(segments, recipe.batch_size):
             vocals, accompaniment = fabric.to_device(vocals), fabric.to_device(accompaniment)
-            distortion, roughness = training_losses(model, vocals, accompaniment, recipe)
-            loss = distortion + recipe.regularizer_weight * roughness
+            terms = step_terms(model, vocals, accompaniment, recipe, variant.adversarial)
             optimizer.zero_grad()
-            fabric.backward(loss)
+            fabric.backward(terms["loss"])
             optimizer.step()
-            sums += torch.stack([distortion.detach(), roughness.detach()])
+            for term, value in terms.items():
+                sums[term] = sums.get(term, 0) + value.detach()
             if progress.n % SHOW_EVERY == 0:  # reading a loss waits for the device
-                progress.set_postfix(loss=f"{loss.item():.2f}", snr=f"{-distortion.item():.2f} dB")
+                progress.set_postfix({term: f"{value.item():.2f}" for term, value in terms.items()})
             progress.update()
-        curves.append(_epoch_row(epoch, sums / steps, model.module, data.tracks("valid"), params))
+        means = {term: value.item() / steps for term, value in sums.items()}
+        curves.append(_epoch_row(epoch, means, model.module, data.tracks("valid"), params))
         _save_checkpoint(resume, run, model, optimizer, curves)
     progress.close()
     return Trained(model.module, curves)
@@ -188,13 +214,64 @@ def training_losses(
     return neg_snr(vocals, model.decode(of_vocals)), regularizer(of_mix, recipe)
 
 
-def validate(model: RSVM, tracks: list[PreparedTrack], params: Params) -> tuple[float, float]:
+def step_terms(
+    model: Any,
+    vocals: Tensor,
+    accompaniment: Tensor,
+    recipe: TrainParams,
+    adversarial: AdversarialParams | None,
+) -> dict[str, Tensor]:
+    """The loss of one training step and what it is made of; SNRs in dB, larger is better."""
+    distortion, roughness = training_losses(model, vocals, accompaniment, recipe)
+    loss = distortion + recipe.regularizer_weight * roughness
+    terms = {"loss": loss, "snr": -distortion, "regularizer": roughness}
+    if adversarial:
+        attacked = attacked_loss(model, vocals, accompaniment, adversarial)
+        terms |= {"loss": loss + adversarial.weight * attacked, "attacked_snr": -attacked}
+    return terms
+
+
+def attacked_loss(
+    model: Any, vocals: Tensor, accompaniment: Tensor, settings: AdversarialParams
+) -> Tensor:
+    """Negative SNR of the vocals that are separated from an attacked mixture.
+
+    Adversarial training (Madry et al., 2018) for a separator: the mask is that of the clean stems,
+    as under attack at test time; the perturbation starts at random and maximizes the squared error.
+    Its last iterate is taken, not the worst, which saves the passes that compare iterates.
+
+    Args:
+        model: has ``encode`` and ``decode``; ``model.module`` is RSVM itself.
+        vocals: batch x samples.
+        accompaniment: batch x samples.
+        settings: budget and steps.
+    """
+    mix = vocals + accompaniment
+    mix = mix - mix.mean()
+    vocals = vocals - vocals.mean()
+    separator = InformedRSVM(model.module)
+    # What is attacked is what is attacked at test time: without dropout.
+    model.eval()
+    mask = separator.context(mix, vocals)
+    budget = LinfBudget(mix.new_full((len(mix), 1), settings.eps))
+    delta = budget.start(mix, torch.default_generator)
+    for _ in range(settings.steps):
+        candidate = (mix + delta).requires_grad_(True)
+        error = (separator.separate(candidate, mask) - vocals).square().sum()
+        (gradient,) = torch.autograd.grad(error, candidate)
+        delta = budget.project(delta + settings.step_size * settings.eps * gradient.sign())
+    model.train()
+    return neg_snr(vocals, model.decode(model.encode(mix + delta) * mask))
+
+
+def validate(
+    model: RSVM | STFT, tracks: list[PreparedTrack], params: Params, device: torch.device
+) -> tuple[float, float]:
     """SI-SDR of the reconstruction and of the masked separation (BS), medians of medians, in dB.
 
     The model itself is left as it is: a frozen copy is validated.
     """
-    separator = InformedRSVM(copy.deepcopy(model))
-    device = next(model.parameters()).device
+    separator = informed(copy.deepcopy(model))
     reconstruction, separation = [], []
     for track in tracks:
         mixture, vocals = track.segments(params.segment_samples)
@@ -210,22 +287,15 @@ def validate(model: RSVM, tracks: list[PreparedTrack], params: Params) -> tuple[
 
 
 def _epoch_row(
-    epoch: int, means: Tensor, model: RSVM, tracks: list[PreparedTrack], params: Params
+    epoch: int, means: Row, model: RSVM, tracks: list[PreparedTrack], params: Params
 ) -> Row:
-    distortion, roughness = means.tolist()
-    if not math.isfinite(distortion + roughness):
+    if not math.isfinite(means["loss"]):
         raise InputError(
             f"the loss is not a number in epoch {epoch + 1}; lower train.learning_rate"
         )
-    valid_si_sdr, valid_bs = validate(model, tracks, params)
-    row = {
-        "epoch": epoch + 1,
-        "loss": distortion + params.train.regularizer_weight * roughness,
-        "snr": -distortion,
-        "regularizer": roughness,
-        "valid_si_sdr": valid_si_sdr,
-        "valid_bs": valid_bs,
-    }
+    device = next(model.parameters()).device
+    valid_si_sdr, valid_bs = validate(model, tracks, params, device)
+    row = {"epoch": epoch + 1, **means, "valid_si_sdr": valid_si_sdr, "valid_bs": valid_bs}
     if model.encoder.attention is not None:
         row["gate"] = model.encoder.attention.gate.item()
     return row
@@ -235,6 +305,7 @@ def _what_decides(params: Params, name: str) -> dict[str, Any]:
     """Everything beside the data that the weights depend on."""
     tree = params.model_dump(mode="json")
     chosen = {key: tree[key] for key in ("segments", "model", "train")}
+    del chosen["train"]["seeds"]
     runtime = {key: tree["runtime"][key] for key in ("accelerator", "precision", "threads")}
     return {**chosen, "runtime": runtime, "variant": tree["variants"][name], "name": name}
 

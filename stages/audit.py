@@ -1,29 +1,37 @@
 """audit: is the robustness figure one that can be believed?"""
 
-from common import ADVERSARIAL, METRICS, MODELS, PARAMS, PLOTS, PREPARED, run
+from common import METRICS, PARAMS, PLOTS, PREPARED, adversarial_folder, model_file, run
 from rsvm.attacks.generate import INDEX
-from rsvm.audit.run import audit, choose_material
+from rsvm.audit.run import System, audit, choose_material
 from rsvm.data.store import PreparedData
 from rsvm.files import fresh_directory, read_json, write_csv, write_json
 from rsvm.model.checkpoint import load_model
 from rsvm.params import load_params
 from rsvm.runtime import make_fabric
-from rsvm.separator import InformedRSVM
+from rsvm.separator import informed
 
 
 def main() -> None:
     """Write metrics/audit.json (flags) and plots/audit (what they rest on)."""
     params = load_params(PARAMS)
     device = make_fabric(params.runtime).device
-    separators, stored = {}, {}
-    for name in params.systems:
-        model = load_model(MODELS / f"{name}.safetensors", params, name).to(device)
-        separators[name] = InformedRSVM(model)
-        index = read_json(ADVERSARIAL / name / INDEX)
-        stored[name] = max(track["budget_used"] for track in index["tracks"])
+    systems = []
+    for name, seed in params.models:
+        model = load_model(model_file(name, seed), params, name, seed).to(device)
+        index = read_json(adversarial_folder(name, seed) / INDEX)
+        systems.append(
+            System(
+                variant=name,
+                seed=seed,
+                separator=informed(model, params.attack.mask),
+                twin=informed(model, "recomputed" if params.attack.mask == "fixed" else "fixed"),
+                stored_budget=max(track["budget_used"] for track in index["tracks"]),
+                trained=params.variant(name).is_trained,
+            )
+        )
     data = PreparedData(PREPARED)
     test, training = (choose_material(params, data, split, device) for split in ("test", "train"))
-    results = audit(params, separators, test, training, stored)
+    results = audit(params, systems, test, training)
     fresh_directory(PLOTS / "audit")
     for name, result in results.items():
         write_json(PLOTS / "audit" / f"{name}.json", result.figures)

@@ -33,10 +33,24 @@ def metrics_file(variant: str) -> Path:
     return folder / f"{variant}.json"
 
 
-def crafting_model(params: Params, variant: str) -> tuple[str, Path]:
-    """The variant whose gradients attack ``variant``, and where its weights are."""
+def model_file(variant: str, seed: int) -> Path:
+    """Where the weights of one model are."""
+    return MODELS / variant / f"{seed}.safetensors"
+
+
+def adversarial_folder(variant: str, seed: int) -> Path:
+    """Where the adversarial mixtures against one model are."""
+    return ADVERSARIAL / variant / str(seed)
+
+
+def crafting_model(params: Params, variant: str, seed: int) -> tuple[str, int]:
+    """Variant and seed of the model whose gradients attack the given one.
+
+    Another variant attacks with the model of the same seed, or with its only one.
+    """
     source = variant if params.attack.source == "self" else params.attack.source
-    return source, MODELS / f"{source}.safetensors"
+    seeds = params.seeds_of(source)
+    return source, seed if seed in seeds else seeds[0]
 
 
 def run(main: Callable[..., None]) -> None:

@@ -1,24 +1,25 @@
 """evaluate: clean, attacked and noisy figures of every variant, and their comparison."""
 
+import pandas as pd
+
 from common import (
-    ADVERSARIAL,
     METRICS,
-    MODELS,
     PARAMS,
     PLOTS,
     PREPARED,
+    adversarial_folder,
     crafting_model,
     metrics_file,
+    model_file,
     run,
 )
 from rsvm.attacks.generate import load_adversarials
 from rsvm.data.store import PreparedData
-from rsvm.evaluate import compare, evaluate
+from rsvm.evaluate import Evaluation, compare, evaluate, summarize
 from rsvm.files import fresh_directory, read_json, sha256, write_json, write_text
-from rsvm.model.checkpoint import load_model
 from rsvm.params import load_params
 from rsvm.runtime import describe_environment, make_fabric
-from rsvm.separator import InformedRSVM
+from rsvm.systems import load_separator
 
 
 def main() -> None:
@@ -26,22 +27,36 @@ def main() -> None:
     params = load_params(PARAMS)
     device = make_fabric(params.runtime).device
     data = PreparedData(PREPARED)
-    results = {}
-    for name in params.systems:
-        crafted_with = sha256(crafting_model(params, name)[1])
-        adversarials = load_adversarials(ADVERSARIAL / name, params, data, crafted_with)
-        model = load_model(MODELS / f"{name}.safetensors", params, name).to(device)
-        results[name] = evaluate(params, name, InformedRSVM(model), data, adversarials, device)
+    results: dict[str, dict[int, Evaluation]] = {name: {} for name in params.systems}
+    for name, seed in params.models:
+        crafted_with = sha256(model_file(*crafting_model(params, name, seed)))
+        folder = adversarial_folder(name, seed)
+        adversarials = load_adversarials(folder, params, data, crafted_with)
+        separator = load_separator(model_file(name, seed), params, name, seed, device)
+        results[name][seed] = evaluate(
+            params, f"{name}-{seed}", separator, data, adversarials, device
+        )
     fresh_directory(METRICS / "ablation")
     fresh_directory(PLOTS / "tracks")
-    for name, result in results.items():
-        training = read_json(METRICS / "train" / f"{name}.json")
-        write_json(metrics_file(name), {**result.summary, "training": training})
-        write_text(PLOTS / "tracks" / f"{name}.csv", result.tracks.to_csv(float_format="%.9g"))
-    comparison = compare(results["improved"].tracks, results["baseline"].tracks, params.evaluate)
-    write_json(METRICS / "comparison.json", comparison)
+    fresh_directory(PLOTS / "curves")
+    for name, models in results.items():
+        training = {
+            str(seed): read_json(METRICS / "train" / name / f"{seed}.json") for seed in models
+        }
+        summary = summarize(models, params.evaluate)
+        write_json(metrics_file(name), {**summary, "training": training})
+        tables = pd.concat({seed: model.tracks for seed, model in models.items()}, names=["seed"])
+        write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
+        write_text(PLOTS / "curves" / f"{name}.csv", _mean_curve(name, list(models)))
+    write_json(METRICS / "comparison.json", compare(results, params.evaluate))
     write_json(METRICS / "environment.json", describe_environment(params.runtime))
     write_json(METRICS / "ablation" / "index.json", {"variants": ", ".join(params.ablations)})
+
+
+def _mean_curve(name: str, seeds: list[int]) -> str:
+    """The training curve of a variant: the mean over its seeds, as CSV."""
+    curves = pd.concat([pd.read_csv(PLOTS / "train" / name / f"{seed}.csv") for seed in seeds])
+    return curves.groupby("epoch").mean().to_csv(float_format="%.9g")
 
 
 if __name__ == "__main__":

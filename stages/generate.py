@@ -1,15 +1,25 @@
-"""generate-pgd-adversarials: attack every test segment of every variant."""
+"""generate-pgd-adversarials: attack every test segment of every model."""
 
 import shutil
 
-from common import ADVERSARIAL, CHECKPOINTS, PARAMS, PLOTS, PREPARED, crafting_model, run
+import pandas as pd
+
+from common import (
+    CHECKPOINTS,
+    PARAMS,
+    PLOTS,
+    PREPARED,
+    adversarial_folder,
+    crafting_model,
+    model_file,
+    run,
+)
 from rsvm.attacks.generate import Victim, generate
 from rsvm.data.store import PreparedData
-from rsvm.files import fresh_directory, sha256, write_csv
-from rsvm.model.checkpoint import load_model
+from rsvm.files import fresh_directory, sha256, write_text
 from rsvm.params import load_params
 from rsvm.runtime import make_fabric
-from rsvm.separator import InformedRSVM
+from rsvm.systems import load_separator
 
 
 def main() -> None:
@@ -17,19 +27,21 @@ def main() -> None:
     params = load_params(PARAMS)
     device = make_fabric(params.runtime).device
     data = PreparedData(PREPARED)
-    curves = {}
-    for name in params.systems:
-        source, path = crafting_model(params, name)
-        separator = InformedRSVM(load_model(path, params, source).to(device))
-        victim = Victim(name, separator, sha256(path))
-        curves[name] = generate(
-            params, victim, data, device, ADVERSARIAL / name, CHECKPOINTS / "attack"
-        )
+    scratch = CHECKPOINTS / "attack"
+    curves: dict[str, list[pd.DataFrame]] = {name: [] for name in params.systems}
+    for name, seed in params.models:
+        source, source_seed = crafting_model(params, name, seed)
+        path = model_file(source, source_seed)
+        separator = load_separator(path, params, source, source_seed, device)
+        victim = Victim(f"{name}-{seed}", separator, sha256(path))
+        folder = adversarial_folder(name, seed)
+        curve = generate(params, victim, data, device, folder, scratch)
+        curves[name].append(pd.DataFrame(curve).set_index("step"))
     fresh_directory(PLOTS / "attack")
-    for name, curve in curves.items():
-        rows = [[point["step"], point["loss"]] for point in curve]
-        write_csv(PLOTS / "attack" / f"{name}.csv", ["step", "loss"], rows)
-    shutil.rmtree(CHECKPOINTS / "attack")
+    for name, of_seeds in curves.items():
+        mean = sum(of_seeds[1:], of_seeds[0]) / len(of_seeds)
+        write_text(PLOTS / "attack" / f"{name}.csv", mean.to_csv(float_format="%.9g"))
+    shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""train-baseline, train-improved, train-ablation@NAME: one variant."""
+"""train-baseline, train-improved, train-ablation: one variant with one training seed."""
 
 from typing import Annotated
 
 from typer import Option
 
-from common import CHECKPOINTS, METRICS, MODELS, PARAMS, PLOTS, PREPARED, PUBLISHED, run
+from common import CHECKPOINTS, METRICS, PARAMS, PLOTS, PREPARED, PUBLISHED, model_file, run
 from rsvm.data.store import PreparedData
 from rsvm.files import write_csv, write_json
 from rsvm.model.checkpoint import save_model
@@ -13,17 +13,21 @@ from rsvm.runtime import make_fabric
 from rsvm.train import describe, obtain
 
 
-def main(variant: Annotated[str, Option(help="a name under `variants` in params.yaml")]) -> None:
-    """Train a variant (or take a published one) and store weights, curves and a summary."""
+def main(
+    variant: Annotated[str, Option(help="a name under `variants` in params.yaml")],
+    seed: Annotated[int, Option(help="one of `train.seeds`")],
+) -> None:
+    """Train a variant (or take it untrained) and store weights, curves and a summary."""
     params = load_params(PARAMS)
-    checkpoint = CHECKPOINTS / f"{variant}.ckpt"
+    checkpoint = CHECKPOINTS / f"{variant}-{seed}.ckpt"
     fabric = make_fabric(params.runtime)
-    trained = obtain(params, variant, PreparedData(PREPARED), fabric, checkpoint, PUBLISHED)
+    data = PreparedData(PREPARED)
+    trained = obtain(params, variant, seed, data, fabric, checkpoint, PUBLISHED)
     columns = list(trained.curves[0])
     rows = [[row[column] for column in columns] for row in trained.curves]
-    write_csv(PLOTS / "train" / f"{variant}.csv", columns, rows)
-    write_json(METRICS / "train" / f"{variant}.json", describe(trained))
-    save_model(MODELS / f"{variant}.safetensors", trained.model, params, variant)
+    write_csv(PLOTS / "train" / variant / f"{seed}.csv", columns, rows)
+    write_json(METRICS / "train" / variant / f"{seed}.json", describe(trained))
+    save_model(model_file(variant, seed), trained.model, params, variant, seed)
     checkpoint.unlink(missing_ok=True)
 
 

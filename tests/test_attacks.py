@@ -16,7 +16,7 @@ from torch import Tensor
 from rsvm.attacks.gradient import GradientAttack, fgsm
 from rsvm.attacks.minimal import MinimalPerturbation
 from rsvm.attacks.noise import NOISES
-from rsvm.attacks.norms import L2Budget, LinfBudget, inside, make_budget
+from rsvm.attacks.norms import L0Budget, L2Budget, LinfBudget, inside, make_budget
 from rsvm.attacks.objectives import OBJECTIVES, mse, negative_si_sdr
 from rsvm.attacks.search import RandomSearch
 from rsvm.attacks.sparse import SparseSaliency
@@ -83,7 +83,7 @@ def test_l2_reaches_the_closed_form_on_a_linear_system() -> None:
 @pytest.fixture
 def separator(make_params: Callable[..., Params]) -> InformedRSVM:
     params = make_params()
-    return InformedRSVM(build_model(params, params.variant("improved"), 0))
+    return InformedRSVM(build_model(params, params.variant("improved"), 0).freeze())
 
 
 class Saturating(Gain):
@@ -295,8 +295,12 @@ def test_minimal_perturbation_costs_exactly_what_was_asked(norm: Any) -> None:
     system = Saturating(3.0)
     mixture, vocals = signals(samples=400)
     for drop in (1.0, 3.0):
-        delta, reached = MinimalPerturbation(drop, norm)(system, mixture, vocals, None)
-        assert reached.all()
+        unbounded = make_budget(norm, mixture, 1.0, 0.0)
+        found, curve = MinimalPerturbation(drop, norm)(
+            system, mixture, vocals, None, unbounded, generator()
+        )
+        delta = found - mixture
+        assert curve.shape == (3, 31)
         before = negative_si_sdr(system.separate(mixture, None), vocals, vocals)
         after = negative_si_sdr(system.separate(mixture + delta, None), vocals, vocals)
         assert torch.allclose(after - before, torch.full_like(after, drop), atol=0.02)
@@ -306,7 +310,10 @@ def test_minimal_perturbation_is_close_to_the_smallest() -> None:
     """On a linear system PGD of the same L2 norm finds little more, and none of half the norm."""
     system = Gain(1.0)
     mixture, vocals = signals(samples=400)
-    delta, _ = MinimalPerturbation(1.0, "l2")(system, mixture, vocals, None)
+    found, _ = MinimalPerturbation(1.0, "l2")(
+        system, mixture, vocals, None, make_budget("l2", mixture, 0, 0), generator()
+    )
+    delta = found - mixture
     before = negative_si_sdr(mixture, vocals, vocals)
     for factor, low, high in ((1.0, 0.99, 1.1), (0.5, 0.0, 0.7)):
         budget = L2Budget(factor * delta.norm(dim=-1, keepdim=True))
@@ -318,10 +325,13 @@ def test_minimal_perturbation_is_close_to_the_smallest() -> None:
 
 def test_sparse_saliency_finds_the_best_samples_of_a_linear_system() -> None:
     mixture, vocals = signals()
-    run = SparseSaliency(mse, count=7, amplitude=0.5, rounds=3)
-    found, curve = run(Gain(-0.7), mixture, vocals, None)
+    budget = L0Budget(torch.full((3, 1), 7.0), amplitude=0.5)
+    found, curve = SparseSaliency(mse, rounds=3)(
+        Gain(-0.7), mixture, vocals, None, budget, generator()
+    )
     delta = found - mixture
     assert ((delta != 0).sum(-1) == 7).all()
+    assert (budget.size(found.double() - mixture.double()) == 7).all()
     assert torch.allclose(delta[delta != 0].abs(), torch.tensor(0.5), atol=1e-6)
     residual = -0.7 * mixture - vocals
     gain = (residual.abs() + 0.7 * 0.5).square() - residual.square()
@@ -354,8 +364,9 @@ def test_a_universal_perturbation_costs_segments_it_never_saw(separator: Informe
     system = Gain(1.0)
     vocals = mixture - 0.05
     budget = LinfBudget(torch.full((1, 1), 0.01))
-    seen = [(mixture[:16], vocals[:16], None)]
-    delta = UniversalPerturbation(mse, epochs=10).learn(system, seen, budget)
+    seen = [(mixture[:16], vocals[:16])]
+    played = UniversalPerturbation(mse, epochs=10).learn(system, seen, budget)
+    delta = played.delta
     assert delta.shape == (1, 200)
     assert torch.allclose(delta, torch.full_like(delta, 0.01), atol=1e-6)
     before = mse(mixture[16:], vocals[16:], vocals[16:])

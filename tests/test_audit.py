@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rsvm.audit.checks import Auditor, Material
 from rsvm.audit.flags import CHECKS, raise_flags
-from rsvm.audit.run import audit
+from rsvm.audit.run import System, audit
 from rsvm.params import AttackParams, AuditParams, Params
 from rsvm.separator import Context
 
@@ -116,7 +116,8 @@ def flags_of(
     attack = attack.model_copy(update=changed)
     figures = Auditor(separator, material(), material(), attack, audit_params).figures()
     figures["default_steps"] = attack.steps
-    figures["transfer"] = {"self": figures["at_bs"]}
+    figures["transfer"] = {"self": {"self": figures["at_bs"]}}
+    figures["seeds"] = 3
     return {flag.name: flag.raised for flag in raise_flags(figures, audit_params)}
 
 
@@ -188,9 +189,11 @@ def test_a_violated_budget_and_a_stronger_transfer(
     settings: tuple[AttackParams, AuditParams], make_params: MakeParams
 ) -> None:
     params = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
-    systems = {"open": Masked(), "masked": GradientKiller()}
-    stored = {"open": 1.0, "masked": 1.02}
-    results = audit(params, systems, material(), material(), stored)
+    systems = [
+        System("open", 1, Masked(), None, stored_budget=1.0),
+        System("masked", 1, GradientKiller(), None, stored_budget=1.02),
+    ]
+    results = audit(params, systems, material(), material())
     flags = {
         name: {flag.name: flag.raised for flag in result.flags} for name, result in results.items()
     }

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rsvm.medians import median_of_medians, track_medians
 from rsvm.metrics import output_gain, si_sdr, snr
-from rsvm.stats import bootstrap, median, median_difference, median_of_medians, track_medians
+from rsvm.stats import bootstrap, median, median_difference
 
 
 def independent_si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:

@@ -130,7 +130,7 @@ def test_a_frozen_model_gives_the_same_output_and_needs_no_gradient() -> None:
     model = RSVM(SIZES, VariantParams(dropout=0.5), 8000, 64)
     waveform = torch.randn(2, 64)
     expected = model.eval()(waveform).detach()
-    separator = InformedRSVM(model)
+    separator = InformedRSVM(model.freeze())
     assert torch.equal(separator.reconstruct(waveform), expected)
     assert not any(weight.requires_grad for weight in model.parameters())
 
@@ -163,17 +163,17 @@ def test_sinkhorn_against_plain_iterations() -> None:
 def stored(make_params: Callable[..., Params], tmp_path: Path) -> tuple[Params, Path]:
     params = make_params()
     path = tmp_path / "improved.safetensors"
-    save_model(path, build_model(params, params.variant("improved"), 0), params, "improved")
+    save_model(path, build_model(params, params.variant("improved"), 0), params, "improved", 1)
     return params, path
 
 
 def test_models_survive_the_disk(stored: tuple[Params, Path]) -> None:
     params, path = stored
     before = build_model(params, params.variant("improved"), 0).state_dict()
-    after = load_model(path, params, "improved").state_dict()
+    after = load_model(path, params, "improved", 1).state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     again = path.with_name("again.safetensors")
-    save_model(again, load_model(path, params, "improved"), params, "improved")
+    save_model(again, load_model(path, params, "improved", 1), params, "improved", 1)
     assert again.read_bytes() == path.read_bytes()
 
 
@@ -182,11 +182,11 @@ def test_a_model_of_another_variant_or_size(
 ) -> None:
     params, path = stored
     with pytest.raises(InputError, match="its variant is improved"):
-        load_model(path, params, "baseline")
+        load_model(path, params, "baseline", 1)
     with pytest.raises(InputError, match="its model is .*params.yaml says"):
-        load_model(path, make_params(model={"channels": 25}), "improved")
+        load_model(path, make_params(model={"channels": 25}), "improved", 1)
     with pytest.raises(InputError, match="no such model"):
-        load_model(path.with_name("none.safetensors"), params, "improved")
+        load_model(path.with_name("none.safetensors"), params, "improved", 1)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="not a model file, or truncated"):
-        load_model(path, params, "improved")
+        load_model(path, params, "improved", 1)

@@ -48,7 +48,7 @@ def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
         ({"attak": {}}, ["unknown parameter attak", "`attack`"]),
         ({"attack": {"steps": 2.5}}, ["attack.steps", "2.5", "integer"]),
         ({"attack": {"eps": True}}, ["eps must be a number"]),
-        ({"attack": {"norm": "l3"}}, ["attack.norm", "'l3'", "'linf' or 'l2'"]),
+        ({"attack": {"norm": "l3"}}, ["attack.norm", "'l3'", "'linf', 'l2' or 'l0'"]),
         ({"attack": {"source": "other"}}, ["attack.source", "baseline, improved"]),
         (
             {"attack": {"loss": "output_distance", "random_start": False}},
@@ -63,8 +63,18 @@ def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
         ),
         (
             {"variants": {"baseline": {}, "improved": {"published": "a", "dropout": 0.1}}},
-            ["a published model has no other settings"],
+            ["a published model and the STFT are not trained: no other settings"],
         ),
+        (
+            {"variants": {"baseline": {}, "improved": {}, "x": {"stft": True, "dropout": 0.1}}},
+            ["variants.x", "no other settings"],
+        ),
+        ({"train": {"seeds": []}}, ["train.seeds", "at least 1 item"]),
+        ({"train": {"seeds": [1, 1]}}, ["train.seeds", "named twice"]),
+        ({"attack": {"method": "sparse"}}, ["method = sparse works with norm = l0, not linf"]),
+        ({"attack": {"norm": "l0"}}, ["method = pgd works with norm = linf or l2, not l0"]),
+        ({"attack": {"method": "universal", "norm": "l2"}}, ["norm = linf, not l2"]),
+        ({"attack": {"method": "fgsm", "loss": "output_distance"}}, ["has no gradient"]),
         ({"ablations": ["nothing"]}, ["nothing", "not under variants"]),
         ({"ablations": ["baseline"]}, ["stage of its own"]),
         ({"variants": {"baseline": {}}}, ["`improved` must be among the variants"]),

@@ -98,8 +98,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     assert ran == [
         "render-demo",
         "prepare-musdb18",
-        "train-baseline",
-        "train-improved",
+        "train-baseline@218",
+        "train-improved@218",
         "generate-pgd-adversarials",
         "evaluate",
         "audit",
@@ -130,7 +130,7 @@ def test_repro_leaves_a_clean_pipeline_and_a_true_report(clone: Clone) -> None:
 def test_metrics_show_and_plots_work(clone: Clone) -> None:
     shown = json.loads(clone.dvc("metrics", "show", "--json"))[""]["data"]
     assert "rb" in shown["metrics/baseline.json"]["data"]
-    assert "gate" in shown["metrics/improved.json"]["data"]["training"]
+    assert "gate" in shown["metrics/improved.json"]["data"]["training"]["218"]
     clone.dvc("plots", "show", "--out", "plots-page")
     page = (clone.folder / "plots-page/index.html").read_text()
     assert "valid_bs" in page
@@ -167,7 +167,7 @@ def test_a_stage_that_is_run_again_gives_the_same_bytes(clone: Clone) -> None:
 def test_an_ablation_goes_through_everything(clone: Clone) -> None:
     ran = clone.stages_run(clone.dvc("exp", "run", "-S", "ablations=[dropout-only]"))
     assert ran == [
-        "train-ablation@dropout-only",
+        "train-ablation@dropout-only-218",
         "generate-pgd-adversarials",
         "evaluate",
         "audit",
@@ -180,7 +180,7 @@ def test_an_ablation_goes_through_everything(clone: Clone) -> None:
 
 def test_a_published_checkpoint_is_a_variant_like_any_other(clone: Clone) -> None:
     """Our trained baseline, stored as its authors store theirs, gets the baseline's figures."""
-    weights = load_file(clone.folder / "models/baseline.safetensors")
+    weights = load_file(clone.folder / "models/baseline/218.safetensors")
     for kind, part in (("analysis", "encoder."), ("synthesis", "decoder.")):
         state = {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
         torch.save(state, clone.folder / f"published/{kind}_ours.pytorch")
@@ -204,12 +204,12 @@ def test_push_and_pull_through_a_local_remote(clone: Clone, tmp_path: Path) -> N
     other = tmp_path / "other"
     clone.git("clone", "--quiet", str(clone.folder), str(other))
     shutil.copy(clone.folder / ".dvc/config.local", other / ".dvc/config.local")
-    model = other / "models/baseline.safetensors"
+    model = other / "models/baseline/218.safetensors"
     assert not model.exists()
     fetched = Clone.__new__(Clone)
     fetched.folder = other
     fetched.dvc("pull")
-    assert model.read_bytes() == (clone.folder / "models/baseline.safetensors").read_bytes()
+    assert model.read_bytes() == (clone.folder / "models/baseline/218.safetensors").read_bytes()
     assert "up to date" in fetched.dvc("status")
 
 
@@ -243,19 +243,19 @@ def _first_task(clone: Clone) -> str:
 def test_bad_parameters_stop_the_run_in_one_line(
     clone: Clone, arguments: list[str], said: str
 ) -> None:
-    before = (clone.folder / "models/baseline.safetensors").read_bytes()
+    before = (clone.folder / "models/baseline/218.safetensors").read_bytes()
     sets = [part for argument in arguments for part in ("-S", argument)]
     output = clone.dvc("exp", "run", *sets, fails=True)
     assert said in output
     assert "Traceback" not in output
     clone.reset()
-    assert (clone.folder / "models/baseline.safetensors").read_bytes() == before
+    assert (clone.folder / "models/baseline/218.safetensors").read_bytes() == before
     assert "up to date" in clone.dvc("status")
 
 
 def test_stages_run_by_hand_and_refuse_in_one_line(clone: Clone) -> None:
     clone.run("python", "stages/report.py")
-    said = clone.run("python", "stages/train.py", "--variant", "nothing", fails=True)
+    said = clone.run("python", "stages/train.py", "--variant=nothing", "--seed=1", fails=True)
     assert said.strip().splitlines()[-1].startswith("error: unknown variant `nothing`")
     assert "Traceback" not in said
 

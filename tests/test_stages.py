@@ -22,12 +22,12 @@ from rsvm.bsseval import Estimate, score, score_all
 from rsvm.data.prepare import prepare
 from rsvm.data.store import PreparedData
 from rsvm.errors import InputError
-from rsvm.evaluate import compare, evaluate
+from rsvm.evaluate import compare, evaluate, summarize
 from rsvm.files import write_json, written_aside
 from rsvm.model.rsvm import build_model
 from rsvm.params import Params, load_params
 from rsvm.runtime import make_fabric
-from rsvm.separator import InformedRSVM
+from rsvm.separator import InformedRSVM, informed
 
 MakeParams = Callable[..., Params]
 CPU = torch.device("cpu")
@@ -40,7 +40,21 @@ def prepared(songs: Path, tmp_path: Path, make_params: MakeParams) -> PreparedDa
 
 
 def run_training(params: Params, data: PreparedData, checkpoint: Path, name: str) -> Any:
-    return training.train(params, name, data, make_fabric(params.runtime), checkpoint)
+    seed = params.train.seeds[0]
+    return training.train(params, name, seed, data, make_fabric(params.runtime), checkpoint)
+
+
+def figures_of(
+    params: Params,
+    separator: Any,
+    data: PreparedData,
+    folder: Path,
+    name: str = "x",
+) -> dict[str, Any]:
+    """What `metrics/<variant>.json` says of one model under what is stored in a folder."""
+    found = load_adversarials(folder / "adversarial", params, data, "sha")
+    model = evaluate(params, name, separator, data, found, CPU)
+    return summarize({1: model}, params.evaluate)
 
 
 @pytest.mark.parametrize("name", ["baseline", "improved"])
@@ -96,6 +110,7 @@ def test_a_killed_training_goes_on_to_the_same_result(
         "elementwise-dropout",
         "mc-dropout",
         "sinkhorn",
+        "robust",
     ],
 )
 def test_every_named_variant_trains_and_is_attacked(
@@ -106,12 +121,9 @@ def test_every_named_variant_trains_and_is_attacked(
     params = make_params(variants=small, attack={"eot_samples": 2})
     trained = run_training(params, prepared, tmp_path / "a.ckpt", name)
     assert trained.curves[1]["snr"] > trained.curves[0]["snr"]
-    separator = InformedRSVM(trained.model)
+    separator = informed(trained.model)
     attack(params, separator, prepared, tmp_path)
-    found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
-    first, second = (
-        evaluate(params, name, separator, prepared, found, CPU).summary for _ in range(2)
-    )
+    first, second = (figures_of(params, separator, prepared, tmp_path) for _ in range(2))
     assert first == second  # also for the variant that is random at test time
     assert first["budget_used"] <= 1
 
@@ -125,10 +137,10 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(
     damage: str,
 ) -> None:
     checkpoint = tmp_path / "a.ckpt"
-    run_training(make_params(train={"seed": 1}), prepared, checkpoint, "baseline")
+    run_training(make_params(train={"seeds": [1]}), prepared, checkpoint, "baseline")
     if damage == "truncated":
         checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    params = make_params(train={"seed": 2 if damage == "other parameters" else 1})
+    params = make_params(train={"seeds": [2 if damage == "other parameters" else 1]})
     trained = run_training(params, prepared, checkpoint, "baseline")
     assert "starting over" in capsys.readouterr().out
     assert len(trained.curves) == 2
@@ -172,7 +184,7 @@ def trained(
 ) -> tuple[Params, InformedRSVM]:
     params = make_params(train={"epochs": 8})
     model = run_training(params, prepared, tmp_path / "a.ckpt", "baseline").model
-    return params, InformedRSVM(model)
+    return params, InformedRSVM(model.freeze())
 
 
 def attack(
@@ -190,7 +202,7 @@ def test_attack_then_evaluation(
     assert [point["step"] for point in curve] == list(range(5))
     found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
     result = evaluate(params, "x", separator, prepared, found, CPU)
-    figures = result.summary
+    figures = summarize({1: result}, params.evaluate)
     assert figures["rb"] == pytest.approx(figures["bs"] - figures["at_bs"], abs=1e-12)
     assert figures["rb"] > 10 * abs(figures["noise_drop"])
     assert figures["rb_low"] <= figures["rb"] <= figures["rb_high"]
@@ -201,8 +213,12 @@ def test_attack_then_evaluation(
     # The attack's own curve ends where the evaluation of what was stored begins.
     assert -curve[-1]["loss"] == pytest.approx(figures["at_bs"], abs=1e-4)
     write_json(tmp_path / "metrics.json", figures)  # no NaN
-    same = compare(result.tracks, result.tracks, params.evaluate)
-    assert all(same[key]["difference"] == 0 for key in ("bs", "rb", "paired_drop"))
+    assert figures["rb_net"] == pytest.approx(figures["rb"], abs=0.1 * figures["rb"])
+    assert figures["stft_bs"] > figures["mixture_si_sdr"]
+    same = compare({"a": {1: result}, "b": {1: result, 2: result}}, params.evaluate)
+    for key in ("bs", "rb", "paired_drop"):
+        assert same["b"][key]["difference"] == 0
+        assert same["b"][key]["p_holm"] == 1
 
 
 def test_an_l2_attack_is_stored_within_its_budget(
@@ -213,8 +229,7 @@ def test_an_l2_attack_is_stored_within_its_budget(
 ) -> None:
     params = make_params(attack={"norm": "l2", "snr": 25.0})
     attack(params, trained[1], prepared, tmp_path)
-    found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
-    figures = evaluate(params, "x", trained[1], prepared, found, CPU).summary
+    figures = figures_of(params, trained[1], prepared, tmp_path)
     assert 0.99 < figures["budget_used"] <= 1
     assert figures["perturbation_snr"] == pytest.approx(25, abs=0.1)
     assert figures["drop"] > 5 * abs(figures["noise_drop"])
@@ -288,18 +303,11 @@ def test_transfer_uses_the_mask_and_gradients_of_the_source(
     trained: tuple[Params, InformedRSVM], prepared: PreparedData, tmp_path: Path
 ) -> None:
     params, separator = trained
-    other = InformedRSVM(build_model(params, params.variant("improved"), 5))
+    other = informed(build_model(params, params.variant("improved"), 5))
     attack(params, separator, prepared, tmp_path / "own")
     attack(params, other, prepared, tmp_path / "transfer")
     drops = [
-        evaluate(
-            params,
-            "x",
-            separator,
-            prepared,
-            load_adversarials(tmp_path / kind / "adversarial", params, prepared, "sha"),
-            CPU,
-        ).summary["drop"]
+        figures_of(params, separator, prepared, tmp_path / kind)["drop"]
         for kind in ("own", "transfer")
     ]
     assert drops[0] > drops[1]

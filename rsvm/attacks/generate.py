@@ -1,7 +1,12 @@
-"""Attack every test segment and store the adversarial mixtures."""
+"""Attack every test segment and store the adversarial mixtures.
+
+Segments of all tracks are attacked in batches that do not depend on how often a run was
+interrupted; only one batch is in memory at a time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +16,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rsvm.attacks.gradient import GradientAttack
-from rsvm.attacks.norms import make_budget, used
-from rsvm.attacks.objectives import OBJECTIVES
-from rsvm.attacks.steps import STEP_RULES
+from rsvm.attacks.build import build_attack
+from rsvm.attacks.interface import Attack
+from rsvm.attacks.norms import LinfBudget, budget_of, used
+from rsvm.attacks.universal import UniversalPerturbation
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import (
@@ -28,9 +33,9 @@ from rsvm.files import (
     write_json,
     written_aside,
 )
+from rsvm.medians import median_of_medians
 from rsvm.params import AttackParams, Params
 from rsvm.separator import Separator, batches
-from rsvm.stats import median_of_medians
 
 INDEX = "index.json"
 Curve = list[dict[str, float]]
@@ -38,24 +43,72 @@ Curve = list[dict[str, float]]
 
 @dataclass(frozen=True)
 class Victim:
-    """Who is attacked, and with whose gradients."""
+    """Who is attacked, and with whose gradients.
+
+    Attributes:
+        name: variant and training seed, for messages and folders.
+        source: the separator whose gradients are used.
+        source_sha256: of its model file.
+    """
 
     name: str
     source: Separator
     source_sha256: str
 
 
-def build_attack(attack: AttackParams) -> GradientAttack:
-    """The attack that the parameters describe."""
-    return GradientAttack(
-        objective=OBJECTIVES[attack.loss],
-        steps=attack.steps,
-        step_size=attack.step_size,
-        rule=STEP_RULES[attack.step_rule],
-        random_start=attack.random_start,
-        restarts=attack.restarts,
-        samples=attack.eot_samples,
-    )
+@dataclass(frozen=True)
+class Segments:
+    """The segments of a split without overlap, read when they are asked for.
+
+    Attributes:
+        tracks: the tracks of the split.
+        length: samples per segment.
+        places: (number of the track, number of the segment in it).
+    """
+
+    tracks: list[PreparedTrack]
+    length: int
+    places: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, tracks: list[PreparedTrack], length: int) -> Segments:
+        """All whole segments of the tracks."""
+        places = [(t, s) for t, track in enumerate(tracks) for s in range(track.count(length))]
+        return cls(tracks, length, places)
+
+    def loud(self, threshold_db: float) -> list[int]:
+        """Numbers of the segments that count."""
+        return [
+            number
+            for number, (t, s) in enumerate(self.places)
+            if loud_mask(self.tracks[t].segment(s, self.length)[1:], threshold_db)[0]
+        ]
+
+    def read(self, numbers: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Mixture and vocals of some segments, each batch x samples."""
+        cuts = [self.tracks[t].segment(s, self.length) for t, s in map(self._place, numbers)]
+        audio = torch.from_numpy(np.stack(cuts)).to(device)
+        return audio[:, 0].contiguous(), audio[:, 1].contiguous()
+
+    def _place(self, number: int) -> tuple[int, int]:
+        return self.places[number]
+
+
+@dataclass(frozen=True)
+class SegmentBatches:
+    """Some segments in batches, to be gone through again and again."""
+
+    segments: Segments
+    numbers: list[int]
+    size: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        return -(-len(self.numbers) // self.size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for part in batches(len(self.numbers), self.size):
+            yield self.segments.read(self.numbers[part], self.device)
 
 
 def generate(
@@ -66,14 +119,14 @@ def generate(
     destination: Path,
     scratch: Path,
 ) -> Curve:
-    """Attack the test split for one variant.
+    """Attack the test split for one model.
 
     Finished batches stand in ``scratch`` until all are done, so that a run that was killed
     goes on where it stopped; the caller deletes the folder when everything is stored.
 
     Args:
         params: the whole tree.
-        victim: the variant, and the separator whose gradients are used.
+        victim: the model, and the separator whose gradients are used.
         data: prepared data.
         device: where to compute.
         destination: one ``.npy`` a track (segments x samples, adversarial mixtures) and an
@@ -83,9 +136,7 @@ def generate(
     Returns:
         The worst loss so far after each step: median over loud segments, then over tracks.
     """
-    tracks = data.tracks("test")
-    cuts = [track.segments(params.segment_samples) for track in tracks]
-    where = [(t, s) for t, (mixture, _) in enumerate(cuts) for s in range(len(mixture))]
+    segments = Segments.of(data.tracks("test"), params.segment_samples)
     settings = params.attack.model_dump(mode="json")
     run = fingerprint(
         settings,
@@ -96,63 +147,77 @@ def generate(
     )
     scratch = scratch / f"{victim.name}-{run[:16]}"
     scratch.mkdir(parents=True, exist_ok=True)
-    progress = tqdm(total=len(where), desc=f"attack {victim.name}", unit="segment")
+    attack = _make_attack(params, victim, data, device)
+    total = len(segments.places)
+    progress = tqdm(total=total, desc=f"attack {victim.name}", unit="segment")
     files = []
-    for number, part in enumerate(batches(len(where), params.attack.batch)):
+    for number, part in enumerate(batches(total, params.attack.batch)):
         file = scratch / f"{number:06d}.npz"
         if not file.exists():
-            mixture = torch.stack([cuts[t][0][s] for t, s in where[part]])
-            vocals = torch.stack([cuts[t][1][s] for t, s in where[part]])
+            mixture, vocals = segments.read(list(range(total))[part], device)
             # One seed a batch: random starts do not depend on where a run resumed.
             generator = torch.Generator().manual_seed(params.attack.seed * 1_000_003 + number)
-            _attack_batch(params.attack, victim.source, mixture, vocals, device, generator, file)
+            _attack_batch(params.attack, attack, victim.source, mixture, vocals, generator, file)
         files.append(file)
         progress.update(part.stop - part.start)
     progress.close()
-    index = _store(tracks, files, destination, params)
+    index = _store(segments, files, destination, params)
     write_json(
         destination / INDEX,
         {
-            "variant": victim.name,
+            "model": victim.name,
             "attack": settings,
             "source_sha256": victim.source_sha256,
             "data": data.fingerprint,
             "tracks": index,
         },
     )
-    return _curve(tracks, cuts, where, files, params)
+    return _curve(segments, files, params)
+
+
+def _make_attack(
+    params: Params, victim: Victim, data: PreparedData, device: torch.device
+) -> Attack:
+    """The attack of the parameters; a universal one is learned on the training split first."""
+    attack = build_attack(params.attack)
+    if not isinstance(attack, UniversalPerturbation):
+        return attack
+    training = Segments.of(data.tracks("train"), params.segment_samples)
+    loud = training.loud(params.segments.loud_db)
+    seen = SegmentBatches(training, loud, params.attack.batch, device)
+    budget = LinfBudget(torch.full((1, 1), params.attack.eps, device=device))
+    print(f"attack {victim.name}: one perturbation from {len(loud)} training segments", flush=True)
+    torch.manual_seed(params.attack.seed)  # for a system that is random at test time
+    return attack.learn(victim.source, seen, budget)
 
 
 def _attack_batch(
-    attack: AttackParams,
+    settings: AttackParams,
+    attack: Attack,
     separator: Separator,
     mixture: Tensor,
     vocals: Tensor,
-    device: torch.device,
     generator: torch.Generator,
     file: Path,
 ) -> None:
-    mixture, vocals = mixture.to(device), vocals.to(device)
     torch.manual_seed(generator.initial_seed())  # for a system that is random at test time
     context = separator.context(mixture, vocals)
-    budget = make_budget(attack.norm, mixture, attack.eps, attack.snr)
-    adversarial, losses = build_attack(attack)(
-        separator, mixture, vocals, context, budget, generator
-    )
+    budget = budget_of(settings, mixture)
+    adversarial, losses = attack(separator, mixture, vocals, context, budget, generator)
     with written_aside(file) as temporary:
         np.savez(temporary, adversarial=adversarial.cpu().numpy(), losses=losses.cpu().numpy())
 
 
 def _store(
-    tracks: list[PreparedTrack], files: list[Path], destination: Path, params: Params
+    segments: Segments, files: list[Path], destination: Path, params: Params
 ) -> list[dict[str, Any]]:
     """Regroup batches into one file a track, and check the budget on what is read back."""
     fresh_directory(destination)
     index = []
     waiting: list[FloatArray] = []
     queue = iter(files)
-    for track in tracks:
-        count = track.audio.shape[1] // params.segment_samples
+    for track in segments.tracks:
+        count = track.count(segments.length)
         while sum(len(piece) for piece in waiting) < count:
             waiting.append(np.load(next(queue))["adversarial"])
         joined = np.concatenate(waiting)
@@ -177,27 +242,19 @@ def _store(
 def budget_used(track: PreparedTrack, adversarial: FloatArray, params: Params) -> float:
     """Largest stored perturbation of a track as a fraction of the budget; at most 1 when kept."""
     mixture, _ = track.segments(params.segment_samples)
-    attack = params.attack
-    budget = make_budget(attack.norm, mixture, attack.eps, attack.snr)
-    return used(budget, mixture, torch.from_numpy(np.array(adversarial)))
+    stored = torch.from_numpy(np.array(adversarial))
+    return used(budget_of(params.attack, mixture), mixture, stored)
 
 
-def _curve(
-    tracks: list[PreparedTrack],
-    cuts: list[tuple[Tensor, Tensor]],
-    where: list[tuple[int, int]],
-    files: list[Path],
-    params: Params,
-) -> Curve:
+def _curve(segments: Segments, files: list[Path], params: Params) -> Curve:
     losses = np.concatenate([np.load(file)["losses"] for file in files])
-    loud = [loud_mask(vocals.numpy(), params.segments.loud_db) for _, vocals in cuts]
-    chosen = [number for number, (t, s) in enumerate(where) if loud[t][s]]
-    names = [tracks[where[number][0]].name for number in chosen]
+    loud = segments.loud(params.segments.loud_db)
+    names = [segments.tracks[segments.places[number][0]].name for number in loud]
     return [
         {
             "step": step,
             "loss": median_of_medians(
-                (name, [losses[number, step]]) for name, number in zip(names, chosen, strict=True)
+                (name, [losses[number, step]]) for name, number in zip(names, loud, strict=True)
             ),
         }
         for step in range(losses.shape[1])

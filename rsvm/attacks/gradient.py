@@ -49,19 +49,9 @@ class GradientAttack:
         budget: Budget,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Attack a batch of segments.
+        """Attack a batch; see :class:`rsvm.attacks.interface.Attack`.
 
-        Args:
-            separator: differentiable in the mixture; its weights get no gradient.
-            mixture: clean mixtures, batch x samples.
-            vocals: true vocals, batch x samples.
-            context: what the separator is given, made from the clean stems.
-            budget: where the perturbation may lie.
-            generator: on the CPU; random starts.
-
-        Returns:
-            The adversarial mixture of the worst iterate per segment (batch x samples), and the
-            worst loss so far after 0, 1, ... ``steps`` steps (batch x steps + 1).
+        The separator's weights get no gradient.
         """
         with torch.no_grad():
             clean = separator.separate(mixture, context)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rsvm.attacks.norms import Norm
+from rsvm.attacks.norms import Budget, Norm
 from rsvm.metrics import si_sdr
 from rsvm.separator import Context, Separator
 
@@ -39,33 +39,36 @@ class MinimalPerturbation:
     overshoot: float = 0.02
 
     def __call__(
-        self, separator: Separator, mixture: Tensor, vocals: Tensor, context: Context
+        self,
+        separator: Separator,
+        mixture: Tensor,
+        vocals: Tensor,
+        context: Context,
+        budget: Budget,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Attack a batch of segments.
+        """Attack a batch; see :class:`rsvm.attacks.interface.Attack`.
 
-        Args:
-            separator: differentiable in the mixture.
-            mixture: batch x samples.
-            vocals: batch x samples.
-            context: what the separator is given.
-
-        Returns:
-            Perturbations, batch x samples, and which of them reached the level, batch.
+        The budget is not used: what is sought is how large one would have to be. A segment whose
+        level is not reached within ``steps`` gets the strongest perturbation that was found.
         """
-        with torch.no_grad():
-            clean = separator.separate(mixture, context)
-            level = -si_sdr(vocals, clean) + self.drop
+        level = self._loss(separator, mixture, vocals, context) + self.drop
         delta = torch.zeros_like(mixture)
+        curve = []
         for _ in range(self.steps):
             candidate = (mixture + delta).requires_grad_(True)
             loss = -si_sdr(vocals, separator.separate(candidate, context))
+            curve.append(loss.detach())
             missing = (level - loss.detach()).clamp_min(0)
             if not bool((missing > 0).any()):
                 break
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
             delta = delta + (1 + self.overshoot) * self._step(gradient, missing[:, None])
-        reached = self._loss(separator, mixture + delta, vocals, context) >= level
-        return self._scale_down(separator, mixture, vocals, context, delta, level), reached
+        smallest = self._scale_down(separator, mixture, vocals, context, delta, level)
+        last = self._loss(separator, mixture + smallest, vocals, context)
+        # One length for all batches of a run, however many steps each of them needed.
+        curve += [last] * (self.steps + 1 - len(curve))
+        return mixture + smallest, torch.stack(curve, dim=1).cummax(dim=1).values
 
     def _step(self, gradient: Tensor, missing: Tensor) -> Tensor:
         if self.norm == "linf":

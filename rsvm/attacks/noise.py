@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from rsvm.attacks.norms import Budget
+from rsvm.attacks.norms import Budget, L0Budget, inside
+from rsvm.attacks.objectives import Objective
+from rsvm.separator import Context, Separator
 
 # (mixtures, budget, generator on the CPU) -> perturbations of full norm, batch x samples
 Noise = Callable[[Tensor, Budget, torch.Generator], Tensor]
 
 
 def signs(like: Tensor, budget: Budget, generator: torch.Generator) -> Tensor:
-    """Plus or minus one level: under linf the largest energy the budget allows."""
+    """Plus or minus one level: the largest energy that the budget allows."""
+    if isinstance(budget, L0Budget):
+        return budget.start(like, generator)
     return _full(torch.randint(0, 2, like.shape, generator=generator).to(like) * 2 - 1, budget)
 
 
@@ -31,6 +36,42 @@ def gaussian(like: Tensor, budget: Budget, generator: torch.Generator) -> Tensor
 
 def _full(noise: Tensor, budget: Budget) -> Tensor:
     return budget.project(noise * budget.radius / budget.size(noise).to(noise))
+
+
+@dataclass(frozen=True)
+class RandomNoise:
+    """The control in the place of an attack: the worst of a few draws of random signs.
+
+    Attributes:
+        objective: by what the worst is chosen, per segment.
+        draws: how many.
+    """
+
+    objective: Objective
+    draws: int
+
+    def __call__(
+        self,
+        separator: Separator,
+        mixture: Tensor,
+        vocals: Tensor,
+        context: Context,
+        budget: Budget,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Play noise to a batch; see :class:`rsvm.attacks.interface.Attack`."""
+        with torch.no_grad():
+            clean = separator.separate(mixture, context)
+            worst, worst_loss = mixture.clone(), self.objective(clean, vocals, clean)
+            curve = [worst_loss]
+            for _ in range(self.draws):
+                noisy = inside(budget, mixture, mixture + signs(mixture, budget, generator))
+                loss = self.objective(separator.separate(noisy, context), vocals, clean)
+                better = loss > worst_loss
+                worst = torch.where(better[:, None], noisy, worst)
+                worst_loss = torch.where(better, loss, worst_loss)
+                curve.append(worst_loss)
+        return worst, torch.stack(curve, dim=1)
 
 
 NOISES: dict[str, Noise] = {"signs": signs, "uniform": uniform, "gaussian": gaussian}

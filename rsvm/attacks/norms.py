@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from rsvm.params import AttackParams
+
 Norm = Literal["linf", "l2"]
+ATTEMPTS = 8  # roundings that may have to be undone
 
 
 class Budget(Protocol):
@@ -39,6 +42,10 @@ class Budget(Protocol):
         """Size of one sample of a perturbation of norm 1 whose samples are equally large."""
         ...
 
+    def inward(self, mixture: Tensor, adversarial: Tensor, attempt: int) -> Tensor:
+        """Float32 adversarials a rounding step nearer to the mixture where they are outside."""
+        ...
+
 
 @dataclass(frozen=True)
 class LinfBudget:
@@ -66,6 +73,10 @@ class LinfBudget:
     def per_sample(self, like: Tensor) -> float:
         """One: every sample may use the whole budget."""
         return 1.0
+
+    def inward(self, mixture: Tensor, adversarial: Tensor, attempt: int) -> Tensor:
+        """Samples that are too far go to their neighbor towards the mixture."""
+        return _nearer(mixture, adversarial, self.radius.double())
 
 
 @dataclass(frozen=True)
@@ -99,9 +110,65 @@ class L2Budget:
         """``1 / sqrt(samples)``."""
         return float(like.shape[-1] ** -0.5)
 
+    def inward(self, mixture: Tensor, adversarial: Tensor, attempt: int) -> Tensor:
+        """Scale the perturbation down by its excess."""
+        delta = adversarial.double() - mixture.double()
+        excess = (self.radius.double() / self.size(delta).clamp_min(1e-38)).clamp(max=1)
+        # Rounding to float32 may step out again: shrink a little more at each attempt.
+        excess = excess * (1 - 1e-7 * 4**attempt)
+        return (mixture.double() + delta * excess).float()
 
-def make_budget(norm: str, mixture: Tensor, eps: float, snr: float) -> Budget:
-    """The budget of ``attack.norm`` for a batch of mixtures, batch x samples.
+
+@dataclass(frozen=True)
+class L0Budget:
+    """At most ``radius`` samples change, each by at most ``amplitude``."""
+
+    radius: Tensor
+    amplitude: float
+
+    def start(self, like: Tensor, generator: torch.Generator) -> Tensor:
+        """Random samples, up or down by the amplitude."""
+        order = torch.rand(like.shape, generator=generator).argsort(-1).argsort(-1)
+        signs = torch.randint(0, 2, like.shape, generator=generator).to(like) * 2 - 1
+        return torch.where(order.to(like.device) < self.radius, self.amplitude * signs, 0.0)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """The most salient sample, by the whole amplitude."""
+        place = gradient.abs().argmax(-1, keepdim=True)
+        step = self.amplitude * gradient.gather(-1, place).sign()
+        return torch.zeros_like(gradient).scatter(-1, place, step)
+
+    def project(self, delta: Tensor) -> Tensor:
+        """Keep the largest samples, clipped to the amplitude."""
+        order = delta.abs().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
+        clipped = delta.clamp(-self.amplitude, self.amplitude)
+        return torch.where(order < self.radius, clipped, 0.0)
+
+    def size(self, delta: Tensor) -> Tensor:
+        """How many samples change; infinite where one changes by more than the amplitude."""
+        count = (delta != 0).double().sum(-1, keepdim=True)
+        too_far = delta.double().abs().amax(-1, keepdim=True) > self.amplitude
+        return torch.where(too_far, torch.inf, count)
+
+    def per_sample(self, like: Tensor) -> float:
+        """The amplitude."""
+        return self.amplitude
+
+    def inward(self, mixture: Tensor, adversarial: Tensor, attempt: int) -> Tensor:
+        """Samples that are too far go to their neighbor towards the mixture."""
+        return _nearer(mixture, adversarial, self.amplitude)
+
+
+def _nearer(mixture: Tensor, adversarial: Tensor, limit: Tensor | float) -> Tensor:
+    too_far = (adversarial.double() - mixture.double()).abs() > limit
+    return torch.where(too_far, torch.nextafter(adversarial, mixture), adversarial)
+
+
+AnyBudget = LinfBudget | L2Budget | L0Budget
+
+
+def make_budget(norm: str, mixture: Tensor, eps: float, snr: float) -> LinfBudget | L2Budget:
+    """A ball for a batch of mixtures, batch x samples.
 
     Args:
         norm: ``linf`` (radius ``eps``, full scale 1) or ``l2``
@@ -115,6 +182,25 @@ def make_budget(norm: str, mixture: Tensor, eps: float, snr: float) -> Budget:
     # In double precision: a float32 norm can differ in its last bit with the size of the batch.
     energy = mixture.double().norm(dim=-1, keepdim=True)
     return L2Budget((energy * 10 ** (-snr / 20)).to(mixture.dtype))
+
+
+def budget_of(attack: AttackParams, mixture: Tensor) -> AnyBudget:
+    """The budget that the parameters describe, for a batch of mixtures (batch x samples).
+
+    The method ``minimal`` has none: it looks for the smallest perturbation, however large.
+    """
+    if attack.norm == "l0":
+        return L0Budget(mixture.new_full((len(mixture), 1), attack.samples), attack.amplitude)
+    budget = make_budget(attack.norm, mixture, attack.eps, attack.snr)
+    if attack.method == "minimal":
+        return replace(budget, radius=torch.full_like(budget.radius, torch.inf))
+    return budget
+
+
+def matched(budget: AnyBudget, mixture: Tensor, adversarial: Tensor) -> AnyBudget:
+    """A budget of the same kind that each perturbation fills: for noise of the same norm."""
+    size = budget.size(adversarial.double() - mixture.double())
+    return replace(budget, radius=size.to(mixture.dtype))
 
 
 def used(budget: Budget, mixture: Tensor, adversarial: Tensor) -> float:
@@ -131,27 +217,18 @@ def used(budget: Budget, mixture: Tensor, adversarial: Tensor) -> float:
 def inside(budget: Budget, mixture: Tensor, adversarial: Tensor) -> Tensor:
     """Move float32 adversarials so that their *stored* difference keeps the budget.
 
-    Adding a perturbation to the mixture rounds, and may round outwards. Under linf the samples
-    that did are moved to their neighbor towards the mixture; under l2 the perturbation is
-    scaled down by the excess.
+    Adding a perturbation to the mixture rounds, and may round outwards; :meth:`Budget.inward`
+    undoes that.
 
     Returns:
         Adversarial mixtures whose difference to ``mixture``, computed in double precision, is
         within the radius.
     """
-    for attempt in range(8):
-        delta = adversarial.double() - mixture.double()
-        radius = budget.radius.double()
-        if bool((budget.size(delta) <= radius).all()):
+    for attempt in range(ATTEMPTS):
+        size = budget.size(adversarial.double() - mixture.double())
+        if bool((size <= budget.radius.double()).all()):
             return adversarial
-        if isinstance(budget, LinfBudget):
-            toward = torch.nextafter(adversarial, mixture)
-            adversarial = torch.where(delta.abs() > radius, toward, adversarial)
-        else:
-            excess = (radius / budget.size(delta).clamp_min(1e-38)).clamp(max=1)
-            # Rounding to float32 may step out again: shrink a little more at each attempt.
-            excess = excess * (1 - 1e-7 * 4**attempt)
-            adversarial = (mixture.double() + delta * excess).float()
+        adversarial = budget.inward(mixture, adversarial, attempt)
     # Nothing left to round: the radius is below the spacing of float32 here.
     keeps = budget.size(adversarial.double() - mixture.double()) <= budget.radius.double()
     return torch.where(keeps, adversarial, mixture)

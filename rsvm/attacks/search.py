@@ -43,7 +43,7 @@ class RandomSearch:
         budget: Budget,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Attack a batch of segments; arguments and results as in :class:`GradientAttack`."""
+        """Attack a batch; see :class:`rsvm.attacks.interface.Attack`."""
         with torch.no_grad():
             clean = separator.separate(mixture, context)
             waves = _square_waves(mixture, generator)

@@ -7,53 +7,63 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rsvm.attacks.norms import Budget, L0Budget, inside
 from rsvm.attacks.objectives import Objective
 from rsvm.separator import Context, Separator
 
 
 @dataclass(frozen=True)
 class SparseSaliency:
-    """Change the ``count`` most salient samples of each segment.
+    """Change the most salient samples of each segment.
 
     JSMA (Papernot et al., 2016, algorithm 1) changes, again and again, the features to which a
     class score is most sensitive. For a regression the class score becomes the objective: the
     saliency of sample t is what the linearization gains when it moves by the amplitude,
-    ``amplitude * |g_t|``. The budget is L0: at most ``count`` samples change, each by at most
-    ``amplitude``; it is another threat model than L-inf and L2, and not comparable to them.
+    ``amplitude * |g_t|``. The budget is L0: at most so many samples change, each by at most
+    the amplitude; it is another threat model than L-inf and L2, and not comparable to them.
 
     Attributes:
         objective: what is maximized, per segment.
-        count: samples that may change.
-        amplitude: largest change of a sample, full scale 1.
         rounds: gradients computed; each round fixes an equal share of the samples.
     """
 
     objective: Objective
-    count: int
-    amplitude: float
     rounds: int = 10
 
     def __call__(
-        self, separator: Separator, mixture: Tensor, vocals: Tensor, context: Context
+        self,
+        separator: Separator,
+        mixture: Tensor,
+        vocals: Tensor,
+        context: Context,
+        budget: Budget,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Attack a batch of segments; as in the other attacks, mixtures and a curve of losses."""
+        """Attack a batch; see :class:`rsvm.attacks.interface.Attack`.
+
+        Raises:
+            TypeError: the budget is not an L0 budget.
+        """
+        if not isinstance(budget, L0Budget):
+            raise TypeError("sparse saliency needs an L0 budget")
+        count = int(budget.radius.max())
         with torch.no_grad():
             clean = separator.separate(mixture, context)
         delta = torch.zeros_like(mixture)
         worst, worst_loss = mixture.clone(), torch.full_like(mixture[:, 0], -torch.inf)
         curve = []
         for done in range(self.rounds + 1):
-            candidate = (mixture + delta).requires_grad_(True)
+            candidate = inside(budget, mixture, mixture + delta).requires_grad_(True)
             loss = self.objective(separator.separate(candidate, context), vocals, clean)
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
             better = loss.detach() > worst_loss
             worst[better] = candidate.detach()[better]
             worst_loss = torch.where(better, loss.detach(), worst_loss)
             curve.append(worst_loss.clone())
-            share = self.count * (done + 1) // self.rounds - self.count * done // self.rounds
+            share = count * (done + 1) // self.rounds - count * done // self.rounds
             if done < self.rounds and share > 0:
                 saliency = gradient.abs().masked_fill(delta != 0, -1)
                 chosen = saliency.topk(share, dim=-1).indices
                 signs = gradient.gather(-1, chosen).sign()
-                delta = delta.scatter(-1, chosen, self.amplitude * signs)
+                delta = delta.scatter(-1, chosen, budget.amplitude * signs)
         return worst, torch.stack(curve, dim=1)

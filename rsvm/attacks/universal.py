@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from rsvm.attacks.norms import Budget
+from rsvm.attacks.norms import Budget, inside
 from rsvm.attacks.objectives import Objective
 from rsvm.separator import Context, Separator
 
-# Mixture, vocals and context of some segments.
-Batch = tuple[Tensor, Tensor, Context]
+# Mixture and vocals of some segments, each batch x samples.
+Batch = tuple[Tensor, Tensor]
+
+
+class Batches(Protocol):
+    """Batches that can be gone through again and again."""
+
+    def __len__(self) -> int:
+        """How many."""
+        ...
+
+    def __iter__(self) -> Iterator[Batch]:
+        """From the first to the last."""
+        ...
+
+
+@dataclass(frozen=True)
+class SamePerturbation:
+    """Play one perturbation (1 x samples) to every segment.
+
+    Attributes:
+        delta: the perturbation.
+        objective: what the curve shows.
+    """
+
+    delta: Tensor
+    objective: Objective
+
+    def __call__(
+        self,
+        separator: Separator,
+        mixture: Tensor,
+        vocals: Tensor,
+        context: Context,
+        budget: Budget,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Attack a batch; see :class:`rsvm.attacks.interface.Attack`."""
+        played = inside(budget, mixture, mixture + self.delta)
+        with torch.no_grad():
+            clean = separator.separate(mixture, context)
+            losses = [
+                self.objective(clean, vocals, clean),
+                self.objective(separator.separate(played, context), vocals, clean),
+            ]
+        return played, torch.stack(losses, dim=1)
 
 
 @dataclass(frozen=True)
@@ -33,7 +78,7 @@ class UniversalPerturbation:
     epochs: int
     step_size: float = 0.25
 
-    def learn(self, separator: Separator, batches: Iterable[Batch], budget: Budget) -> Tensor:
+    def learn(self, separator: Separator, batches: Batches, budget: Budget) -> SamePerturbation:
         """Learn the perturbation.
 
         Args:
@@ -42,13 +87,13 @@ class UniversalPerturbation:
             budget: of one perturbation, radius 1 x 1.
 
         Returns:
-            1 x samples; add it to any mixture.
+            The attack that plays it.
         """
-        cached = list(batches)
-        delta = torch.zeros_like(cached[0][0][:1])
-        total, done = self.epochs * len(cached), 0
+        delta = torch.zeros_like(next(iter(batches))[0][:1])
+        total, done = self.epochs * len(batches), 0
         for _ in range(self.epochs):
-            for mixture, vocals, context in cached:
+            for mixture, vocals in batches:
+                context = separator.context(mixture, vocals)
                 with torch.no_grad():
                     clean = separator.separate(mixture, context)
                 free = delta.clone().requires_grad_(True)
@@ -57,4 +102,4 @@ class UniversalPerturbation:
                 length = self.step_size * (1 - done / total) * budget.radius
                 delta = budget.project(delta + length * budget.steepest(gradient))
                 done += 1
-        return delta
+        return SamePerturbation(delta, self.objective)

@@ -11,22 +11,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rsvm.attacks.generate import build_attack
-from rsvm.attacks.gradient import GradientAttack, fgsm
+from rsvm.attacks.build import build_attack, build_pgd
+from rsvm.attacks.gradient import fgsm
+from rsvm.attacks.interface import Attack
 from rsvm.attacks.minimal import MinimalPerturbation
 from rsvm.attacks.noise import NOISES
-from rsvm.attacks.norms import Norm, make_budget, used
+from rsvm.attacks.norms import Budget, L0Budget, Norm, make_budget, used
 from rsvm.attacks.objectives import OBJECTIVES, negative_si_sdr
 from rsvm.attacks.search import RandomSearch
 from rsvm.attacks.sparse import SparseSaliency
 from rsvm.attacks.steps import STEP_RULES
-from rsvm.attacks.universal import UniversalPerturbation
+from rsvm.attacks.universal import SamePerturbation, UniversalPerturbation
+from rsvm.medians import median_of_medians
 from rsvm.metrics import si_sdr, snr
 from rsvm.params import AttackParams, AuditParams
 from rsvm.separator import Context, Separator
-from rsvm.stats import median_of_medians
 
 Values = NDArray[np.float64]
+REACHED = 0.02  # dB; so near to its level a minimal perturbation has reached it
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,19 @@ class Material:
         return median_of_medians((t, [v]) for t, v in zip(self.tracks, values, strict=True))
 
 
+def auditable(attack: AttackParams) -> AttackParams:
+    """The attack that the audit is about: in a ball, L-inf or L2.
+
+    Methods without such a ball (sparse, minimal) are threat models of their own; what is audited
+    beside them is PGD in L-inf.
+    """
+    if attack.method in ("sparse", "minimal") or attack.norm == "l0":
+        return attack.model_copy(update={"method": "pgd", "norm": "linf"})
+    return attack
+
+
 class Auditor:
-    """Attacks of many kinds on one system; every figure is an SI-SDR in dB."""
+    """Attacks of many kinds on one model; every figure is an SI-SDR in dB."""
 
     def __init__(
         self,
@@ -62,14 +75,14 @@ class Auditor:
         self.separator = separator
         self.material = material
         self.training = training
-        self.attack = attack
+        self.attack = auditable(attack)
         self.settings = settings
         self.context = separator.context(material.mixture, material.vocals)
         self._crafted: dict[Any, Tensor] = {}
 
     def figures(self) -> dict[str, Any]:
         """Everything that the flags are raised from."""
-        attacked = self.pgd()
+        attacked = self.own()
         own = self.score(attacked)
         clean = self.score(self.material.mixture)
         return {
@@ -102,25 +115,37 @@ class Auditor:
             estimate = self.separator.separate(mixture, context)
         return si_sdr(vocals, estimate).double().cpu().numpy()
 
+    def own(self) -> Tensor:
+        """Adversarial mixtures of the audited attack itself."""
+        if self.attack.method == "pgd":
+            return self.pgd()
+        attack = build_attack(self.attack)
+        if isinstance(attack, UniversalPerturbation):
+            attack = self._learn(attack)
+        return self.run(attack)
+
     def pgd(self, eps: float | None = None, **changes: Any) -> Tensor:
-        """Adversarial mixtures of the default attack with some of its parts replaced.
+        """Adversarial mixtures of PGD with some of its parts replaced.
 
         Several checks ask for the same attack; each is run once.
         """
-        attack = replace(build_attack(self.attack), **changes)
+        attack = replace(build_pgd(self.attack), **changes)
         key = (self.attack.eps if eps is None else eps, attack)
         if key not in self._crafted:
             self._crafted[key] = self.run(attack, eps)
         return self._crafted[key]
 
-    def run(self, attack: GradientAttack | RandomSearch, eps: float | None = None) -> Tensor:
+    def run(self, attack: Attack, eps: float | None = None) -> Tensor:
         """Adversarial mixtures of any attack under the default budget, or with another eps."""
+        return self._run(attack, self.budget(eps))
+
+    def _run(self, attack: Attack, budget: Budget) -> Tensor:
         found, _ = attack(
             self.separator,
             self.material.mixture,
             self.material.vocals,
             self.context,
-            self.budget(eps),
+            budget,
             self.generator(),
         )
         return found
@@ -217,22 +242,23 @@ class Auditor:
         """
         result: dict[str, dict[str, float]] = {"l2": {}, "linf": {}}
         norms: tuple[Norm, Norm] = ("l2", "linf")
+        clean = self.score(self.material.mixture)
         for norm in norms:
             for drop in self.settings.minimal_drops:
-                delta, reached = MinimalPerturbation(drop, norm)(
-                    self.separator, self.material.mixture, self.material.vocals, self.context
-                )
-                if bool(reached.all()):
+                found = self.run(MinimalPerturbation(drop, norm))
+                if bool(np.all(clean - self.score(found) > drop - REACHED)):
+                    delta = found - self.material.mixture
                     figures = snr(self.material.mixture, delta).double().cpu().numpy()
                     result[norm][f"{drop:g}"] = self.material.median(figures)
         return result
 
     def sparse(self) -> dict[str, float]:
         """AT-BS when only a few samples change: a threat model of its own."""
-        attack = SparseSaliency(
-            negative_si_sdr, self.settings.sparse_samples, self.settings.sparse_amplitude
+        count = self.material.mixture.new_full(
+            (len(self.material.tracks), 1), self.settings.sparse_samples
         )
-        found, _ = attack(self.separator, self.material.mixture, self.material.vocals, self.context)
+        budget = L0Budget(count, self.settings.sparse_amplitude)
+        found = self._run(SparseSaliency(negative_si_sdr), budget)
         return {
             "samples": self.settings.sparse_samples,
             "amplitude": self.settings.sparse_amplitude,
@@ -242,10 +268,8 @@ class Auditor:
     def universal(self) -> dict[str, float]:
         """AT-BS under one perturbation for all segments, learned on training segments (linf)."""
         context = self.separator.context(self.training.mixture, self.training.vocals)
-        budget = make_budget("linf", self.training.mixture[:1], self.attack.eps, 0.0)
-        attack = UniversalPerturbation(negative_si_sdr, self.settings.universal_epochs)
-        seen = [(self.training.mixture, self.training.vocals, context)]
-        delta = attack.learn(self.separator, seen, budget)
+        played = self._learn(UniversalPerturbation(negative_si_sdr, self.settings.universal_epochs))
+        delta = played.delta
         return {
             "at_bs_training": self.training.median(
                 self._score(self.training.mixture + delta, self.training.vocals, context)
@@ -255,6 +279,11 @@ class Auditor:
             ),
             "at_bs": self.median_at_bs(self.material.mixture + delta),
         }
+
+    def _learn(self, attack: UniversalPerturbation) -> SamePerturbation:
+        budget = make_budget("linf", self.training.mixture[:1], self.attack.eps, 0.0)
+        seen = [(self.training.mixture, self.training.vocals)]
+        return attack.learn(self.separator, seen, budget)
 
     def gradient_health(self) -> dict[str, float]:
         """Zero gradients, agreement with a finite difference, and silence."""
@@ -307,9 +336,18 @@ class Auditor:
 
 
 def transfer(auditors: Mapping[str, Auditor]) -> dict[str, dict[str, float]]:
-    """AT-BS of every system (inner key) under what was crafted on every system (outer key)."""
-    crafted = {name: auditor.pgd() for name, auditor in auditors.items()}
+    """AT-BS of every model (inner key) under what was crafted on every model (outer key)."""
+    crafted = {name: auditor.own() for name, auditor in auditors.items()}
     return {
         source: {name: auditor.median_at_bs(found) for name, auditor in auditors.items()}
         for source, found in crafted.items()
     }
+
+
+def other_mask(fixed: Auditor, recomputed: Auditor) -> dict[str, dict[str, float]]:
+    """AT-BS of a model with either kind of mask (inner key) under the attack on either.
+
+    The recomputed mask is attacked through a straight-through gradient. The fixed one needs none:
+    it is the undefended twin, and what is crafted on it is played to the other.
+    """
+    return transfer({"fixed": fixed, "recomputed": recomputed})

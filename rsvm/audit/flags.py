@@ -152,15 +152,46 @@ def no_better_than_noise(figures: Figures, settings: AuditParams) -> Flag:
 
 
 def stronger_from_elsewhere(figures: Figures, settings: AuditParams) -> Flag:
-    """An attack crafted on another system must not beat the system's own."""
-    others: dict[str, float] = dict(figures["transfer"])
-    source = min(others, key=lambda name: others[name])
-    gain = figures["at_bs"] - others[source]
+    """An attack crafted on another model must not beat the model's own; nor for another seed."""
+    gain, source, played = max(
+        (scores[played] - value, source, played)
+        for played, scores in figures["transfer"].items()
+        for source, value in scores.items()
+    )
     return Flag(
         "stronger from elsewhere",
         gain >= settings.tolerance_db,
-        f"the strongest perturbation was crafted on {source}; it lowers AT-BS by "
-        f"{max(gain, 0):.3f} dB more than the system's own",
+        f"what was crafted on {source} lowers AT-BS of {played} by {gain:.3f} dB more than its own"
+        if gain > 0
+        else f"of {len(figures['transfer'][played])} sources, each model's own is the strongest",
+    )
+
+
+def weak_mask_gradient(figures: Figures, settings: AuditParams) -> Flag:
+    """A recomputed mask must not be stronger against its own attack than against its twin's."""
+    if "masks" not in figures:
+        return Flag("weak mask gradient", False, "the system has no mask")
+    own = figures["masks"]["recomputed"]["recomputed"]
+    gain = own - figures["masks"]["fixed"]["recomputed"]
+    measured = f"through the straight-through gradient AT-BS is {own:.2f} dB; what was crafted on "
+    measured += f"the fixed mask lowers it by {max(gain, 0):.3f} dB more"
+    if figures["mask"] == "fixed":
+        return Flag("weak mask gradient", False, f"not in use; with a recomputed mask, {measured}")
+    return Flag("weak mask gradient", gain >= settings.tolerance_db, measured)
+
+
+def few_seeds(figures: Figures, settings: AuditParams) -> Flag:
+    """A difference between two trained models may be the luck of training."""
+    seeds = figures["seeds"]
+    if seeds is None:
+        return Flag("few seeds", False, "not trained: there is no luck of training")
+    return Flag(
+        "few seeds",
+        seeds < settings.seeds,
+        f"{seeds} training {'seed' if seeds == 1 else 'seeds'}, at least {settings.seeds} are "
+        "needed to tell a difference from luck (train.seeds)"
+        if seeds < settings.seeds
+        else f"{seeds} training seeds",
     )
 
 
@@ -186,6 +217,8 @@ CHECKS: tuple[Callable[[Figures, AuditParams], Flag], ...] = (
     does_not_collapse,
     black_box_beats_white_box,
     stronger_from_elsewhere,
+    weak_mask_gradient,
+    few_seeds,
 )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from rsvm.audit.checks import Auditor, Material, transfer
+from rsvm.audit.checks import Auditor, Material, other_mask, transfer
 from rsvm.audit.flags import Flag, raise_flags
 from rsvm.data.store import PreparedData, loud_mask
 from rsvm.errors import InputError
@@ -58,35 +58,73 @@ def choose_material(
     )
 
 
+@dataclass(frozen=True)
+class System:
+    """One model, and the same with the other kind of mask.
+
+    Attributes:
+        variant: what is reported.
+        seed: of the training.
+        separator: the model under the threat model's mask.
+        twin: the model under the other kind of mask, or None for a system without a mask.
+        stored_budget: largest fraction of the budget that its stored adversarials use, as read
+            back from the disk.
+        trained: whether training seeds make a difference.
+    """
+
+    variant: str
+    seed: int
+    separator: Separator
+    twin: Separator | None
+    stored_budget: float
+    trained: bool = True
+
+    @property
+    def name(self) -> str:
+        """Variant and seed."""
+        return f"{self.variant}-{self.seed}"
+
+
 def audit(
-    params: Params,
-    separators: Mapping[str, Separator],
-    material: Material,
-    training: Material,
-    stored_budget: Mapping[str, float],
+    params: Params, systems: Sequence[System], material: Material, training: Material
 ) -> dict[str, Audited]:
-    """Measure every system and raise its flags.
+    """Measure every variant and raise its flags.
+
+    Transfer is measured between all models; all else on the first training seed of a variant.
 
     Args:
         params: attack and audit settings.
-        separators: the systems.
+        systems: the models, variant by variant.
         material: the segments.
         training: segments that a universal perturbation is learned on.
-        stored_budget: largest fraction of the budget that the stored adversarials of each
-            system use, as read back from the disk.
     """
     torch.manual_seed(params.attack.seed)  # for a system that is random at test time
-    auditors = {
-        name: Auditor(separator, material, training, params.attack, params.audit)
-        for name, separator in separators.items()
-    }
+
+    def auditor(separator: Separator) -> Auditor:
+        return Auditor(separator, material, training, params.attack, params.audit)
+
+    auditors = {system.name: auditor(system.separator) for system in systems}
     crossed = transfer(auditors)
-    results = {}
-    for name, auditor in auditors.items():
-        print(f"audit {name}: {len(material.tracks)} segments", flush=True)
-        figures = auditor.figures()
+    results: dict[str, Audited] = {}
+    for system in systems:
+        if system.variant in results:
+            continue
+        print(f"audit {system.name}: {len(material.tracks)} segments", flush=True)
+        figures = auditors[system.name].figures()
+        seeds = [other for other in systems if other.variant == system.variant]
+        figures["seeds"] = len(seeds) if system.trained else None
+        figures["mask"] = params.attack.mask
         figures["default_steps"] = params.attack.steps
-        figures["transfer"] = {source: scores[name] for source, scores in crossed.items()}
-        figures["budget_used"] = max(figures["budget_used"], stored_budget.get(name, 0.0))
-        results[name] = Audited(figures, raise_flags(figures, params.audit))
+        figures["transfer"] = {
+            played.name: {source: scores[played.name] for source, scores in crossed.items()}
+            for played in seeds
+        }
+        if system.twin is not None:
+            pair = auditors[system.name], auditor(system.twin)
+            if params.attack.mask == "recomputed":
+                pair = pair[1], pair[0]
+            figures["masks"] = other_mask(*pair)
+        stored = max(other.stored_budget for other in seeds)
+        figures["budget_used"] = max(figures["budget_used"], stored)
+        results[system.variant] = Audited(figures, raise_flags(figures, params.audit))
     return results

@@ -48,9 +48,17 @@ class PreparedTrack:
 
     def segments(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Mixture and vocals, each segments x samples, without overlap."""
-        count = self.audio.shape[1] // length
+        count = self.count(length)
         whole = np.array(self.audio[:, : count * length]).reshape(2, count, length)
         return torch.from_numpy(whole[0]), torch.from_numpy(whole[1])
+
+    def count(self, length: int) -> int:
+        """How many whole segments there are without overlap."""
+        return self.audio.shape[1] // length
+
+    def segment(self, number: int, length: int) -> FloatArray:
+        """One segment, 2 x length; nothing else of the track is read."""
+        return np.asarray(self.audio[:, number * length : (number + 1) * length])
 
 
 @dataclass(frozen=True)

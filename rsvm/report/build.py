@@ -13,13 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from rsvm.errors import InputError
 from rsvm.files import read_json
 from rsvm.params import Params
-from rsvm.report import figures
+from rsvm.report import figures, tables
 
-# Li (2022), Table 1, in dB. The improved system's own figures give 0.42.
-PAPER = (
-    {"name": "RSVM", "si_sdr": 29.88, "bs": 4.96, "at_bs": 4.29, "rb": 0.67},
-    {"name": "improved RSVM", "si_sdr": 28.52, "bs": 5.45, "at_bs": 5.03, "rb": 0.41},
-)
 DATA_NAMES = {
     "demo": "rendered demo songs (and one real seven-second excerpt in the test split)",
     "musdb18": "MUSDB18 (.stem.mp4)",
@@ -37,7 +32,7 @@ class Sources:
         comparison: ``metrics/comparison.json``.
         audit: ``metrics/audit.json``.
         environment: what the figures were computed with.
-        plots: folder with train/, attack/, tracks/ and audit/.
+        plots: folder with curves/, attack/, tracks/ and audit/.
     """
 
     metrics: dict[str, Path]
@@ -59,26 +54,33 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
     """
     systems = [{"name": name, **read_json(path)} for name, path in sources.metrics.items()]
     data = read_json(sources.data)
+    comparison = read_json(sources.comparison)
+    audits = {
+        name: {**flags, **read_json(sources.plots / "audit" / f"{name}.json")}
+        for name, flags in read_json(sources.audit).items()
+    }
     context: dict[str, Any] = {
-        "paper": PAPER,
         "systems": systems,
         "data": data,
         "data_name": DATA_NAMES[data["source"]],
-        "comparison": read_json(sources.comparison),
-        "audit": {
-            name: {**flags, **read_json(sources.plots / "audit" / f"{name}.json")}
-            for name, flags in read_json(sources.audit).items()
-        },
+        "comparison": comparison,
+        "result": tables.result(systems),
+        "differences": tables.differences(comparison),
+        "controls": tables.controls(systems),
+        "seeds": tables.seeds(systems),
+        "bsseval": tables.bsseval(systems),
+        "flags": tables.flags(audits),
+        "transfer": tables.transfer(audits),
+        "masks": tables.masks(audits),
+        "elsewhere": tables.elsewhere(audits),
+        "models": tables.models(systems),
+        "splits": tables.data(data),
         "environment": read_json(sources.environment),
-        "attack": params.attack,
-        "segment_seconds": f"{params.segments.seconds:g}",
-        "budget": _budget_in_words(params),
+        "threat": _threat_in_words(params),
         "confidence": f"{params.evaluate.confidence:.0%}",
         "params": yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
-        "verdict": _verdict(read_json(sources.comparison)["rb"], "RB"),
-        "paired_verdict": _verdict(
-            read_json(sources.comparison)["paired_drop"], "The paired drop of SI-SDR"
-        ),
+        "verdict": _verdict(comparison, "rb", "RB"),
+        "paired_verdict": _verdict(comparison, "paired_drop", "The paired drop of SI-SDR"),
     }
     environment = Environment(
         loader=PackageLoader("rsvm.report", "templates"),
@@ -87,7 +89,6 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["db"] = lambda value: f"{value:.2f}"
     pictures = _pictures(list(sources.metrics), sources.plots, params)
     return {
         "index.html": environment.get_template("index.html").render(**context, pictures=pictures),
@@ -95,37 +96,70 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
     }
 
 
-def _budget_in_words(params: Params) -> str:
+def _threat_in_words(params: Params) -> str:
+    """Who perturbs what, with what knowledge and how, in a few sentences."""
     attack = params.attack
-    if attack.norm == "linf":
-        return f"max |delta| <= {attack.eps:g} (full scale 1)"
-    return f"||delta|| at {attack.snr:g} dB below the mixture"
+    budget = {
+        "linf": f"max |delta| <= {attack.eps:g} (full scale 1)",
+        "l2": f"||delta|| at {attack.snr:g} dB below the mixture",
+        "l0": f"at most {attack.samples} samples, each by at most {attack.amplitude:g}",
+    }[attack.norm]
+    if attack.method == "minimal":
+        budget = f"as small in {attack.norm} as costs {attack.drop:g} dB of SI-SDR"
+    runs = "one run" if attack.restarts == 1 else f"{attack.restarts} runs"
+    start = "random start" if attack.random_start else "start at the mixture"
+    methods = {
+        "pgd": f"PGD, {attack.steps} steps ({attack.step_rule}, first step {attack.step_size:g} of "
+        f"the budget), {runs}, {start}",
+        "fgsm": "FGSM, one full step from the mixture",
+        "search": f"random search without gradients, {attack.queries} queries",
+        "noise": f"random signs, the worst of {attack.restarts} draws",
+        "universal": f"one perturbation for all segments, learned on the training split in "
+        f"{attack.steps} passes",
+        "minimal": "DeepFool for a regression",
+        "sparse": f"sparse saliency in {attack.steps} rounds",
+    }
+    mask = {
+        "fixed": "the mask, which stays the clean one",
+        "recomputed": "the mask, which is recomputed from the mixture that is heard (attacked "
+        "through a straight-through gradient)",
+    }[attack.mask]
+    source = "the attacked model itself" if attack.source == "self" else attack.source
+    return (
+        f"The adversary adds a perturbation to the mixture only, {budget}, without clipping to "
+        f"full scale, stored as float32. It knows the weights, the true vocals and {mask}. Each "
+        f"segment of {params.segments.seconds:g} s is attacked by itself: {methods[attack.method]};"
+        f" loss {attack.loss}, gradients of {source}. The worst iterate is kept."
+    )
 
 
-def _verdict(difference: dict[str, float], figure: str) -> str:
+def _verdict(comparison: dict[str, Any], key: str, figure: str) -> str:
     """What an interval allows to say, in one sentence."""
-    value, low, high = (difference[key] for key in ("difference", "low", "high"))
-    numbers = f"{value:+.3f} dB [{low:+.3f}, {high:+.3f}]"
-    if low > 0:
+    entry = comparison["improved"][key]
+    numbers = f"{entry['difference']:+.3f} dB [{entry['low']:+.3f}, {entry['high']:+.3f}]"
+    if entry["low"] > 0:
         claim = "is larger for the improved system (it loses more)"
-    elif high < 0:
+    elif entry["high"] < 0:
         claim = "is smaller for the improved system (it loses less)"
     else:
         claim = "shows no difference between the systems: the interval holds zero"
-    return f"{figure} {claim}; improved minus baseline is {numbers}, one training seed each."
+    count = comparison["n_seeds"]
+    seeds = "one training seed each" if count == 1 else f"mean over {count} training seeds"
+    return f"{figure} {claim}; improved minus baseline is {numbers}, {seeds}."
 
 
 def _pictures(names: list[str], plots: Path, params: Params) -> dict[str, str]:
-    train = {name: _table(plots / "train" / f"{name}.csv") for name in names}
+    train = {name: _table(plots / "curves" / f"{name}.csv") for name in names}
     attack = {name: _table(plots / "attack" / f"{name}.csv") for name in names}
     tracks = {name: _table(plots / "tracks" / f"{name}.csv") for name in names}
     steps, budgets = (
         _by_system(_table(plots / "audit" / f"{table}.csv"), names) for table in ("steps", "eps")
     )
+    loss = "si_sdr" if params.attack.method == "minimal" else params.attack.loss
     unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
     return {
         "attack": figures.curves(
-            attack, "step", "loss", "Worst loss so far against steps", unit[params.attack.loss]
+            attack, "step", "loss", "Worst loss so far against steps", unit[loss]
         ),
         "drops": figures.drops(tracks),
         "steps": figures.curves(

@@ -1,0 +1,47 @@
+"""From ``attack`` in the parameters to the attack."""
+
+from __future__ import annotations
+
+from rsvm.attacks.gradient import GradientAttack, fgsm
+from rsvm.attacks.interface import Attack
+from rsvm.attacks.minimal import MinimalPerturbation
+from rsvm.attacks.noise import RandomNoise
+from rsvm.attacks.objectives import OBJECTIVES
+from rsvm.attacks.search import RandomSearch
+from rsvm.attacks.sparse import SparseSaliency
+from rsvm.attacks.steps import STEP_RULES
+from rsvm.attacks.universal import UniversalPerturbation
+from rsvm.params import AttackParams
+
+
+def build_attack(attack: AttackParams) -> Attack | UniversalPerturbation:
+    """The attack that ``attack.method`` names; a universal one has yet to be learned."""
+    objective = OBJECTIVES[attack.loss]
+    match attack.method:
+        case "pgd":
+            return build_pgd(attack)
+        case "fgsm":
+            return fgsm(objective)
+        case "search":
+            return RandomSearch(objective, attack.queries)
+        case "noise":
+            return RandomNoise(objective, attack.restarts)
+        case "universal":
+            return UniversalPerturbation(objective, attack.steps, attack.step_size)
+        case "sparse":
+            return SparseSaliency(objective, attack.steps)
+        case "minimal":
+            return MinimalPerturbation(attack.drop, "l2" if attack.norm == "l2" else "linf")
+
+
+def build_pgd(attack: AttackParams) -> GradientAttack:
+    """PGD with the steps, rule, loss and restarts of the parameters, whatever the method."""
+    return GradientAttack(
+        objective=OBJECTIVES[attack.loss],
+        steps=attack.steps,
+        step_size=attack.step_size,
+        rule=STEP_RULES[attack.step_rule],
+        random_start=attack.random_start,
+        restarts=attack.restarts,
+        samples=attack.eot_samples,
+    )

@@ -1,0 +1,30 @@
+"""From a model file to the separator that is attacked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from rsvm.model.checkpoint import load_model
+from rsvm.params import Params
+from rsvm.separator import ReconstructingSeparator, informed
+
+
+def load_separator(
+    path: Path, params: Params, variant: str, seed: int, device: torch.device
+) -> ReconstructingSeparator:
+    """Load a model behind the threat model's mask, ready to be attacked.
+
+    Args:
+        path: file that a training stage wrote.
+        params: the whole tree.
+        variant: which variant the file must hold.
+        seed: which training seed it must have.
+        device: where to compute.
+
+    Raises:
+        InputError: as :func:`rsvm.model.checkpoint.load_model`.
+    """
+    model = load_model(path, params, variant, seed).to(device)
+    return informed(model, params.attack.mask)
