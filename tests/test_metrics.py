@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from rsvm.medians import median_of_medians, track_medians
 from rsvm.metrics import output_gain, si_sdr, snr
-from rsvm.stats import bootstrap, median, median_difference
 
 
 def independent_si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -51,21 +50,3 @@ def test_medians_leave_nan_out() -> None:
     names = ["a", "a", "b", "a", "c"]
     assert track_medians(names, [1, 3, 10, 2, math.nan]) == {"a": 2, "b": 10}
     assert median_of_medians([("a", [1, 2]), ("b", [10]), ("a", [3])]) == 6
-
-
-def test_bootstrap_covers_the_median() -> None:
-    """On samples of a known distribution, 90 % intervals hold the truth about 90 times in 100."""
-    hits = 0
-    for seed in range(200):
-        sample = np.random.default_rng(seed).normal(1.0, 2.0, size=40)
-        interval = bootstrap(median, sample, resamples=300, confidence=0.9, seed=seed)
-        hits += interval.low <= 1.0 <= interval.high
-    assert 165 <= hits <= 198
-
-
-def test_bootstrap_is_paired() -> None:
-    values = np.random.default_rng(0).normal(0, 10, size=30)
-    interval = bootstrap(
-        median_difference, values + 0.5, values, resamples=500, confidence=0.95, seed=1
-    )
-    assert interval.low == pytest.approx(0.5) == interval.high

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rsvm.params import ModelParams
 
@@ -25,7 +26,7 @@ class STFT(nn.Module):
     def analyze(self, waveform: Tensor) -> Tensor:
         """Map batch x samples to complex batch x bins x frames."""
         return torch.stft(
-            waveform,
+            F.pad(waveform, (0, self.hop)),  # so that the last samples are in a frame
             self.size,
             self.hop,
             window=self.window,

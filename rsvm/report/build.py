@@ -14,6 +14,7 @@ from rsvm.errors import InputError
 from rsvm.files import read_json
 from rsvm.params import Params
 from rsvm.report import figures, tables
+from rsvm.report.threat import threat_in_words
 
 DATA_NAMES = {
     "demo": "rendered demo songs (and one real seven-second excerpt in the test split)",
@@ -76,7 +77,7 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "models": tables.models(systems),
         "splits": tables.data(data),
         "environment": read_json(sources.environment),
-        "threat": _threat_in_words(params),
+        "threat": threat_in_words(params),
         "confidence": f"{params.evaluate.confidence:.0%}",
         "params": yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
         "verdict": _verdict(comparison, "rb", "RB"),
@@ -94,43 +95,6 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "index.html": environment.get_template("index.html").render(**context, pictures=pictures),
         "report.md": environment.get_template("report.md").render(**context),
     }
-
-
-def _threat_in_words(params: Params) -> str:
-    """Who perturbs what, with what knowledge and how, in a few sentences."""
-    attack = params.attack
-    budget = {
-        "linf": f"max |delta| <= {attack.eps:g} (full scale 1)",
-        "l2": f"||delta|| at {attack.snr:g} dB below the mixture",
-        "l0": f"at most {attack.samples} samples, each by at most {attack.amplitude:g}",
-    }[attack.norm]
-    if attack.method == "minimal":
-        budget = f"as small in {attack.norm} as costs {attack.drop:g} dB of SI-SDR"
-    runs = "one run" if attack.restarts == 1 else f"{attack.restarts} runs"
-    start = "random start" if attack.random_start else "start at the mixture"
-    methods = {
-        "pgd": f"PGD, {attack.steps} steps ({attack.step_rule}, first step {attack.step_size:g} of "
-        f"the budget), {runs}, {start}",
-        "fgsm": "FGSM, one full step from the mixture",
-        "search": f"random search without gradients, {attack.queries} queries",
-        "noise": f"random signs, the worst of {attack.restarts} draws",
-        "universal": f"one perturbation for all segments, learned on the training split in "
-        f"{attack.steps} passes",
-        "minimal": "DeepFool for a regression",
-        "sparse": f"sparse saliency in {attack.steps} rounds",
-    }
-    mask = {
-        "fixed": "the mask, which stays the clean one",
-        "recomputed": "the mask, which is recomputed from the mixture that is heard (attacked "
-        "through a straight-through gradient)",
-    }[attack.mask]
-    source = "the attacked model itself" if attack.source == "self" else attack.source
-    return (
-        f"The adversary adds a perturbation to the mixture only, {budget}, without clipping to "
-        f"full scale, stored as float32. It knows the weights, the true vocals and {mask}. Each "
-        f"segment of {params.segments.seconds:g} s is attacked by itself: {methods[attack.method]};"
-        f" loss {attack.loss}, gradients of {source}. The worst iterate is kept."
-    )
 
 
 def _verdict(comparison: dict[str, Any], key: str, figure: str) -> str:
