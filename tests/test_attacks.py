@@ -13,10 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rsvm.attacks.build import build_attack
 from rsvm.attacks.gradient import GradientAttack, fgsm
 from rsvm.attacks.minimal import MinimalPerturbation
 from rsvm.attacks.noise import NOISES
-from rsvm.attacks.norms import L0Budget, L2Budget, LinfBudget, inside, make_budget
+from rsvm.attacks.norms import (
+    L0Budget,
+    L2Budget,
+    LinfBudget,
+    budget_of,
+    inside,
+    make_budget,
+    matched,
+    used,
+)
 from rsvm.attacks.objectives import OBJECTIVES, mse, negative_si_sdr
 from rsvm.attacks.search import RandomSearch
 from rsvm.attacks.sparse import SparseSaliency
@@ -183,6 +193,71 @@ def test_restarts_never_make_it_weaker(separator: InformedRSVM) -> None:
         for restarts in (1, 4)
     ]
     assert (runs[1] >= runs[0]).all()
+
+
+def test_every_method_keeps_its_budget_and_never_helps(
+    make_params: Callable[..., Params],
+) -> None:
+    """One interface: what `attack.method` names, built from parameters, on one batch."""
+    mixture, vocals = signals(samples=500)
+    separator, context = Saturating(3.0), None
+    norms = {"sparse": ["l0"], "noise": ["linf", "l2", "l0"], "universal": ["linf"]}
+    reached = {}
+    for method in ("pgd", "fgsm", "search", "noise", "universal", "minimal", "sparse"):
+        for norm in norms.get(method, ["linf", "l2"]):
+            sizes = {"snr": 20.0, "samples": 20, "queries": 30, "drop": 0.5, "steps": 30}
+            params = make_params(attack={"method": method, "norm": norm, "eps": 0.02, **sizes})
+            attack = build_attack(params.attack)
+            if isinstance(attack, UniversalPerturbation):
+                one = make_budget("linf", mixture[:1], 0.02, 0)
+                attack = attack.learn(separator, [(mixture, vocals)], one)
+            budget = budget_of(params.attack, mixture)
+            found, curve = attack(separator, mixture, vocals, context, budget, generator())
+            assert found.dtype == torch.float32
+            assert found.shape == mixture.shape
+            assert used(budget, mixture, found) <= 1
+            assert curve.shape[0] == len(mixture)
+            assert (curve.diff(dim=1) >= 0).all()
+            loss = negative_si_sdr(separator.separate(found, context), vocals, vocals)
+            # Universal noise may help one segment or another; nothing else ever helps.
+            if method != "universal":
+                assert torch.allclose(loss, curve[:, -1], atol=0.05)
+                assert (loss >= curve[:, 0] - 1e-4).all()
+            reached[method, norm] = loss.mean().item()
+    for norm in ("linf", "l2"):
+        assert reached["pgd", norm] > reached["fgsm", norm] > reached["noise", norm]
+        assert reached["pgd", norm] > reached["search", norm]
+    assert reached["sparse", "l0"] > reached["noise", "l0"]
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 1000), count=st.integers(0, 70), amplitude=st.floats(1e-6, 1))
+def test_the_l0_budget(seed: int, count: int, amplitude: float) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    mixture = torch.randn(3, 64, generator=draw)
+    budget = L0Budget(torch.full((3, 1), float(count)), amplitude)
+    for delta in (
+        budget.project(torch.randn(3, 64, generator=draw)),
+        budget.start(mixture, draw),
+    ):
+        assert ((delta != 0).sum(-1) <= count).all()
+        stored = inside(budget, mixture, mixture + delta)
+        assert (budget.size(stored.double() - mixture.double()) <= count).all()
+    assert ((budget.start(mixture, draw) != 0).sum(-1) == min(count, 64)).all()
+    too_loud = torch.zeros(3, 64)
+    too_loud[0, 5] = 1.01 * amplitude
+    assert torch.isinf(budget.size(too_loud)[0])
+
+
+def test_matched_noise_has_the_norm_of_the_perturbation(separator: InformedRSVM) -> None:
+    mixture, _ = signals()
+    for kind in ("linf", "l2"):
+        budget = make_budget(kind, mixture, 0.01, 30)
+        stored = inside(budget, mixture, mixture + 0.3 * budget.start(mixture, generator()))
+        same = matched(budget, mixture, stored)
+        noise = NOISES["signs"](mixture, same, generator())
+        size = budget.size(stored.double() - mixture.double())
+        assert torch.allclose(budget.size(noise), size, rtol=1e-4)
 
 
 def test_no_budget_means_no_change(separator: InformedRSVM) -> None:

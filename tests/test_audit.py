@@ -201,6 +201,102 @@ def test_a_violated_budget_and_a_stronger_transfer(
     assert flags["masked"]["budget violated"]
     assert not flags["open"]["stronger from elsewhere"]
     assert flags["masked"]["stronger from elsewhere"]
+    assert flags["open"]["few seeds"]
     summary = results["masked"].summary()
     assert summary["flags"]["budget violated"] == "RAISED"
     assert summary["flags_raised"] == sum(flags["masked"].values())
+
+
+class Clipped(Masked):
+    """With a recomputed mask that gates by sign, and (or not) a gradient through the gate."""
+
+    def __init__(self, recomputed: bool, straight_through: bool = True) -> None:
+        self.recomputed = recomputed
+        self.straight_through = straight_through
+
+    def context(self, mixture: Tensor, vocals: Tensor) -> Context:
+        return vocals if self.recomputed else self.gate(mixture, vocals)
+
+    def gate(self, mixture: Tensor, vocals: Tensor) -> Tensor:
+        excess = 0.3 - (mixture - vocals).abs()
+        soft = torch.sigmoid(20 * excess)
+        return (excess > 0).float() + (soft - soft.detach())
+
+    def separate(self, mixture: Tensor, context: Context) -> Tensor:
+        assert context is not None
+        gate = context
+        if self.recomputed:
+            gate = self.gate(mixture, context)
+            if not self.straight_through:
+                # Hides the way: nothing that the attack does reaches the output.
+                return super().separate(mixture * gate, None).detach() + 0 * mixture
+        return super().separate(mixture * gate, None)
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_mask_without_a_gradient_is_seen(make_params: MakeParams, honest: bool) -> None:
+    attack = {"eps": 0.01, "steps": 10, "mask": "recomputed", "random_start": False}
+    params = make_params(attack=attack, audit=SETTINGS)
+    system = System("x", 1, Clipped(True, honest), Clipped(False), stored_budget=1.0)
+    result = audit(params, [system], material(), material())["x"]
+    flags = {flag.name: flag for flag in result.flags}
+    assert flags["weak mask gradient"].raised == (not honest)
+    assert set(result.figures["masks"]) == {"fixed", "recomputed"}
+    # In the threat model of the fixed mask the other one is reported and raises nothing.
+    params = make_params(attack={**attack, "mask": "fixed"}, audit=SETTINGS)
+    system = System("x", 1, Clipped(False), Clipped(True, honest), stored_budget=1.0)
+    result = audit(params, [system], material(), material())["x"]
+    flags = {flag.name: flag for flag in result.flags}
+    assert not flags["weak mask gradient"].raised
+    assert "not in use" in flags["weak mask gradient"].reason
+
+
+def test_few_seeds_and_transfer_between_seeds(make_params: MakeParams) -> None:
+    params = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
+
+    def raised(systems: list[System]) -> dict[str, bool]:
+        result = audit(params, systems, material(), material())["x"]
+        assert [list(scores) for scores in result.figures["transfer"].values()] == [
+            [system.name for system in systems]
+        ] * len(systems)
+        return {flag.name: flag.raised for flag in result.flags}
+
+    seeds = [System("x", seed, Masked(), None, stored_budget=1.0) for seed in (1, 2, 3)]
+    assert raised(seeds[:1])["few seeds"]
+    assert not raised(seeds)["few seeds"]
+    untrained = System("x", 1, Masked(), None, stored_budget=1.0, trained=False)
+    assert not raised([untrained])["few seeds"]
+    # The first seed is honest; the third hides its gradient and falls to what the others find.
+    hidden = System("x", 3, GradientKiller(), None, stored_budget=1.0)
+    flags = raised([*seeds[:2], hidden])
+    assert flags["stronger from elsewhere"]
+    assert not flags["zero gradients"]
+
+
+@pytest.mark.parametrize("method", ["search", "noise", "universal"])
+def test_a_weak_method_is_seen(make_params: MakeParams, method: str) -> None:
+    """The audit compares what was stored with PGD, whatever it was made by."""
+    attack = {"eps": 0.01, "steps": 10, "method": method, "queries": 20}
+    params = make_params(attack=attack, audit=SETTINGS)
+    system = System("x", 1, Masked(), None, stored_budget=1.0)
+    flags = {
+        flag.name: flag.raised
+        for flag in audit(params, [system], material(), material())["x"].flags
+    }
+    assert flags["weak step rule"]
+    if method == "noise":
+        assert flags["no better than noise"]
+
+
+@pytest.mark.parametrize(("method", "norm"), [("minimal", "l2"), ("sparse", "l0")])
+def test_beside_a_method_without_a_ball_pgd_is_audited(
+    make_params: MakeParams, method: str, norm: str
+) -> None:
+    params = make_params(
+        attack={"eps": 0.01, "steps": 10, "method": method, "norm": norm}, audit=SETTINGS
+    )
+    system = System("x", 1, Masked(), None, stored_budget=1.0)
+    result = audit(params, [system], material(), material())["x"]
+    plain = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
+    expected = audit(plain, [system], material(), material())["x"]
+    assert result.figures["at_bs"] == expected.figures["at_bs"]

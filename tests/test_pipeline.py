@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -162,6 +163,40 @@ def test_a_stage_that_is_run_again_gives_the_same_bytes(clone: Clone) -> None:
     clone.dvc("repro", "--force", "--no-run-cache")
     assert (clone.folder / "dvc.lock").read_text() == before
     assert clone.git("status", "--short") == ""
+
+
+def test_another_seed_trains_only_what_it_adds_and_makes_claims(clone: Clone) -> None:
+    tree = yaml.safe_load((clone.folder / "params.yaml").read_text())
+    tree["train"]["seeds"] = [218, 219]
+    tree["ablations"] = ["stft"]
+    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    ran = clone.stages_run(clone.dvc("repro"))
+    assert sorted(ran[:4]) == [
+        "train-ablation@stft-218",
+        "train-ablation@stft-219",
+        "train-baseline@219",
+        "train-improved@219",
+    ]
+    assert ran[4:] == ["generate-pgd-adversarials", "evaluate", "audit", "report"]
+    figures = clone.metrics("improved")
+    assert list(figures["seeds"]) == ["218", "219"]
+    assert figures["bs"] == pytest.approx(np.mean([s["bs"] for s in figures["seeds"].values()]))
+    assert clone.metrics("comparison")["improved"]["rb"]["p_holm"] <= 1
+    assert "mean over 2 training seeds" in (clone.folder / "report/report.md").read_text()
+    # The oracle of every table is the variant of that name.
+    assert clone.metrics("ablation/stft")["bs"] == pytest.approx(figures["stft_bs"], abs=1e-6)
+    said = clone.run("python", "stages/claim.py", "--name", "small")
+    names = ("baseline", "improved", "stft")
+    assert said.split() == [f"results/small/{name}.json" for name in names]
+    claim = json.loads((clone.folder / "results/small/improved.json").read_text())
+    assert claim["git_commit"] == clone.git("rev-parse", "HEAD").strip()
+    assert claim["attacked"]["rb"]["value"] == figures["rb"]
+    tree["attack"]["eps"] = 0.004
+    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
+    assert "made with another attack" in said
+    shutil.rmtree(clone.folder / "results/small")
+    clone.reset()
 
 
 def test_an_ablation_goes_through_everything(clone: Clone) -> None:

@@ -48,11 +48,14 @@ def test_the_stft_is_scipys_and_inverts(make_params: MakeParams, hop: int) -> No
     stft = STFT(params.model)
     waveform, _ = signals()
     spectrum = stft.analyze(waveform)
-    reference = scipy.signal.ShortTimeFFT(
+    theirs = scipy.signal.ShortTimeFFT(
         torch.hamming_window(128, dtype=torch.float64).numpy(), hop, fs=1
-    ).stft(waveform[0].double().numpy(), p0=0, p1=spectrum.shape[-1])
+    )
+    frames = min(spectrum.shape[-1], theirs.p_max(1000))
+    reference = theirs.stft(waveform[0].double().numpy(), p0=0, p1=frames)
     # SciPy counts time from the window's middle; the phase differs, the magnitude does not.
-    assert torch.allclose(spectrum[0].abs(), torch.from_numpy(reference).abs().float(), atol=1e-4)
+    ours = spectrum[0, :, :frames].abs().double()
+    assert torch.allclose(ours, torch.from_numpy(abs(reference)), atol=1e-4)
     assert torch.allclose(stft.synthesize(spectrum, 1000), waveform, atol=1e-5)
     assert InformedSTFT(stft).reconstruct(waveform).shape == waveform.shape
 

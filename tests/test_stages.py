@@ -24,10 +24,13 @@ from rsvm.data.store import PreparedData
 from rsvm.errors import InputError
 from rsvm.evaluate import compare, evaluate, summarize
 from rsvm.files import write_json, written_aside
+from rsvm.model.checkpoint import save_model
 from rsvm.model.rsvm import build_model
 from rsvm.params import Params, load_params
 from rsvm.runtime import make_fabric
 from rsvm.separator import InformedRSVM, informed
+from rsvm.systems import load_separator
+from rsvm.train import describe
 
 MakeParams = Callable[..., Params]
 CPU = torch.device("cpu")
@@ -219,6 +222,105 @@ def test_attack_then_evaluation(
     for key in ("bs", "rb", "paired_drop"):
         assert same["b"][key]["difference"] == 0
         assert same["b"][key]["p_holm"] == 1
+
+
+def test_the_stft_goes_through_everything_untrained(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams
+) -> None:
+    params = make_params(
+        variants={"baseline": {}, "improved": {}, "stft": {"stft": True}},
+        ablations=["stft"],
+        train={"seeds": [3, 4]},
+    )
+    assert params.models == [
+        *((n, s) for n in ("baseline", "improved") for s in (3, 4)),
+        ("stft", 3),
+    ]
+    fabric = make_fabric(params.runtime)
+    obtained = training.obtain(params, "stft", 3, prepared, fabric, tmp_path / "a.ckpt", tmp_path)
+    assert describe(obtained)["parameters"] == 0
+    assert obtained.curves[0]["valid_si_sdr"] > 60  # there and back
+    path = tmp_path / "stft.safetensors"
+    save_model(path, obtained.model, params, "stft", 3)
+    with pytest.raises(InputError, match="its seed is 3, but params.yaml says 4"):
+        load_separator(path, params, "stft", 4, CPU)
+    separator = load_separator(path, params, "stft", 3, CPU)
+    attack(params, separator, prepared, tmp_path)
+    figures = figures_of(params, separator, prepared, tmp_path)
+    # The variant is the oracle that stands beside every system.
+    assert figures["bs"] == figures["stft_bs"]
+    assert figures["drop"] > 0
+
+
+def test_adversarial_training_costs_the_attack_more(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams
+) -> None:
+    """Against the control with the same loss and no attack, on the segments it was trained on."""
+    eps = 0.05
+    drops = {}
+    for name, budget in (("robust", eps), ("control", 0.0)):
+        params = make_params(
+            train={"epochs": 12},
+            attack={"eps": eps, "steps": 10},
+            variants={
+                "baseline": {"adversarial": {"eps": budget, "steps": 3, "step_size": 0.5}},
+                "improved": {},
+            },
+        )
+        model = run_training(params, prepared, tmp_path / f"{name}.ckpt", "baseline").model
+        separator = informed(model)
+        attack(params, separator, prepared, tmp_path / name)
+        drops[name] = figures_of(params, separator, prepared, tmp_path / name)["drop"]
+    assert drops["robust"] < drops["control"]
+
+
+@pytest.mark.parametrize(
+    ("method", "norm"),
+    [
+        ("fgsm", "linf"),
+        ("search", "l2"),
+        ("universal", "linf"),
+        ("minimal", "l2"),
+        ("sparse", "l0"),
+    ],
+)
+def test_every_method_is_stored_and_evaluated_in_one_format(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+    method: str,
+    norm: str,
+) -> None:
+    settings = {"method": method, "norm": norm, "queries": 30, "drop": 1.0, "amplitude": 0.3}
+    params = make_params(attack={**settings, "eps": 0.03, "snr": 20.0, "samples": 50})
+    curve = attack(params, trained[1], prepared, tmp_path)
+    figures = figures_of(params, trained[1], prepared, tmp_path)
+    assert figures["drop"] > 0
+    assert figures["drop"] > abs(figures["noise_drop"])
+    assert figures["budget_used"] <= 1
+    assert curve[-1]["loss"] > curve[0]["loss"]
+    if method == "minimal":
+        assert figures["drop"] == pytest.approx(1.0, abs=0.02)
+    write_json(tmp_path / "metrics.json", figures)  # no NaN, no infinity
+
+
+def test_a_recomputed_mask_is_attacked_and_evaluated(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+) -> None:
+    fixed = trained[1]
+    recomputed = InformedRSVM(fixed.model, "recomputed")
+    params = make_params(attack={"mask": "recomputed"})
+    attack(params, recomputed, prepared, tmp_path / "own")
+    attack(params, fixed, prepared, tmp_path / "twin")
+    own, twin = (
+        figures_of(params, recomputed, prepared, tmp_path / kind) for kind in ("own", "twin")
+    )
+    assert own["bs"] == twin["bs"]  # clean, both masks are the same
+    assert own["drop"] > twin["drop"] > 0
 
 
 def test_an_l2_attack_is_stored_within_its_budget(
