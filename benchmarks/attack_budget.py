@@ -16,15 +16,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rsvm.attacks.generate import build_attack
+from rsvm.attacks.build import build_pgd
 from rsvm.attacks.norms import make_budget
 from rsvm.data.store import PreparedData, loud_mask
 from rsvm.medians import median_of_medians
 from rsvm.metrics import si_sdr
-from rsvm.model.checkpoint import load_model
 from rsvm.params import load_params
 from rsvm.runtime import make_fabric
-from rsvm.separator import InformedRSVM, batches
+from rsvm.separator import batches
+from rsvm.systems import load_separator
 
 
 def main() -> None:
@@ -36,8 +36,9 @@ def main() -> None:
     options = parser.parse_args()
     params = load_params()
     device = make_fabric(params.runtime).device
-    path = Path("models") / f"{options.variant}.safetensors"
-    separator = InformedRSVM(load_model(path, params, options.variant).to(device))
+    seed = params.seeds_of(options.variant)[0]
+    path = Path("models") / options.variant / f"{seed}.safetensors"
+    separator = load_separator(path, params, options.variant, seed, device)
     names, mixtures, vocals = [], [], []
     for track in PreparedData(Path("data/prepared")).tracks("valid"):
         x, s = track.segments(params.segment_samples)
@@ -56,7 +57,7 @@ def main() -> None:
                 context = separator.context(x, s)
                 budget = make_budget("linf", x, eps, attack.snr)
                 generator = torch.Generator().manual_seed(attack.seed)
-                found, _ = build_attack(attack)(separator, x, s, context, budget, generator)
+                found, _ = build_pgd(attack)(separator, x, s, context, budget, generator)
                 with torch.no_grad():
                     clean.append(si_sdr(s, separator.separate(x, context)).cpu())
                     attacked.append(si_sdr(s, separator.separate(found, context)).cpu())

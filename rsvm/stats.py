@@ -20,7 +20,8 @@ class Interval:
         low: lower end.
         high: upper end.
         p: two-sided p-value of "it is zero", from the same resamples: twice the share of them
-            on the rarer side of zero.
+            on the rarer side of zero. It is at least what T tracks can show at all, 2 ** (1 - T),
+            the p-value of a sign test in which all of them agree.
     """
 
     value: float
@@ -64,12 +65,8 @@ def bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(replicas, [tail, 1 - tail])
     below, above = (1 + np.sum(replicas <= 0), 1 + np.sum(replicas >= 0))
-    return Interval(
-        float(statistic(*figures).mean()),
-        float(low),
-        float(high),
-        float(min(1.0, 2 * min(below, above) / (resamples + 1))),
-    )
+    p = max(2 * min(below, above) / (resamples + 1), 2.0 ** (1 - tracks))
+    return Interval(float(statistic(*figures).mean()), float(low), float(high), float(min(1.0, p)))
 
 
 def median(figure: Values) -> Values:

@@ -51,6 +51,13 @@ def test_the_p_value_agrees_with_a_paired_t_test() -> None:
         assert (ours.p < 0.05) == (not ours.low <= 0 <= ours.high)
 
 
+def test_few_tracks_cannot_show_much() -> None:
+    """Three tracks that agree: no test of signs gives less than 1/4."""
+    interval = bootstrap(mean, np.array([1.0, 1.1, 1.2]), resamples=999, confidence=0.95, seed=0)
+    assert interval.low > 0
+    assert interval.p == 0.25
+
+
 def simulated(
     draw: np.random.Generator, seeds: int, tracks: int, of_seeds: float, of_tracks: float
 ) -> np.ndarray:

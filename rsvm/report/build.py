@@ -80,8 +80,10 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "threat": threat_in_words(params),
         "confidence": f"{params.evaluate.confidence:.0%}",
         "params": yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
-        "verdict": _verdict(comparison, "rb", "RB"),
-        "paired_verdict": _verdict(comparison, "paired_drop", "The paired drop of SI-SDR"),
+        "verdict": verdict(comparison, params.evaluate.confidence, "rb", "RB"),
+        "paired_verdict": verdict(
+            comparison, params.evaluate.confidence, "paired_drop", "The paired drop of SI-SDR"
+        ),
     }
     environment = Environment(
         loader=PackageLoader("rsvm.report", "templates"),
@@ -97,7 +99,7 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
     }
 
 
-def _verdict(comparison: dict[str, Any], key: str, figure: str) -> str:
+def verdict(comparison: dict[str, Any], confidence: float, key: str, figure: str) -> str:
     """What an interval allows to say, in one sentence."""
     entry = comparison["improved"][key]
     numbers = f"{entry['difference']:+.3f} dB [{entry['low']:+.3f}, {entry['high']:+.3f}]"
@@ -107,6 +109,8 @@ def _verdict(comparison: dict[str, Any], key: str, figure: str) -> str:
         claim = "is smaller for the improved system (it loses less)"
     else:
         claim = "shows no difference between the systems: the interval holds zero"
+    if entry["low"] * entry["high"] > 0 and entry["p_holm"] >= 1 - confidence:
+        claim += ", but not after correction for the number of comparisons"
     count = comparison["n_seeds"]
     seeds = "one training seed each" if count == 1 else f"mean over {count} training seeds"
     return f"{figure} {claim}; improved minus baseline is {numbers}, {seeds}."

@@ -70,7 +70,7 @@ def result(systems: Sequence[Metrics]) -> Table:
 
 def differences(comparison: Metrics) -> Table:
     """Every system minus the reference, with adjusted p-values."""
-    table = Table([f"minus {comparison['reference']}", *COMPARED.values()])
+    table = Table([f"minus {comparison['reference']}", *COMPARED.values()], kind="wrap")
     for name, figures in comparison.items():
         if not isinstance(figures, Mapping):
             continue
