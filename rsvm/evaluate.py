@@ -15,8 +15,8 @@ from tqdm import tqdm
 from rsvm.attacks.generate import budget_used
 from rsvm.attacks.noise import signs
 from rsvm.attacks.norms import budget_of, matched
-from rsvm.bsseval import FIGURES, Estimate, Score, score_all
-from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
+from rsvm.bsseval import FIGURES, Estimate, Score, TrackEstimates, score_all
+from rsvm.data.store import PreparedData, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import FloatArray
 from rsvm.medians import track_medians
@@ -92,10 +92,11 @@ def evaluate(
         device: where to compute.
     """
     rows: list[dict[str, Any]] = []
-    waiting: list[Estimate] = []
-    scores: list[Score] = []
+    waiting: list[TrackEstimates] = []
+    scores: list[list[Score]] = []
     skipped = 0
     used = 0.0
+    bsseval = params.evaluate.bsseval
     tracks = data.tracks("test")
     for number, track in enumerate(tqdm(tracks, desc=f"evaluate {name}", unit="track")):
         adversarial = adversarials.get(track.file)
@@ -118,22 +119,24 @@ def evaluate(
                 {"track": track.name}
                 | {key: float(values[segment]) for key, values in figures.items()}
             )
-        clean = torch.cat([part.clean for part in played])
-        under_attack = torch.cat([part.attacked for part in played])
-        if params.evaluate.bsseval:
-            waiting.append(_reassembled(track, mixture, mixture, vocals, clean))
-            waiting.append(_reassembled(track, mixture, attacked, vocals, under_attack))
+        if bsseval != "none":
+            clean = _joined(mixture, [part.clean for part in played])
+            under_attack = _joined(attacked, [part.attacked for part in played])
+            waiting.append(
+                TrackEstimates(
+                    track.name, clean.heard, _flat(vocals), estimates=[clean, under_attack]
+                )
+            )
         # Scored a few tracks at a time: all of a large test split do not fit into memory.
-        if len(waiting) >= 2 * params.runtime.workers or number == len(tracks) - 1:
-            scores += score_all(waiting, params.data.sample_rate, params.runtime.workers)
+        if waiting and (len(waiting) >= params.runtime.workers or number == len(tracks) - 1):
+            rate, workers = params.data.sample_rate, params.runtime.workers
+            scores += score_all(waiting, rate, bsseval, workers)
             waiting = []
     if not rows:
         raise InputError("no test segment has audible vocals; see segments.loud_db")
     segments = pd.DataFrame(rows)
-    bsseval = None
-    if params.evaluate.bsseval:
-        bsseval = _bsseval([track.name for track in tracks], scores)
-    return Evaluation(_per_track(segments), len(segments), skipped, used, bsseval)
+    found = _bsseval([track.name for track in tracks], scores) if scores else None
+    return Evaluation(_per_track(segments), len(segments), skipped, used, found)
 
 
 @dataclass(frozen=True)
@@ -185,13 +188,13 @@ def _play(
         yield _Played({k: v.cpu() for k, v in figures.items()}, clean.cpu(), attacked.cpu())
 
 
-def _reassembled(
-    track: PreparedTrack, mixture: Tensor, heard: Tensor, vocals: Tensor, estimate: Tensor
-) -> Estimate:
-    """Join segments; the accompaniment is what remains of the clean, or the heard, mixture."""
-    references = torch.stack([vocals.flatten(), (mixture - vocals).flatten()])
-    estimates = torch.stack([estimate.flatten(), (heard - estimate).flatten()])
-    return Estimate(track.name, references.double().numpy(), estimates.double().numpy())
+def _joined(heard: Tensor, parts: list[Tensor]) -> Estimate:
+    """Segments put together again: what was heard, and the estimated vocals."""
+    return Estimate(_flat(heard), _flat(torch.cat(parts)))
+
+
+def _flat(segments: Tensor) -> FloatArray:
+    return np.asarray(segments.flatten().numpy(), dtype=np.float32)
 
 
 def _per_track(segments: pd.DataFrame) -> pd.DataFrame:
@@ -278,13 +281,11 @@ def _mean_bsseval(of_seeds: list[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _bsseval(names: list[str], scores: list[Score]) -> dict[str, Any]:
-    """Medians over tracks of museval's figures, clean and attacked; failures are counted.
-
-    ``scores`` holds, track by track, the clean one and then the attacked one.
-    """
+def _bsseval(names: list[str], scores: list[list[Score]]) -> dict[str, Any]:
+    """Medians over tracks of BSSEval's figures, clean and attacked; failures are counted."""
     result: dict[str, Any] = {}
-    for condition, chosen in (("clean", scores[::2]), ("attacked", scores[1::2])):
+    for place, condition in enumerate(("clean", "attacked")):
+        chosen = [score[place] for score in scores]
         good = [score for score in chosen if not isinstance(score, str)]
         if good:
             result[condition] = {

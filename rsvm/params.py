@@ -249,7 +249,7 @@ class EvaluateParams(_Section):
     noise_draws: int = Field(ge=1, le=1000)
     bootstrap: int = Field(ge=100, le=1_000_000)
     confidence: float = Field(gt=0, lt=1)
-    bsseval: bool
+    bsseval: Literal["fast", "museval", "none"]
     seed: Seed
 
 

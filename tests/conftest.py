@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     },
     "train": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
     "attack": {"steps": 4, "batch": 5, "eps": 0.01},
-    "evaluate": {"bootstrap": 200, "noise_draws": 2, "bsseval": False},
+    "evaluate": {"bootstrap": 200, "noise_draws": 2, "bsseval": "none"},
     "runtime": {"accelerator": "cpu", "threads": 1, "workers": 1},
 }
 
