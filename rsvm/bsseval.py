@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy import fft
 
 from rsvm.data.codec import import_museval
 from rsvm.files import FloatArray
+from rsvm.workplace import workplace
 
 FIGURES = ("sdr", "isr", "sir", "sar")
 TAPS = 512  # of the distortion filters
@@ -73,7 +74,11 @@ class TrackEstimates:
 
 
 def score_all(
-    tracks: Sequence[TrackEstimates], rate: int, method: str, workers: int
+    tracks: Sequence[TrackEstimates],
+    rate: int,
+    method: str,
+    workers: int,
+    scheduler: str = "none",
 ) -> list[list[Score]]:
     """Score tracks in parallel, in the order given; one score an estimate.
 
@@ -81,12 +86,15 @@ def score_all(
         tracks: what to score.
         rate: samples per second; also the window.
         method: ``fast`` or ``museval``.
-        workers: processes, of one thread each.
+        workers: processes of this machine, of one thread each.
+        scheduler: ``none``, or the address of a Dask scheduler whose workers are used instead.
+
+    Raises:
+        InputError: the scheduler cannot be reached, or ``distributed`` is not installed.
     """
     function = {"fast": score, "museval": score_by_museval}[method]
-    # More threads in a worker make it slower: the arrays are small.
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        scores: list[list[Score]] = Parallel(n_jobs=workers)(
+    with workplace(scheduler):
+        scores: list[list[Score]] = Parallel(n_jobs=workers if scheduler == "none" else -1)(
             delayed(function)(track, rate) for track in tracks
         )
     return scores

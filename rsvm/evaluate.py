@@ -24,6 +24,7 @@ from rsvm.metrics import output_gain, si_sdr, snr
 from rsvm.model.stft import STFT
 from rsvm.params import EvaluateParams, Params
 from rsvm.separator import InformedSTFT, ReconstructingSeparator, batches
+from rsvm.sharding import WHOLE, Shard
 from rsvm.stats import (
     Values,
     bootstrap,
@@ -78,10 +79,12 @@ def evaluate(
     data: PreparedData,
     adversarials: Mapping[str, FloatArray],
     device: torch.device,
+    shard: Shard = WHOLE,
 ) -> Evaluation:
     """Play clean, attacked and noisy mixtures of the test split to one model.
 
     Every figure is computed per segment, and the median over a track's loud segments is taken.
+    Several processes share the tracks; all of them get the whole result.
 
     Args:
         params: the whole tree.
@@ -90,22 +93,20 @@ def evaluate(
         data: prepared data.
         adversarials: adversarial mixtures by the track's file name, segments x samples.
         device: where to compute.
+        shard: which of the processes this is.
     """
-    rows: list[dict[str, Any]] = []
+    done: list[_Track] = []
     waiting: list[TrackEstimates] = []
     scores: list[list[Score]] = []
-    skipped = 0
-    used = 0.0
-    bsseval = params.evaluate.bsseval
-    tracks = data.tracks("test")
-    for number, track in enumerate(tqdm(tracks, desc=f"evaluate {name}", unit="track")):
+    own = shard.items(list(enumerate(data.tracks("test"))))
+    progress = tqdm(own, desc=f"evaluate {name}", unit="track", disable=not shard.is_first)
+    for number, track in progress:
         adversarial = adversarials.get(track.file)
         mixture, vocals = track.segments(params.segment_samples)
         if adversarial is None or adversarial.shape != tuple(mixture.shape):
             raise InputError(
                 f"no adversarials for {track.name}; run generate-pgd-adversarials again"
             )
-        used = max(used, budget_used(track, adversarial, params))
         attacked = torch.from_numpy(np.array(adversarial))
         # One seed a track: the noise does not depend on the tracks before it.
         generator = torch.Generator().manual_seed(params.evaluate.seed * 1_000_003 + number)
@@ -113,30 +114,46 @@ def evaluate(
         played = list(_play(params, separator, mixture, vocals, attacked, device, generator))
         figures = {key: torch.cat([part.figures[key] for part in played]) for key in PER_SEGMENT}
         loud = loud_mask(vocals.numpy(), params.segments.loud_db)
-        skipped += int((~loud).sum())
-        for segment in np.flatnonzero(loud):
-            rows.append(
-                {"track": track.name}
-                | {key: float(values[segment]) for key, values in figures.items()}
-            )
-        if bsseval != "none":
+        rows = [
+            {"track": track.name} | {key: float(values[segment]) for key, values in figures.items()}
+            for segment in np.flatnonzero(loud)
+        ]
+        used = budget_used(track, adversarial, params)
+        done.append(_Track(track.name, rows, int((~loud).sum()), used))
+        if params.evaluate.bsseval != "none":
             clean = _joined(mixture, [part.clean for part in played])
             under_attack = _joined(attacked, [part.attacked for part in played])
-            waiting.append(
-                TrackEstimates(
-                    track.name, clean.heard, _flat(vocals), estimates=[clean, under_attack]
-                )
-            )
+            pair = [clean, under_attack]
+            waiting.append(TrackEstimates(track.name, clean.heard, _flat(vocals), pair))
         # Scored a few tracks at a time: all of a large test split do not fit into memory.
-        if waiting and (len(waiting) >= params.runtime.workers or number == len(tracks) - 1):
-            rate, workers = params.data.sample_rate, params.runtime.workers
-            scores += score_all(waiting, rate, bsseval, workers)
+        if waiting and (len(waiting) >= params.runtime.workers or len(done) == len(own)):
+            scores += score_all(
+                waiting,
+                params.data.sample_rate,
+                params.evaluate.bsseval,
+                params.runtime.workers,
+                params.runtime.scheduler,
+            )
             waiting = []
-    if not rows:
+    done, scores = shard.gathered(done), shard.gathered(scores)
+    segments = pd.DataFrame([row for track in done for row in track.rows])
+    if segments.empty:
         raise InputError("no test segment has audible vocals; see segments.loud_db")
-    segments = pd.DataFrame(rows)
-    found = _bsseval([track.name for track in tracks], scores) if scores else None
-    return Evaluation(_per_track(segments), len(segments), skipped, used, found)
+    return Evaluation(
+        tracks=_per_track(segments),
+        segments=len(segments),
+        skipped=sum(track.skipped for track in done),
+        budget_used=max(track.budget_used for track in done),
+        bsseval=_bsseval([track.name for track in done], scores) if scores else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Track:
+    name: str
+    rows: list[dict[str, Any]]
+    skipped: int
+    budget_used: float
 
 
 @dataclass(frozen=True)

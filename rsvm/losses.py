@@ -6,34 +6,36 @@ import torch
 from torch import Tensor
 
 from rsvm.params import TrainParams
+from rsvm.sharding import WHOLE, Shard
 
 TINY = 1e-24  # as in the reference code
 SINKHORN_ITERATIONS = 1000
 SINKHORN_TOLERANCE = 1e-6
 
 
-def neg_snr(target: Tensor, estimate: Tensor) -> Tensor:
+def neg_snr(target: Tensor, estimate: Tensor, shard: Shard = WHOLE) -> Tensor:
     """Negative signal-to-noise ratio in dB over the norms of the whole batch.
 
-    Mimilakis et al. (2020), eq. 6. Both arguments are batch x samples; the result is a scalar.
+    Mimilakis et al. (2020), eq. 6. Both arguments are batch x samples; the result is a scalar. The
+    batch may be shared by several processes.
     """
-    signal = target.square().sum()
-    error = (target - estimate).square().sum()
+    signal = shard.total(target.square().sum())
+    error = shard.total((target - estimate).square().sum())
     return -10 * torch.log10(signal / (error + TINY) + TINY)
 
 
-def total_variation(coefficients: Tensor) -> Tensor:
+def total_variation(coefficients: Tensor, shard: Shard = WHOLE) -> Tensor:
     """Norms of the differences along frames and along channels, over the number of each.
 
     Mimilakis et al. (2020), eq. 7. Takes batch x channels x frames; the result is a scalar.
     """
     _, channels, frames = coefficients.shape
-    along_frames = (coefficients[:, :, 1:] - coefficients[:, :, :-1]).norm() / frames
-    along_channels = (coefficients[:, 1:] - coefficients[:, :-1]).norm() / channels
+    along_frames = shard.norm(coefficients[:, :, 1:] - coefficients[:, :, :-1]) / frames
+    along_channels = shard.norm(coefficients[:, 1:] - coefficients[:, :-1]) / channels
     return along_frames + along_channels
 
 
-def sinkhorn_distance(coefficients: Tensor, p: int, entropy: float) -> Tensor:
+def sinkhorn_distance(coefficients: Tensor, p: int, entropy: float, shard: Shard = WHOLE) -> Tensor:
     """Entropic transport cost between the frames of a representation and themselves.
 
     The companion regularizer of RSVM (Mimilakis et al., 2021): frames are normalized per
@@ -45,12 +47,13 @@ def sinkhorn_distance(coefficients: Tensor, p: int, entropy: float) -> Tensor:
         coefficients: batch x channels x frames, non-negative.
         p: order of the distance between frames.
         entropy: weight of the entropy.
+        shard: whether other processes hold parts of the batch.
     """
     _, channels, frames = coefficients.shape
     shifted = coefficients + 1 / channels
     normalized = shifted / shifted.sum(dim=2, keepdim=True)
     points = normalized.transpose(1, 2)
-    cost = torch.cdist(points, points, p=float(p)).mean(dim=0)
+    cost = shard.mean(torch.cdist(points, points, p=float(p)).mean(dim=0))
     scores = -cost / entropy
     log_marginal = -torch.log(torch.tensor(float(frames), device=cost.device))
     row = torch.zeros(frames, device=cost.device)
@@ -64,8 +67,8 @@ def sinkhorn_distance(coefficients: Tensor, p: int, entropy: float) -> Tensor:
     return (plan * cost).sum()
 
 
-def regularizer(coefficients: Tensor, train: TrainParams) -> Tensor:
+def regularizer(coefficients: Tensor, train: TrainParams, shard: Shard = WHOLE) -> Tensor:
     """The regularizer that ``train.regularizer`` names, not yet weighted."""
     if train.regularizer == "sinkhorn":
-        return sinkhorn_distance(coefficients, train.sinkhorn_p, train.sinkhorn_entropy)
-    return total_variation(coefficients)
+        return sinkhorn_distance(coefficients, train.sinkhorn_p, train.sinkhorn_entropy, shard)
+    return total_variation(coefficients, shard)

@@ -259,9 +259,11 @@ class RuntimeParams(_Section):
     accelerator: Literal["auto", "cpu", "cuda"]
     devices: int = Field(ge=1, le=1024)
     nodes: int = Field(ge=1, le=1024)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    precision: Literal["32-true", "tf32", "bf16-mixed", "16-mixed"]
+    compile: bool
     threads: int = Field(ge=1, le=1024)
     workers: int = Field(ge=1, le=1024)
+    scheduler: str = Field(pattern=r"^(none|(tcp|tls|ucx)://\S+)$")
 
 
 class Params(_Section):

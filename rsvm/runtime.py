@@ -11,10 +11,18 @@ from lightning_fabric import Fabric
 
 from rsvm.errors import InputError
 from rsvm.params import RuntimeParams
+from rsvm.sharding import Shard
 
 
-def make_fabric(runtime: RuntimeParams) -> Fabric:
-    """Set the thread count and deterministic algorithms, and find the device.
+def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
+    """Set the thread count and deterministic algorithms, find the devices, start the processes.
+
+    With more than one device, Fabric starts this script once per further device of the machine
+    (or finds the processes of torchrun or SLURM); :func:`shard_of` says which one this is.
+
+    Args:
+        runtime: accelerator, devices, precision and threads.
+        alone: one process is enough, whatever the parameters say.
 
     Raises:
         InputError: the accelerator that was asked for is not there. There is no fallback.
@@ -22,8 +30,9 @@ def make_fabric(runtime: RuntimeParams) -> Fabric:
     torch.set_num_threads(runtime.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    tf32 = runtime.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
     # cuBLAS repeats its bits only with a fixed workspace.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if runtime.accelerator == "cuda" and not torch.cuda.is_available():
@@ -32,26 +41,31 @@ def make_fabric(runtime: RuntimeParams) -> Fabric:
             "set runtime.accelerator = cpu, or install a driver and a CUDA build of PyTorch"
         )
     accelerator = _resolve(runtime)
-    if runtime.precision == "16-mixed" and accelerator == "cpu":
-        raise InputError("runtime.precision = 16-mixed needs CUDA; set it to 32-true or bf16-mixed")
-    if runtime.devices * runtime.nodes > 1:
+    if runtime.precision in ("16-mixed", "tf32") and accelerator == "cpu":
         raise InputError(
-            f"runtime.devices = {runtime.devices}, runtime.nodes = {runtime.nodes}: "
-            "stages run on one device so far; set both to 1"
+            f"runtime.precision = {runtime.precision} needs CUDA; set it to 32-true or bf16-mixed"
         )
+    devices, nodes = (1, 1) if alone else (runtime.devices, runtime.nodes)
     try:
         fabric = Fabric(
             accelerator=accelerator,
-            devices=runtime.devices,
-            num_nodes=runtime.nodes,
-            precision=runtime.precision,
+            devices=devices,
+            num_nodes=nodes,
+            precision="32-true" if tf32 else runtime.precision,  # type: ignore[arg-type]
+            strategy="ddp" if devices * nodes > 1 else "auto",
         )
+        fabric.launch()
     except Exception as error:  # Fabric raises its own exceptions of several kinds.
         raise InputError(
-            f"runtime: {runtime.devices} device(s) of kind {runtime.accelerator} "
+            f"runtime: {devices} device(s) of kind {runtime.accelerator} on {nodes} node(s) "
             f"cannot be had ({error})"
         ) from None
     return fabric
+
+
+def shard_of(fabric: Fabric) -> Shard:
+    """Which of the processes this is."""
+    return Shard(fabric.global_rank, fabric.world_size)
 
 
 def _resolve(runtime: RuntimeParams) -> str:
@@ -68,7 +82,8 @@ def describe_environment(runtime: RuntimeParams) -> dict[str, str]:
     return {
         "device": torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
         "threads": str(runtime.threads),
-        "precision of training": runtime.precision,
+        "processes": str(runtime.devices * runtime.nodes),
+        "precision": runtime.precision,
         "python": platform.python_version(),
     } | {name: _version(name) for name in packages}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
-from rsvm.attacks.norms import LinfBudget
-from rsvm.data.store import PreparedData, PreparedTrack, TrainingSegments, loud_mask
+from rsvm.data.loading import on_device, training_batches
+from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import fingerprint, written_aside
 from rsvm.losses import neg_snr, regularizer
@@ -26,10 +25,12 @@ from rsvm.model.rsvm import RSVM, build_model
 from rsvm.model.stft import STFT
 from rsvm.params import AdversarialParams, Params, TrainParams
 from rsvm.published import load_published
+from rsvm.runtime import shard_of
 from rsvm.separator import InformedRSVM, batches, informed
+from rsvm.sharding import WHOLE, Shard, draw_like
 
 Row = dict[str, float]
-SHOW_EVERY = 5  # steps
+SHOW_EVERY = 20  # steps
 VALIDATION_BATCH = 16  # segments
 
 
@@ -129,8 +130,10 @@ def train(
             goes on from it.
 
     Raises:
-        InputError: there are fewer segments than one batch holds, or the loss is not finite.
+        InputError: there are fewer segments than one batch holds, a batch cannot be shared evenly,
+            or the loss is not finite.
     """
+    shard = shard_of(fabric)
     recipe, variant = params.train, params.variant(name)
     if variant.regularizer is not None:
         recipe = recipe.model_copy(update={"regularizer": variant.regularizer})
@@ -140,8 +143,16 @@ def train(
         raise InputError(
             f"train.batch_size = {recipe.batch_size}, but there are only {len(segments)} segments"
         )
-    fabric.launch()
+    if recipe.batch_size % shard.count:
+        raise InputError(
+            f"train.batch_size = {recipe.batch_size} cannot be shared by {shard.count} processes; "
+            "make it a multiple of runtime.devices x runtime.nodes"
+        )
     model = build_model(params, variant, seed)
+    model.encoder.dropout.shard = shard
+    if params.runtime.compile:
+        model.encoder.compile()
+        model.decoder.compile()
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
     model, optimizer = fabric.setup(model, optimizer)
     for method in ("encode", "decode"):
@@ -155,17 +166,21 @@ def train(
         initial=len(curves) * steps,
         desc=f"train {name}, seed {seed}",
         unit="step",
+        disable=not shard.is_first,
     )
+    source = on_device(segments, fabric.device)
     for epoch in range(len(curves), recipe.epochs):
         # One seed an epoch: shuffling, noise and dropout do not depend on where a run resumed.
         torch.manual_seed(seed * 10_007 + epoch)
         model.train()
         sums: dict[str, Tensor] = {}
-        for vocals, accompaniment in training_batches(segments, recipe.batch_size):
-            vocals, accompaniment = fabric.to_device(vocals), fabric.to_device(accompaniment)
-            terms = step_terms(model, vocals, accompaniment, recipe, variant.adversarial)
+        for vocals, accompaniment in training_batches(
+            source, recipe.batch_size, shard, fabric.device
+        ):
+            terms = step_terms(model, vocals, accompaniment, recipe, variant.adversarial, shard)
             optimizer.zero_grad()
-            fabric.backward(terms["loss"])
+            # Gradients are averaged over processes; those of a sum's parts have to be added.
+            fabric.backward(terms["loss"] * shard.count)
             optimizer.step()
             for term, value in terms.items():
                 sums[term] = sums.get(term, 0) + value.detach()
@@ -173,28 +188,20 @@ def train(
                 progress.set_postfix({term: f"{value.item():.2f}" for term, value in terms.items()})
             progress.update()
         means = {term: value.item() / steps for term, value in sums.items()}
-        curves.append(_epoch_row(epoch, means, model.module, data.tracks("valid"), params))
-        _save_checkpoint(resume, run, model, optimizer, curves)
+        curves.append(_epoch_row(epoch, means, model.module, data.tracks("valid"), params, shard))
+        if shard.is_first:
+            _save_checkpoint(resume, run, model, optimizer, curves)
+        shard.wait()
     progress.close()
     return Trained(model.module, curves)
 
 
-def training_batches(
-    segments: TrainingSegments, batch_size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of (vocals, accompaniment), each batch x samples, shuffled independently.
-
-    A rest smaller than a batch is left out. Draws from PyTorch's global generator.
-    """
-    for_vocals = torch.randperm(len(segments)).tolist()
-    for_accompaniment = torch.randperm(len(segments)).tolist()
-    for step in range(len(segments) // batch_size):
-        part = slice(step * batch_size, (step + 1) * batch_size)
-        yield segments.vocals(for_vocals[part]), segments.accompaniment(for_accompaniment[part])
-
-
 def training_losses(
-    model: Any, vocals: Tensor, accompaniment: Tensor, recipe: TrainParams
+    model: Any,
+    vocals: Tensor,
+    accompaniment: Tensor,
+    recipe: TrainParams,
+    shard: Shard = WHOLE,
 ) -> tuple[Tensor, Tensor]:
     """Negative SNR of the reconstruction, and the regularizer of the mix's coefficients.
 
@@ -203,15 +210,22 @@ def training_losses(
         vocals: batch x samples.
         accompaniment: batch x samples, of other segments.
         recipe: noise and regularizer.
+        shard: which part of the batch this is.
     """
-    mix = vocals + accompaniment
-    mix = mix - mix.mean()
-    vocals = vocals - vocals.mean()
-    noisy = vocals + recipe.noise * torch.randn(vocals.shape).to(vocals.device)
+    mix, vocals = _centered(vocals, accompaniment, shard)
+    noise = shard.of(torch.randn_like(draw_like(vocals, shard)))
+    noisy = vocals + recipe.noise * noise
     # One pass for both: the encoder treats the items of a batch apart.
     coefficients = model.encode(torch.cat([noisy, mix]))
     of_vocals, of_mix = coefficients.chunk(2)
-    return neg_snr(vocals, model.decode(of_vocals)), regularizer(of_mix, recipe)
+    distortion = neg_snr(vocals, model.decode(of_vocals), shard)
+    return distortion, regularizer(of_mix, recipe, shard)
+
+
+def _centered(vocals: Tensor, accompaniment: Tensor, shard: Shard) -> tuple[Tensor, Tensor]:
+    """Mixture and vocals without the mean of the batch, as in the public code."""
+    mix = vocals + accompaniment
+    return mix - shard.mean(mix.mean()), vocals - shard.mean(vocals.mean())
 
 
 def step_terms(
@@ -220,19 +234,24 @@ def step_terms(
     accompaniment: Tensor,
     recipe: TrainParams,
     adversarial: AdversarialParams | None,
+    shard: Shard = WHOLE,
 ) -> dict[str, Tensor]:
     """The loss of one training step and what it is made of; SNRs in dB, larger is better."""
-    distortion, roughness = training_losses(model, vocals, accompaniment, recipe)
+    distortion, roughness = training_losses(model, vocals, accompaniment, recipe, shard)
     loss = distortion + recipe.regularizer_weight * roughness
     terms = {"loss": loss, "snr": -distortion, "regularizer": roughness}
     if adversarial:
-        attacked = attacked_loss(model, vocals, accompaniment, adversarial)
+        attacked = attacked_loss(model, vocals, accompaniment, adversarial, shard)
         terms |= {"loss": loss + adversarial.weight * attacked, "attacked_snr": -attacked}
     return terms
 
 
 def attacked_loss(
-    model: Any, vocals: Tensor, accompaniment: Tensor, settings: AdversarialParams
+    model: Any,
+    vocals: Tensor,
+    accompaniment: Tensor,
+    settings: AdversarialParams,
+    shard: Shard = WHOLE,
 ) -> Tensor:
     """Negative SNR of the vocals that are separated from an attacked mixture.
 
@@ -245,27 +264,31 @@ def attacked_loss(
         vocals: batch x samples.
         accompaniment: batch x samples.
         settings: budget and steps.
+        shard: which part of the batch this is.
     """
-    mix = vocals + accompaniment
-    mix = mix - mix.mean()
-    vocals = vocals - vocals.mean()
+    mix, vocals = _centered(vocals, accompaniment, shard)
     separator = InformedRSVM(model.module)
     # What is attacked is what is attacked at test time: without dropout.
     model.eval()
     mask = separator.context(mix, vocals)
-    budget = LinfBudget(mix.new_full((len(mix), 1), settings.eps))
-    delta = budget.start(mix, torch.default_generator)
+    uniform = shard.of(torch.rand_like(draw_like(mix, shard)))
+    delta = (2 * uniform - 1) * settings.eps
     for _ in range(settings.steps):
         candidate = (mix + delta).requires_grad_(True)
         error = (separator.separate(candidate, mask) - vocals).square().sum()
         (gradient,) = torch.autograd.grad(error, candidate)
-        delta = budget.project(delta + settings.step_size * settings.eps * gradient.sign())
+        delta = delta + settings.step_size * settings.eps * gradient.sign()
+        delta = delta.clamp(-settings.eps, settings.eps)
     model.train()
-    return neg_snr(vocals, model.decode(model.encode(mix + delta) * mask))
+    return neg_snr(vocals, model.decode(model.encode(mix + delta) * mask), shard)
 
 
 def validate(
-    model: RSVM | STFT, tracks: list[PreparedTrack], params: Params, device: torch.device
+    model: RSVM | STFT,
+    tracks: list[PreparedTrack],
+    params: Params,
+    device: torch.device,
+    shard: Shard = WHOLE,
 ) -> tuple[float, float]:
     """SI-SDR of the reconstruction and of the masked separation (BS), medians of medians, in dB.
 
@@ -273,28 +296,40 @@ def validate(
     """
     separator = informed(copy.deepcopy(model))
     reconstruction, separation = [], []
-    for track in tracks:
+    for track in shard.items(tracks):
         mixture, vocals = track.segments(params.segment_samples)
         loud = torch.from_numpy(loud_mask(vocals.numpy(), params.segments.loud_db))
         mixture, vocals = mixture[loud].to(device), vocals[loud].to(device)
+        held, separated = [], []
         for part in batches(len(mixture), VALIDATION_BATCH):
             x, s = mixture[part], vocals[part]
             with torch.no_grad():
                 estimate = separator.separate(x, separator.context(x, s))
-            reconstruction.append((track.name, si_sdr(s, separator.reconstruct(s)).cpu().numpy()))
-            separation.append((track.name, si_sdr(s, estimate).cpu().numpy()))
-    return median_of_medians(reconstruction), median_of_medians(separation)
+            held.append(si_sdr(s, separator.reconstruct(s)))
+            separated.append(si_sdr(s, estimate))
+        if held:
+            reconstruction.append((track.name, torch.cat(held).cpu().numpy()))
+            separation.append((track.name, torch.cat(separated).cpu().numpy()))
+    return (
+        median_of_medians(shard.gathered(reconstruction)),
+        median_of_medians(shard.gathered(separation)),
+    )
 
 
 def _epoch_row(
-    epoch: int, means: Row, model: RSVM, tracks: list[PreparedTrack], params: Params
+    epoch: int,
+    means: Row,
+    model: RSVM,
+    tracks: list[PreparedTrack],
+    params: Params,
+    shard: Shard,
 ) -> Row:
     if not math.isfinite(means["loss"]):
         raise InputError(
             f"the loss is not a number in epoch {epoch + 1}; lower train.learning_rate"
         )
     device = next(model.parameters()).device
-    valid_si_sdr, valid_bs = validate(model, tracks, params, device)
+    valid_si_sdr, valid_bs = validate(model, tracks, params, device, shard)
     row = {"epoch": epoch + 1, **means, "valid_si_sdr": valid_si_sdr, "valid_bs": valid_bs}
     if model.encoder.attention is not None:
         row["gate"] = model.encoder.attention.gate.item()
@@ -306,7 +341,8 @@ def _what_decides(params: Params, name: str) -> dict[str, Any]:
     tree = params.model_dump(mode="json")
     chosen = {key: tree[key] for key in ("segments", "model", "train")}
     del chosen["train"]["seeds"]
-    runtime = {key: tree["runtime"][key] for key in ("accelerator", "precision", "threads")}
+    keys = ("accelerator", "devices", "nodes", "precision", "compile", "threads")
+    runtime = {key: tree["runtime"][key] for key in keys}
     return {**chosen, "runtime": runtime, "variant": tree["variants"][name], "name": name}
 
 

@@ -14,7 +14,7 @@ from rsvm.separator import informed
 def main() -> None:
     """Write metrics/audit.json (flags) and plots/audit (what they rest on)."""
     params = load_params(PARAMS)
-    device = make_fabric(params.runtime).device
+    device = make_fabric(params.runtime, alone=True).device
     systems = []
     for name, seed in params.models:
         model = load_model(model_file(name, seed), params, name, seed).to(device)

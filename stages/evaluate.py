@@ -18,24 +18,32 @@ from rsvm.data.store import PreparedData
 from rsvm.evaluate import Evaluation, compare, evaluate, summarize
 from rsvm.files import fresh_directory, read_json, sha256, write_json, write_text
 from rsvm.params import load_params
-from rsvm.runtime import describe_environment, make_fabric
+from rsvm.runtime import describe_environment, make_fabric, shard_of
 from rsvm.systems import load_separator
 
 
 def main() -> None:
     """Write metrics/<variant>.json, metrics/comparison.json and per-track tables."""
     params = load_params(PARAMS)
-    device = make_fabric(params.runtime).device
+    fabric = make_fabric(params.runtime)
     data = PreparedData(PREPARED)
     results: dict[str, dict[int, Evaluation]] = {name: {} for name in params.systems}
     for name, seed in params.models:
         crafted_with = sha256(model_file(*crafting_model(params, name, seed)))
         folder = adversarial_folder(name, seed)
         adversarials = load_adversarials(folder, params, data, crafted_with)
-        separator = load_separator(model_file(name, seed), params, name, seed, device)
+        separator = load_separator(model_file(name, seed), params, name, seed, fabric.device)
         results[name][seed] = evaluate(
-            params, f"{name}-{seed}", separator, data, adversarials, device
+            params,
+            f"{name}-{seed}",
+            separator,
+            data,
+            adversarials,
+            fabric.device,
+            shard_of(fabric),
         )
+    if not fabric.is_global_zero:
+        return
     fresh_directory(METRICS / "ablation")
     fresh_directory(PLOTS / "tracks")
     fresh_directory(PLOTS / "curves")

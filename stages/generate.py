@@ -18,25 +18,28 @@ from rsvm.attacks.generate import Victim, generate
 from rsvm.data.store import PreparedData
 from rsvm.files import fresh_directory, sha256, write_text
 from rsvm.params import load_params
-from rsvm.runtime import make_fabric
+from rsvm.runtime import make_fabric, shard_of
 from rsvm.systems import load_separator
 
 
 def main() -> None:
     """Write adversarial mixtures to data/adversarial and loss curves to plots/attack."""
     params = load_params(PARAMS)
-    device = make_fabric(params.runtime).device
+    fabric = make_fabric(params.runtime)
     data = PreparedData(PREPARED)
     scratch = CHECKPOINTS / "attack"
     curves: dict[str, list[pd.DataFrame]] = {name: [] for name in params.systems}
     for name, seed in params.models:
         source, source_seed = crafting_model(params, name, seed)
         path = model_file(source, source_seed)
-        separator = load_separator(path, params, source, source_seed, device)
+        separator = load_separator(path, params, source, source_seed, fabric.device)
         victim = Victim(f"{name}-{seed}", separator, sha256(path))
         folder = adversarial_folder(name, seed)
-        curve = generate(params, victim, data, device, folder, scratch)
-        curves[name].append(pd.DataFrame(curve).set_index("step"))
+        curve = generate(params, victim, data, fabric.device, folder, scratch, shard_of(fabric))
+        if curve:
+            curves[name].append(pd.DataFrame(curve).set_index("step"))
+    if not fabric.is_global_zero:
+        return
     fresh_directory(PLOTS / "attack")
     for name, of_seeds in curves.items():
         mean = sum(of_seeds[1:], of_seeds[0]) / len(of_seeds)

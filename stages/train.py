@@ -20,9 +20,12 @@ def main(
     """Train a variant (or take it untrained) and store weights, curves and a summary."""
     params = load_params(PARAMS)
     checkpoint = CHECKPOINTS / f"{variant}-{seed}.ckpt"
-    fabric = make_fabric(params.runtime)
+    alone = not params.variant(variant).is_trained
+    fabric = make_fabric(params.runtime, alone)
     data = PreparedData(PREPARED)
     trained = obtain(params, variant, seed, data, fabric, checkpoint, PUBLISHED)
+    if not fabric.is_global_zero:
+        return
     columns = list(trained.curves[0])
     rows = [[row[column] for column in columns] for row in trained.curves]
     write_csv(PLOTS / "train" / variant / f"{seed}.csv", columns, rows)

@@ -155,11 +155,6 @@ def test_cuda_that_is_not_there_is_an_error(make_params: MakeParams) -> None:
         make_fabric(params.runtime)
 
 
-def test_several_devices_are_refused_not_ignored(make_params: MakeParams) -> None:
-    with pytest.raises(InputError, match="runtime.devices = 2.*one device so far"):
-        make_fabric(make_params(runtime={"devices": 2}).runtime)
-
-
 def test_too_few_segments(prepared: PreparedData, tmp_path: Path, make_params: MakeParams) -> None:
     params = make_params(train={"batch_size": 500})
     with pytest.raises(InputError, match="train.batch_size = 500, but there are only 28"):

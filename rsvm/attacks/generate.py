@@ -36,6 +36,7 @@ from rsvm.files import (
 from rsvm.medians import median_of_medians
 from rsvm.params import AttackParams, Params
 from rsvm.separator import Separator, batches
+from rsvm.sharding import WHOLE, Shard
 
 INDEX = "index.json"
 Curve = list[dict[str, float]]
@@ -118,11 +119,13 @@ def generate(
     device: torch.device,
     destination: Path,
     scratch: Path,
+    shard: Shard = WHOLE,
 ) -> Curve:
     """Attack the test split for one model.
 
     Finished batches stand in ``scratch`` until all are done, so that a run that was killed
-    goes on where it stopped; the caller deletes the folder when everything is stored.
+    goes on where it stopped; the caller deletes the folder when everything is stored. Several
+    processes share the batches, and the first one stores what all of them found.
 
     Args:
         params: the whole tree.
@@ -131,29 +134,30 @@ def generate(
         device: where to compute.
         destination: one ``.npy`` a track (segments x samples, adversarial mixtures) and an
             index with the SHA-256 of each.
-        scratch: folder for unfinished work.
+        scratch: folder for unfinished work, seen by all processes.
+        shard: which of the processes this is.
 
     Returns:
         The worst loss so far after each step: median over loud segments, then over tracks.
+        Nothing in a process that is not the first.
     """
     segments = Segments.of(data.tracks("test"), params.segment_samples)
     settings = params.attack.model_dump(mode="json")
+    runtime = params.runtime.model_dump(include={"accelerator", "precision", "threads"})
     run = fingerprint(
-        settings,
-        victim.source_sha256,
-        data.fingerprint,
-        params.segment_samples,
-        params.runtime.model_dump(mode="json"),
+        settings, victim.source_sha256, data.fingerprint, params.segment_samples, runtime
     )
     scratch = scratch / f"{victim.name}-{run[:16]}"
     scratch.mkdir(parents=True, exist_ok=True)
     attack = _make_attack(params, victim, data, device)
     total = len(segments.places)
-    progress = tqdm(total=total, desc=f"attack {victim.name}", unit="segment")
+    progress = tqdm(
+        total=total, desc=f"attack {victim.name}", unit="segment", disable=not shard.is_first
+    )
     files = []
     for number, part in enumerate(batches(total, params.attack.batch)):
         file = scratch / f"{number:06d}.npz"
-        if not file.exists():
+        if number % shard.count == shard.rank and not file.exists():
             mixture, vocals = segments.read(list(range(total))[part], device)
             # One seed a batch: random starts do not depend on where a run resumed.
             generator = torch.Generator().manual_seed(params.attack.seed * 1_000_003 + number)
@@ -161,6 +165,9 @@ def generate(
         files.append(file)
         progress.update(part.stop - part.start)
     progress.close()
+    shard.wait()
+    if not shard.is_first:
+        return []
     index = _store(segments, files, destination, params)
     write_json(
         destination / INDEX,

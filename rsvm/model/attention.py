@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsvm.params import AttentionParams, ConvolutionParams, VariantParams
+from rsvm.sharding import WHOLE
 
 
 class FrameAttention(nn.Module):
@@ -90,6 +91,7 @@ class ChannelDropout(nn.Module):
         self.probability = variant.dropout
         self.constant_over_time = variant.dropout_kind == "variational"
         self.at_test = variant.dropout_at_test
+        self.shard = WHOLE
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """Map batch x channels x frames to the same shape."""
@@ -97,6 +99,8 @@ class ChannelDropout(nn.Module):
             return coefficients
         keep = 1 - self.probability
         batch, channels, frames = coefficients.shape
-        shape = (batch, channels, 1 if self.constant_over_time else frames)
-        mask = torch.bernoulli(coefficients.new_full(shape, keep))
+        items = batch * self.shard.count
+        shape = (items, channels, 1 if self.constant_over_time else frames)
+        # Drawn for the whole batch, of which this process may hold a part.
+        mask = self.shard.of(torch.bernoulli(coefficients.new_full(shape, keep)))
         return coefficients * mask / keep

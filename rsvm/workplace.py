@@ -1,0 +1,45 @@
+"""Where joblib sends its jobs: processes of this machine, or a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from joblib import parallel_config
+
+from rsvm.errors import InputError
+
+PATIENCE = 20  # seconds to wait for a scheduler
+
+
+@contextmanager
+def workplace(scheduler: str) -> Iterator[None]:
+    """Choose the workers of every ``joblib.Parallel`` inside the block.
+
+    Args:
+        scheduler: ``none``, or the address of a Dask scheduler. Its workers need this package and
+            its dependencies; they are sent arrays, not paths.
+
+    Raises:
+        InputError: the scheduler cannot be reached, or ``distributed`` is not installed.
+    """
+    if scheduler == "none":
+        # More threads in a worker make it slower: the arrays are small.
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError(
+            f"runtime.scheduler = {scheduler} needs Dask; pip install 'rsvm[dask]'"
+        ) from None
+    try:
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except OSError as error:
+        raise InputError(
+            f"runtime.scheduler = {scheduler} cannot be reached ({error}); start it with "
+            "`dask scheduler`, or set runtime.scheduler = none"
+        ) from None
+    with client, parallel_config(backend="dask", client=client):
+        yield

@@ -1,0 +1,285 @@
+"""Several processes give what one gives: two CPU processes over gloo, and a Dask cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import ROOT, SMALL, default_tree, merged
+from safetensors.torch import load_file
+from test_bsseval import make_track
+
+from rsvm.bsseval import score_all
+from rsvm.data.loading import ResidentSegments, _read_ahead, training_batches
+from rsvm.data.prepare import prepare
+from rsvm.data.store import PreparedData
+from rsvm.errors import InputError
+from rsvm.model.rsvm import RSVM, build_model
+from rsvm.params import Params, load_params
+from rsvm.sharding import WHOLE, Shard
+from rsvm.train import step_terms
+
+MakeParams = Callable[..., Params]
+VARIANTS: dict[str, Any] = {
+    "baseline": {},
+    "improved": {
+        "attention": {"heads": 2, "width": 8},
+        "dropout": 0.2,
+        "adversarial": {"eps": 0.02},
+    },
+    "transport": {"regularizer": "sinkhorn"},
+}
+
+
+# ---------------------------------------------------------------- the gradient of a shared batch
+
+
+class Bare:
+    """A model that is not wrapped, behind the interface that training uses."""
+
+    def __init__(self, model: RSVM) -> None:
+        self.module = model
+        self.encode, self.decode = model.encode, model.decode
+        self.eval, self.train = model.eval, model.train
+
+
+def gradients(params: Params, name: str, shard: Shard) -> tuple[dict[str, float], list[Any]]:
+    model = build_model(params, params.variant(name), 0)
+    model.encoder.dropout.shard = shard
+    model.train()
+    draw = torch.Generator().manual_seed(1)
+    vocals, rest = (0.1 * torch.randn(4, params.segment_samples, generator=draw) for _ in "ab")
+    recipe = params.train
+    if params.variant(name).regularizer:
+        recipe = recipe.model_copy(update={"regularizer": params.variant(name).regularizer})
+    torch.manual_seed(3)
+    terms = step_terms(
+        Bare(model),
+        shard.of(vocals),
+        shard.of(rest),
+        recipe,
+        params.variant(name).adversarial,
+        shard,
+    )
+    terms["loss"].backward()
+    values = {term: value.item() for term, value in terms.items()}
+    return values, [weight.grad.numpy() for weight in model.parameters() if weight.grad is not None]
+
+
+def _one_of_two(rank: int, path: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    store = f"file://{folder}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    params = load_params(Path(path))
+    for name in VARIANTS:
+        values, found = gradients(params, name, Shard(rank, 2))
+        for gradient in found:
+            torch.distributed.all_reduce(torch.from_numpy(gradient))
+        if rank == 0:
+            np.savez(Path(folder) / f"{name}.npz", *found, **values)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_halves_of_a_batch_have_the_gradient_of_the_whole(
+    make_params: MakeParams, tmp_path: Path
+) -> None:
+    """Losses over the whole batch, noise, dropout and attack: the same numbers, up to rounding."""
+    params = make_params(variants=VARIANTS, ablations=["transport"])
+    torch.multiprocessing.spawn(
+        _one_of_two, args=(str(tmp_path / "params.yaml"), str(tmp_path)), nprocs=2
+    )
+    for name in VARIANTS:
+        values, expected = gradients(params, name, WHOLE)
+        with np.load(tmp_path / f"{name}.npz") as found:
+            for term, value in values.items():
+                assert found[term] == pytest.approx(value, rel=1e-4, abs=1e-5), (name, term)
+            for number, gradient in enumerate(expected):
+                own = found[f"arr_{number}"]
+                assert np.abs(own - gradient).max() <= 2e-3 * np.abs(gradient).max(), (name, number)
+
+
+# ---------------------------------------------------------------- stages in two processes
+
+
+@pytest.fixture
+def project(songs: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    write_params(folder, songs)
+    prepare(load_params(folder / "params.yaml"), folder / "data/prepared")
+    return folder
+
+
+def write_params(folder: Path, songs: Path | None = None, **runtime: Any) -> None:
+    path = folder / "params.yaml"
+    if songs is not None:
+        tree = merged(default_tree(), SMALL)
+        changes = {"data": {"root": str(songs)}, "evaluate": {"bsseval": "fast"}}
+        tree = merged(tree, changes)
+    else:
+        tree = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(merged(tree, {"runtime": runtime})))
+
+
+def run_stage(folder: Path, stage: str, *arguments: str, fails: bool = False) -> str:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    output = done.stdout + done.stderr
+    assert (done.returncode != 0) == fails, output[-3000:]
+    return output
+
+
+def train(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    run_stage(folder, "train", "--variant", name, "--seed", "218")
+    metrics = json.loads((folder / f"metrics/train/{name}/218.json").read_text())
+    return metrics, load_file(folder / f"models/{name}/218.safetensors")
+
+
+@pytest.mark.slow
+def test_stages_in_two_processes(project: Path) -> None:
+    alone = {name: train(project, name) for name in ("baseline", "improved")}
+    write_params(project, devices=2)
+    for name, (metrics, weights) in alone.items():
+        shared_metrics, shared_weights = train(project, name)
+        for key, value in metrics.items():
+            assert shared_metrics[key] == pytest.approx(value, rel=1e-3, abs=0.02), key
+        for key, weight in weights.items():
+            # Adam's first steps follow signs: where a gradient is zero up to rounding, they differ.
+            difference = (shared_weights[key] - weight).abs()
+            assert difference.median() <= 1e-4, key
+    # Attack and evaluation: the same bytes.
+    written: list[dict[str, bytes]] = []
+    for devices in (1, 2):
+        write_params(project, devices=devices)
+        for stage in ("generate", "evaluate"):
+            run_stage(project, stage)
+        files = [*project.glob("data/adversarial/**/*.*"), *project.glob("metrics/*.json")]
+        files += [*project.glob("plots/**/*.csv")]
+        files = [file for file in files if file.name != "environment.json"]
+        written.append({str(file): file.read_bytes() for file in files})
+    assert len(written[0]) > 8
+    assert written[0] == written[1]
+
+
+@pytest.mark.slow
+def test_a_batch_that_cannot_be_shared_is_refused(project: Path) -> None:
+    write_params(project, devices=2)
+    tree = yaml.safe_load((project / "params.yaml").read_text())
+    (project / "params.yaml").write_text(yaml.safe_dump(merged(tree, {"train": {"batch_size": 3}})))
+    said = run_stage(project, "train", "--variant=baseline", "--seed=218", fails=True)
+    assert "train.batch_size = 3 cannot be shared by 2 processes" in said
+    assert "Traceback" not in said
+
+
+# ---------------------------------------------------------------- sources of training segments
+
+
+def test_shards_and_their_order() -> None:
+    whole = list(range(11))
+    parts = [Shard(rank, 3).items(whole) for rank in range(3)]
+    assert sorted(item for part in parts for item in part) == whole
+    assert WHOLE.gathered(whole) == whole
+    assert torch.equal(Shard(1, 2).of(torch.arange(5)), torch.tensor([1, 3]))
+
+
+def test_resident_and_streamed_segments_are_the_same(songs: Path, make_params: MakeParams) -> None:
+    params = make_params(data={"root": str(songs)})
+    prepare(params, songs.parent / "prepared")
+    segments = PreparedData(songs.parent / "prepared").training_segments(params)
+    cpu = torch.device("cpu")
+    resident = ResidentSegments(segments, cpu)
+    plan = [[[3, 1, 2], [0, 5, 4]], [[7, 6, 8], [10, 9, 11]]]
+    streamed = list(_read_ahead(segments, plan, cpu))
+    for (for_vocals, for_rest), batch in zip(plan, streamed, strict=True):
+        assert torch.equal(batch[0], segments.vocals(for_vocals))
+        assert torch.equal(batch[1], segments.accompaniment(for_rest))
+        assert torch.equal(resident.vocals(for_vocals), segments.vocals(for_vocals))
+        assert torch.equal(resident.accompaniment(for_rest), segments.accompaniment(for_rest))
+    # Two processes read the halves of the batch that one reads.
+    batches = []
+    for shard in (WHOLE, Shard(0, 2), Shard(1, 2)):
+        torch.manual_seed(0)
+        batches.append(list(training_batches(segments, 4, shard, cpu)))
+    for whole, first, second in zip(*batches, strict=True):
+        for place in (0, 1):
+            assert torch.equal(whole[place][0::2], first[place])
+            assert torch.equal(whole[place][1::2], second[place])
+
+
+def test_reading_ahead_hands_errors_on_and_stops(songs: Path, make_params: MakeParams) -> None:
+    params = make_params(data={"root": str(songs)})
+    prepare(params, songs.parent / "prepared")
+    segments = PreparedData(songs.parent / "prepared").training_segments(params)
+    cpu = torch.device("cpu")
+    with pytest.raises(IndexError):
+        list(_read_ahead(segments, [[[0], [0]], [[10_000], [0]]], cpu))
+    reader = _read_ahead(segments, [[[0], [0]]] * 50, cpu)
+    next(reader)
+    reader.close()  # does not wait for what nobody will ask for
+
+
+# ---------------------------------------------------------------- Dask
+
+
+@contextmanager
+def dask_cluster(folder: Path) -> Iterator[str]:
+    """A real scheduler and two workers, as processes on the loopback interface."""
+    address_file = folder / "scheduler.json"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
+    }
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
+    command += ["--port", "0", "--no-dashboard", "--scheduler-file", str(address_file)]
+    running = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)]
+    try:
+        for _ in range(200):
+            if address_file.exists() and address_file.read_text():
+                break
+            subprocess.run(["sleep", "0.1"], check=True)
+        for _ in range(2):
+            worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
+            worker += ["--no-dashboard", "--no-nanny", "--scheduler-file", str(address_file)]
+            running.append(
+                subprocess.Popen(worker, env=environment, cwd=folder, stderr=subprocess.DEVNULL)
+            )
+        yield json.loads(address_file.read_text())["address"]
+    finally:
+        for process in reversed(running):
+            process.kill()  # a worker that is asked to stop waits for its scheduler
+        for process in running:
+            process.wait(timeout=30)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_takes_over_the_workers(tmp_path: Path) -> None:
+    tracks = [make_track(seed) for seed in range(4)]
+    here = score_all(tracks, 2000, "fast", workers=1)
+    with dask_cluster(tmp_path) as address:
+        there = score_all(tracks, 2000, "fast", workers=1, scheduler=address)
+    for own, others in zip(here, there, strict=True):
+        for figures, remote in zip(own, others, strict=True):
+            assert isinstance(figures, dict)
+            assert figures == pytest.approx(remote, abs=1e-9)
+
+
+def test_a_scheduler_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsvm.workplace.PATIENCE", 1)
+    with pytest.raises(InputError, match=r"tcp://127.0.0.1:9 cannot be reached .*dask scheduler"):
+        score_all([make_track(0)], 2000, "fast", workers=1, scheduler="tcp://127.0.0.1:9")
