@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # Stages are run as `python stages/...`: the virtual environment comes first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick setup musdb18-7 clean
+.PHONY: repro test quick bench setup musdb18-7 clean
 
 repro: setup
 	dvc repro
@@ -20,6 +20,10 @@ test: setup
 
 quick: setup
 	pytest -m "not slow"
+
+# Speed, as ratios measured side by side; wants a machine with nothing else to do.
+bench: setup
+	python benchmarks/bench.py
 
 setup: $(STAMP)
 

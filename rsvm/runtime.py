@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from rsvm.errors import InputError
 from rsvm.params import RuntimeParams
 from rsvm.sharding import Shard
+from rsvm.slots import claim_gpu
 
 
 def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
@@ -25,8 +26,11 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
         alone: one process is enough, whatever the parameters say.
 
     Raises:
-        InputError: the accelerator that was asked for is not there. There is no fallback.
+        InputError: the accelerator that was asked for is not there. There is no fallback. Or the
+            list of GPUs of a sweep is not one (:mod:`rsvm.slots`).
     """
+    if alone or runtime.devices * runtime.nodes == 1:
+        claim_gpu()
     torch.set_num_threads(runtime.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False

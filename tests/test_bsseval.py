@@ -22,6 +22,7 @@ from rsvm.bsseval import (
     score,
     score_all,
     score_by_museval,
+    windowed_sdr,
 )
 from rsvm.data.prepare import prepare
 from rsvm.data.store import PreparedData
@@ -78,6 +79,7 @@ def test_the_sdr_is_the_windowed_snr() -> None:
         figures = method(track, RATE)[0]
         assert isinstance(figures, dict)
         assert figures["sdr"] == pytest.approx(float(np.median(expected)), abs=1e-9)
+    assert windowed_sdr(track, RATE)[0] == pytest.approx(float(np.median(expected)), abs=1e-9)
 
 
 def test_windows_with_silence_are_left_out_by_both() -> None:
@@ -85,7 +87,11 @@ def test_windows_with_silence_are_left_out_by_both() -> None:
     track.vocals[2000:4000] = 0  # the true vocals
     track.estimates[0].vocals[4000:6000] = 0  # an estimate of the vocals
     track.estimates[1].heard[6000:8000] = track.estimates[1].vocals[6000:8000]  # of the rest
-    assert_same(score(track, RATE), score_by_museval(track, RATE))
+    theirs = score_by_museval(track, RATE)
+    assert_same(score(track, RATE), theirs)
+    for sdr, figures in zip(windowed_sdr(track, RATE), theirs, strict=True):
+        assert isinstance(figures, dict)
+        assert sdr == pytest.approx(figures["sdr"], abs=1e-9)
 
 
 def test_what_cannot_be_scored_is_counted_not_fatal() -> None:

@@ -243,7 +243,6 @@ def dask_cluster(folder: Path) -> Iterator[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
     }
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
     command += ["--port", "0", "--no-dashboard", "--scheduler-file", str(address_file)]

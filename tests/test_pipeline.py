@@ -35,6 +35,7 @@ class Clone:
 
     def __init__(self, folder: Path, changes: dict[str, Any]) -> None:
         self.folder = folder
+        self.environment: dict[str, str] = {"DVC_NO_ANALYTICS": "1"}
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT,
@@ -58,7 +59,7 @@ class Clone:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"},
+            env={**os.environ, "PATH": path, **self.environment},
             capture_output=True,
             text=True,
         )
@@ -242,7 +243,7 @@ def test_push_and_pull_through_a_local_remote(clone: Clone, tmp_path: Path) -> N
     model = other / "models/baseline/218.safetensors"
     assert not model.exists()
     fetched = Clone.__new__(Clone)
-    fetched.folder = other
+    fetched.folder, fetched.environment = other, clone.environment
     fetched.dvc("pull")
     assert model.read_bytes() == (clone.folder / "models/baseline/218.safetensors").read_bytes()
     assert "up to date" in fetched.dvc("status")
@@ -250,8 +251,12 @@ def test_push_and_pull_through_a_local_remote(clone: Clone, tmp_path: Path) -> N
 
 def test_queued_experiments(clone: Clone) -> None:
     clone.dvc("exp", "run", "--queue", "-S", "attack.eps=0.001,0.002")
-    clone.dvc("queue", "start", "--jobs", "1")
-    clone.dvc("queue", "logs", "--follow", _first_task(clone))
+    # One (pretended) GPU for two workers: the stages of both experiments take turns.
+    clone.environment["RSVM_GPUS"] = "GPU-pretended"
+    clone.dvc("queue", "start", "--jobs", "2")
+    del clone.environment["RSVM_GPUS"]
+    said = clone.dvc("queue", "logs", "--follow", _first_task(clone))
+    assert "GPU GPU-pretended of GPU-pretended" in said
     for _ in range(120):
         status = clone.dvc("queue", "status")
         if status.count("Success") == 2 or "Failed" in status:

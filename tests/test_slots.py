@@ -1,0 +1,83 @@
+"""GPUs are handed out one per process, waited for, and given back by processes that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from rsvm import slots
+from rsvm.errors import InputError
+from rsvm.slots import claim_gpu
+
+HOLD = "from rsvm.slots import claim_gpu; claim_gpu(); input()"
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Two GPUs that no other process knows, and a folder of their own for the locks."""
+    name = uuid.uuid4().hex
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("RSVM_GPUS", f"GPU-{name}-a,GPU-{name}-b")
+    return name
+
+
+def holder() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        cwd=ROOT,
+        env=dict(os.environ),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_every_process_gets_its_own_and_the_third_waits(gpus: str) -> None:
+    first, second = holder(), holder()
+    taken = {said(first).split()[1], said(second).split()[1]}
+    assert taken == {f"GPU-{gpus}-a", f"GPU-{gpus}-b"}
+    third = holder()
+    assert "waiting for one of the GPUs" in said(third)
+    # A process that is killed gives its GPU back.
+    first.send_signal(signal.SIGKILL)
+    assert said(third).split()[1] in taken
+    for process in (second, third):
+        process.kill()
+    for process in (first, second, third):
+        process.wait()
+
+
+def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RSVM_GPUS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert claim_gpu() is None
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+
+
+def test_a_process_keeps_what_it_has(gpus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", os.environ["TMPDIR"])
+    monkeypatch.setattr(slots, "_held", [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert claim_gpu() == claim_gpu() == f"GPU-{gpus}-a"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == f"GPU-{gpus}-a"
+    for lock in slots._held:
+        lock.close()
+
+
+@pytest.mark.parametrize("value", ["", "a", "0;1", "0,,1", "../x"])
+def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("RSVM_GPUS", value)
+    with pytest.raises(InputError, match="is not a list of GPUs"):
+        claim_gpu()
