@@ -121,10 +121,12 @@ def evaluate(
         used = budget_used(track, adversarial, params)
         done.append(_Track(track.name, rows, int((~loud).sum()), used))
         if params.evaluate.bsseval != "none":
-            clean = _joined(mixture, [part.clean for part in played])
-            under_attack = _joined(attacked, [part.attacked for part in played])
-            pair = [clean, under_attack]
-            waiting.append(TrackEstimates(track.name, clean.heard, _flat(vocals), pair))
+            pair = [
+                _joined(mixture, [part.clean for part in played]),
+                _joined(attacked, [part.attacked for part in played]),
+            ]
+            waiting.append(TrackEstimates(track.name, pair[0].heard, _flat(vocals), pair))
+        del played
         # Scored a few tracks at a time: all of a large test split do not fit into memory.
         if waiting and (len(waiting) >= params.runtime.workers or len(done) == len(own)):
             scores += score_all(

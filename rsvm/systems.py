@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from rsvm.model.checkpoint import load_model
+from rsvm.model.rsvm import RSVM
 from rsvm.params import Params
 from rsvm.separator import ReconstructingSeparator, informed
 
@@ -27,4 +28,6 @@ def load_separator(
         InputError: as :func:`rsvm.model.checkpoint.load_model`.
     """
     model = load_model(path, params, variant, seed).to(device)
+    if params.runtime.compile and isinstance(model, RSVM):
+        model.compile_parts()
     return informed(model, params.attack.mask)

@@ -151,8 +151,7 @@ def train(
     model = build_model(params, variant, seed)
     model.encoder.dropout.shard = shard
     if params.runtime.compile:
-        model.encoder.compile()
-        model.decoder.compile()
+        model.compile_parts()
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
     model, optimizer = fabric.setup(model, optimizer)
     for method in ("encode", "decode"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,8 +23,9 @@ from test_bsseval import make_track
 from rsvm.bsseval import score_all
 from rsvm.data.loading import ResidentSegments, _read_ahead, training_batches
 from rsvm.data.prepare import prepare
-from rsvm.data.store import PreparedData
+from rsvm.data.store import PreparedData, PreparedTrack, TrainingSegments
 from rsvm.errors import InputError
+from rsvm.files import read_array
 from rsvm.model.rsvm import RSVM, build_model
 from rsvm.params import Params, load_params
 from rsvm.sharding import WHOLE, Shard
@@ -219,6 +221,24 @@ def test_resident_and_streamed_segments_are_the_same(songs: Path, make_params: M
         for place in (0, 1):
             assert torch.equal(whole[place][0::2], first[place])
             assert torch.equal(whole[place][1::2], second[place])
+
+
+def test_a_long_training_does_not_collect_the_data_set_in_memory(tmp_path: Path) -> None:
+    """Ten hours of (empty) music, from which a thousand segments are read."""
+    samples = 3600 * 44_100
+    tracks = []
+    for number in range(10):
+        path = tmp_path / f"{number}.npy"
+        np.lib.format.open_memmap(path, "w+", np.float32, (2, samples))  # sparse: takes no room
+        tracks.append(PreparedTrack(str(number), path.name, "", read_array(path)))
+    segments = TrainingSegments(tracks, 44_100, 0.5)
+    chosen = torch.randperm(len(segments))[:1000].tolist()
+    segments.accompaniment(chosen[:8])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for start in range(0, len(chosen), 8):
+        segments.accompaniment(chosen[start : start + 8])
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100 * 1024  # KiB; 350 MB were read
 
 
 def test_reading_ahead_hands_errors_on_and_stops(songs: Path, make_params: MakeParams) -> None:

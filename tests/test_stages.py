@@ -217,6 +217,29 @@ def test_attack_then_evaluation(
         assert same["b"][key]["p_holm"] == 1
 
 
+@pytest.mark.slow
+def test_compiled_training_and_attack(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams
+) -> None:
+    """torch.compile gives the figures of eager mode, up to rounding."""
+    figures = []
+    for number, compiled in enumerate((False, True)):
+        folder = tmp_path / str(number)
+        params = make_params(
+            # Without dropout: compiled code draws other random numbers.
+            variants={"baseline": {}, "improved": {"attention": {"heads": 2, "width": 8}}},
+            train={"epochs": 1},
+            runtime={"compile": compiled},
+        )
+        trained = run_training(params, prepared, folder / "a.ckpt", "improved")
+        save_model(folder / "model.safetensors", trained.model, params, "improved", 218)
+        separator = load_separator(folder / "model.safetensors", params, "improved", 218, CPU)
+        attack(params, separator, prepared, folder)
+        figures.append({**trained.curves[-1], **figures_of(params, separator, prepared, folder)})
+    for key in ("loss", "valid_bs", "bs", "at_bs", "drop"):
+        assert figures[1][key] == pytest.approx(figures[0][key], rel=1e-2, abs=0.02), key
+
+
 def test_the_stft_goes_through_everything_untrained(
     prepared: PreparedData, tmp_path: Path, make_params: MakeParams
 ) -> None:

@@ -39,6 +39,7 @@ from rsvm.separator import Separator, batches
 from rsvm.sharding import WHOLE, Shard
 
 INDEX = "index.json"
+CHECKED_AT_ONCE = 64  # segments, in double precision
 Curve = list[dict[str, float]]
 
 
@@ -248,9 +249,13 @@ def _store(
 
 def budget_used(track: PreparedTrack, adversarial: FloatArray, params: Params) -> float:
     """Largest stored perturbation of a track as a fraction of the budget; at most 1 when kept."""
-    mixture, _ = track.segments(params.segment_samples)
-    stored = torch.from_numpy(np.array(adversarial))
-    return used(budget_of(params.attack, mixture), mixture, stored)
+    largest = 0.0
+    for part in batches(len(adversarial), CHECKED_AT_ONCE):
+        cuts = [track.segment(n, params.segment_samples)[0] for n in range(part.start, part.stop)]
+        mixture = torch.from_numpy(np.stack(cuts))
+        stored = torch.from_numpy(np.array(adversarial[part]))
+        largest = max(largest, used(budget_of(params.attack, mixture), mixture, stored))
+    return largest
 
 
 def _curve(segments: Segments, files: list[Path], params: Params) -> Curve:

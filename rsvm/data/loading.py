@@ -48,8 +48,10 @@ class ResidentSegments:
             offsets.append(offsets[-1] + track.audio.shape[1])
         self.audio = torch.empty(2, offsets[-1], device=device)
         for track, offset in zip(segments.tracks, offsets, strict=False):
-            audio = torch.tensor(track.audio)
-            self.audio[:, offset : offset + audio.shape[1]] = audio.to(device)
+            samples = track.audio.shape[1]
+            for row in (0, 1):
+                audio = torch.from_numpy(track.read(row, 0, samples))
+                self.audio[row, offset : offset + samples] = audio.to(device)
         starts = [offsets[track] + start for track, start in segments.index]
         self.starts = torch.tensor(starts, device=device)
         self.span = torch.arange(segments.length, device=device)

@@ -49,8 +49,8 @@ class PreparedTrack:
     def segments(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Mixture and vocals, each segments x samples, without overlap."""
         count = self.count(length)
-        whole = np.array(self.audio[:, : count * length]).reshape(2, count, length)
-        return torch.from_numpy(whole[0]), torch.from_numpy(whole[1])
+        rows = [self.read(row, 0, count * length).reshape(count, length) for row in (0, 1)]
+        return torch.from_numpy(rows[0]), torch.from_numpy(rows[1])
 
     def count(self, length: int) -> int:
         """How many whole segments there are without overlap."""
@@ -58,7 +58,18 @@ class PreparedTrack:
 
     def segment(self, number: int, length: int) -> FloatArray:
         """One segment, 2 x length; nothing else of the track is read."""
-        return np.asarray(self.audio[:, number * length : (number + 1) * length])
+        return np.stack([self.read(row, number * length, length) for row in (0, 1)])
+
+    def read(self, row: int, start: int, length: int) -> FloatArray:
+        """Some samples of one row, read from the file and not through the mapping.
+
+        What is read through a mapping stays with the process for as long as there is memory: in a
+        long training that would be the whole data set.
+        """
+        if not isinstance(self.audio, np.memmap) or self.audio.filename is None:
+            return np.array(self.audio[row, start : start + length])
+        place = self.audio.offset + 4 * (row * self.audio.shape[1] + start)
+        return np.fromfile(self.audio.filename, dtype="<f4", count=length, offset=place)
 
 
 @dataclass(frozen=True)
@@ -83,16 +94,16 @@ class TrainingSegments:
 
     def vocals(self, numbers: list[int]) -> torch.Tensor:
         """Vocals of the given segments, batch x samples."""
-        return torch.from_numpy(np.stack([self._cut(number)[1] for number in numbers]))
+        return torch.from_numpy(np.stack([self._cut(number, 1) for number in numbers]))
 
     def accompaniment(self, numbers: list[int]) -> torch.Tensor:
         """Mixture minus vocals of the given segments, batch x samples."""
-        cuts = [self._cut(number) for number in numbers]
-        return torch.from_numpy(np.stack([cut[0] - cut[1] for cut in cuts]))
+        cuts = [self._cut(number, 0) - self._cut(number, 1) for number in numbers]
+        return torch.from_numpy(np.stack(cuts))
 
-    def _cut(self, number: int) -> FloatArray:
+    def _cut(self, number: int, row: int) -> FloatArray:
         track, start = self.index[number]
-        return np.asarray(self.tracks[track].audio[:, start : start + self.length])
+        return self.tracks[track].read(row, start, self.length)
 
 
 class PreparedData:

@@ -47,6 +47,11 @@ class RSVM(nn.Module):
         """Encode and decode: the reconstruction, batch x samples."""
         return self.decode(self.encode(waveform), waveform.shape[-1])
 
+    def compile_parts(self) -> None:
+        """Let ``torch.compile`` translate encoder and decoder at their first call."""
+        self.encoder.compile()
+        self.decoder.compile()
+
     def freeze(self) -> RSVM:
         """Switch to evaluation: no dropout, no weight gradients, the dictionary made once."""
         self.eval().requires_grad_(False)
