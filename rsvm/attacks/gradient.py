@@ -74,7 +74,7 @@ class GradientAttack:
                     separator, candidate, vocals, context, clean, with_gradient=not last
                 )
                 better = loss > worst_loss
-                worst[better] = candidate[better]
+                worst = torch.where(better[:, None], candidate, worst)
                 worst_loss = torch.where(better, loss, worst_loss)
                 best = torch.maximum(best, loss)
                 curve.append(best)

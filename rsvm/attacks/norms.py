@@ -11,7 +11,7 @@ from torch import Tensor
 from rsvm.params import AttackParams
 
 Norm = Literal["linf", "l2"]
-ATTEMPTS = 8  # roundings that may have to be undone
+ATTEMPTS = 5  # roundings that may have to be undone
 
 
 class Budget(Protocol):
@@ -224,11 +224,13 @@ def inside(budget: Budget, mixture: Tensor, adversarial: Tensor) -> Tensor:
         Adversarial mixtures whose difference to ``mixture``, computed in double precision, is
         within the radius.
     """
+    radius = budget.radius.double()
     for attempt in range(ATTEMPTS):
-        size = budget.size(adversarial.double() - mixture.double())
-        if bool((size <= budget.radius.double()).all()):
+        keeps = budget.size(adversarial.double() - mixture.double()) <= radius
+        # Looking at a result costs a CPU nothing, and makes a GPU wait.
+        if not keeps.is_cuda and bool(keeps.all()):
             return adversarial
-        adversarial = budget.inward(mixture, adversarial, attempt)
+        adversarial = torch.where(keeps, adversarial, budget.inward(mixture, adversarial, attempt))
     # Nothing left to round: the radius is below the spacing of float32 here.
-    keeps = budget.size(adversarial.double() - mixture.double()) <= budget.radius.double()
+    keeps = budget.size(adversarial.double() - mixture.double()) <= radius
     return torch.where(keeps, adversarial, mixture)

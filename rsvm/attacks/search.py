@@ -57,7 +57,7 @@ class RandomSearch:
                 loss = self.objective(separator.separate(candidate, context), vocals, clean)
                 better = loss > worst_loss
                 delta = torch.where(better[:, None], proposal, delta)
-                worst[better] = candidate[better]
+                worst = torch.where(better[:, None], candidate, worst)
                 worst_loss = torch.where(better, loss, worst_loss)
                 curve.append(worst_loss.clone())
         return worst, torch.stack(curve, dim=1)
