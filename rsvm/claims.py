@@ -6,8 +6,9 @@ that say which parameters, data and code they come from.
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rsvm.errors import InputError
 from rsvm.files import fingerprint
-from rsvm.params import Params
+from rsvm.params import Params, VariantParams
 from rsvm.report.threat import threat_in_words
 
 # What the figures are computed with; changes elsewhere do not touch a claim.
@@ -69,6 +70,8 @@ class Claim(_Part):
     settings: dict[str, Any] = Field(description="what sets the variant apart")
     threat_model: str = Field(min_length=1, description="in words")
     attack: dict[str, Any] = Field(description="every parameter of the attack")
+    parameters: dict[str, Any] = Field(description="all parameters of the run but data.root")
+    audited_attack: str = Field(description="method and norm that the flags are about")
     eps: float | None = Field(description="full scale 1, under linf")
     perturbation_snr: float = Field(description="mixture over perturbation, dB")
     clean: dict[str, Figure] = Field(description="si_sdr, bs, stft_bs, mixture_si_sdr")
@@ -127,6 +130,8 @@ def make_claim(
         settings=params.variant(variant).model_dump(mode="json", exclude_defaults=True),
         threat_model=threat_in_words(params),
         attack=params.attack.model_dump(mode="json"),
+        parameters=_portable(params),
+        audited_attack=audit["attack"],
         eps=params.attack.eps if params.attack.norm == "linf" else None,
         perturbation_snr=metrics["perturbation_snr"],
         clean={key: figure(key) for key in ("si_sdr", "bs", "stft_bs", "mixture_si_sdr")},
@@ -155,9 +160,80 @@ def make_claim(
 
 def parameters_sha256(params: Params) -> str:
     """A hash of all parameters but ``data.root``, which is a path of one machine."""
+    return fingerprint(_portable(params))
+
+
+def _portable(params: Params) -> dict[str, Any]:
     tree = params.model_dump(mode="json")
     del tree["data"]["root"]
-    return fingerprint(tree)
+    return tree
+
+
+def check_run(params: Params, lock: Mapping[str, Any], folder: Path) -> None:
+    """Do the figures in a folder come from these parameters?
+
+    DVC's lock file says which parameters every stage was run with, and what it wrote.
+
+    Args:
+        params: the parameters.
+        lock: the content of ``dvc.lock``.
+        folder: where the metrics' paths begin.
+
+    Raises:
+        InputError: a stage was run with other parameters, or not at all, or what it wrote has
+            changed since.
+    """
+    stages = lock.get("stages", {})
+    needed = ["prepare-musdb18", "generate-pgd-adversarials", "evaluate", "audit"]
+    for name, seed in params.models:
+        of_paper = name in ("baseline", "improved")
+        needed.append(f"train-{name}@{seed}" if of_paper else f"train-ablation@{name}-{seed}")
+    tree = params.model_dump(mode="json")
+    for stage in needed:
+        if stage not in stages:
+            raise InputError(f"dvc.lock: {stage} has not been run; run dvc repro")
+        for key, used in stages[stage].get("params", {}).get("params.yaml", {}).items():
+            for place, was, is_now in _differences(
+                key, _with_defaults(key, used), _looked_up(tree, key)
+            ):
+                raise InputError(
+                    f"{stage} was run with {place} = {was}, but params.yaml says {is_now}; "
+                    "run dvc repro"
+                )
+        for out in stages[stage]["outs"]:
+            path = folder / out["path"]
+            if path.suffix == ".json" and path.is_file():
+                found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+                if found != out["md5"]:
+                    raise InputError(f"{path}: not what {stage} wrote; run dvc repro")
+
+
+def _differences(key: str, used: Any, value: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Where two parameter trees differ: key, and both values."""
+    if isinstance(used, dict) and isinstance(value, dict):
+        for part in {**used, **value}:
+            yield from _differences(f"{key}.{part}", used.get(part), value.get(part))
+    elif isinstance(used, str) and isinstance(value, float):
+        # PyYAML reads 1e-05, as DVC writes it, as text.
+        yield from _differences(key, float(used), value)
+    elif used != value:
+        yield key, used, value
+
+
+def _looked_up(tree: Any, key: str) -> Any:
+    for part in key.split("."):
+        tree = tree[part]
+    return tree
+
+
+def _with_defaults(key: str, used: Any) -> Any:
+    """What the lock file says of a section, with the defaults that params.yaml leaves out."""
+    if key == "variants":
+        variants = {name: VariantParams.model_validate(v) for name, v in used.items()}
+        return {name: variant.model_dump(mode="json") for name, variant in variants.items()}
+    if key.startswith("variants."):
+        return VariantParams.model_validate(used).model_dump(mode="json")
+    return used
 
 
 def code_commit(folder: Path) -> str:

@@ -48,9 +48,8 @@ PER_SEGMENT = (
     "perturbation_snr",
     "output_gain",
 )
-# Compared between systems; Holm's correction counts all of them but the first.
+# Compared between systems; Holm's correction counts all of them.
 COMPARED = ("si_sdr", "bs", "at_bs", "rb", "rb_net", "paired_drop")
-CORRECTED = COMPARED[1:]
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,8 @@ def evaluate(
         played = list(_play(params, separator, mixture, vocals, attacked, device, generator))
         figures = {key: torch.cat([part.figures[key] for part in played]) for key in PER_SEGMENT}
         loud = loud_mask(vocals.numpy(), params.segments.loud_db)
+        if not all(bool(torch.isfinite(values).all()) for values in figures.values()):
+            raise InputError(f"{name}: an output for {track.name} is not a number; train it again")
         rows = [
             {"track": track.name} | {key: float(values[segment]) for key, values in figures.items()}
             for segment in np.flatnonzero(loud)
@@ -339,7 +340,7 @@ def compare(
     for name in others:
         own = {key: _seeds_by_tracks(systems[name], key) for key in PER_SEGMENT}
         result[name] = _differences(own, base, settings)
-    entries = [result[name][key] for name in others for key in CORRECTED]
+    entries = [result[name][key] for name in others for key in COMPARED]
     for entry, adjusted in zip(entries, holm([e["p"] for e in entries]), strict=True):
         entry["p_holm"] = adjusted
     return result

@@ -207,6 +207,14 @@ class AttackParams(_Section):
         return self
 
     @model_validator(mode="after")
+    def _method_has_it(self) -> AttackParams:
+        if self.eot_samples > 1 and self.method not in ("pgd", "fgsm"):
+            raise ValueError(f"eot_samples works with method = pgd or fgsm, not {self.method}")
+        if self.loss != "si_sdr" and self.method == "minimal":
+            raise ValueError("method = minimal costs SI-SDR; set loss = si_sdr")
+        return self
+
+    @model_validator(mode="after")
     def _norm_fits_method(self) -> AttackParams:
         allowed = {"sparse": ("l0",), "noise": ("linf", "l2", "l0"), "universal": ("linf",)}
         norms = allowed.get(self.method, ("linf", "l2"))
@@ -313,6 +321,12 @@ class Params(_Section):
             )
         if self.segments.samples(self.data.sample_rate) < 2:
             raise ValueError("segments.seconds is shorter than two samples")
+        for key, count in (
+            ("attack.samples", self.attack.samples),
+            ("audit.sparse_samples", self.audit.sparse_samples),
+        ):
+            if count > self.segment_samples:
+                raise ValueError(f"{key} = {count}, but a segment has {self.segment_samples}")
         return self
 
     @property

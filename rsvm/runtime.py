@@ -86,7 +86,6 @@ def describe_environment(runtime: RuntimeParams) -> dict[str, str]:
     return {
         "device": torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
         "threads": str(runtime.threads),
-        "processes": str(runtime.devices * runtime.nodes),
         "precision": runtime.precision,
         "python": platform.python_version(),
     } | {name: _version(name) for name in packages}

@@ -59,7 +59,8 @@ class InformedRSVM:
         """The binary mask (batch x channels x frames), or the vocals (batch x samples)."""
         if self.mask == "recomputed":
             return vocals
-        with torch.no_grad():
+        # Side information does not vary from pass to pass, also where dropout stays on.
+        with torch.no_grad(), self.model.encoder.dropout.off():
             return binary_mask(self.model.encode(vocals), self.model.encode(mixture - vocals))
 
     def separate(self, mixture: Tensor, context: Context) -> Tensor:

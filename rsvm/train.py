@@ -97,7 +97,7 @@ def _published_model(params: Params, name: str, identity: str, folder: Path) -> 
 
 
 def describe(trained: Trained) -> dict[str, Any]:
-    """The content of ``metrics/train/<variant>.json``: sizes and the last epoch."""
+    """The content of ``metrics/train/<variant>/<seed>.json``: sizes and the last epoch."""
     weights = dict(trained.model.named_parameters())
     counts = {
         key: sum(weight.numel() for name, weight in weights.items() if name.startswith(part))
@@ -306,9 +306,9 @@ def validate(
                 estimate = separator.separate(x, separator.context(x, s))
             held.append(si_sdr(s, separator.reconstruct(s)))
             separated.append(si_sdr(s, estimate))
-        if held:
-            reconstruction.append((track.name, torch.cat(held).cpu().numpy()))
-            separation.append((track.name, torch.cat(separated).cpu().numpy()))
+        # A track without a loud segment is an entry without figures.
+        reconstruction.append((track.name, torch.cat([mixture[:0, 0], *held]).cpu().numpy()))
+        separation.append((track.name, torch.cat([mixture[:0, 0], *separated]).cpu().numpy()))
     return (
         median_of_medians(shard.gathered(reconstruction)),
         median_of_medians(shard.gathered(separation)),

@@ -1,6 +1,15 @@
 """audit: is the robustness figure one that can be believed?"""
 
-from common import METRICS, PARAMS, PLOTS, PREPARED, adversarial_folder, model_file, run
+from common import (
+    METRICS,
+    PARAMS,
+    PLOTS,
+    PREPARED,
+    adversarial_folder,
+    crafting_model,
+    model_file,
+    run,
+)
 from rsvm.attacks.generate import INDEX
 from rsvm.audit.run import System, audit, choose_material
 from rsvm.data.store import PreparedData
@@ -27,6 +36,7 @@ def main() -> None:
                 twin=informed(model, "recomputed" if params.attack.mask == "fixed" else "fixed"),
                 stored_budget=max(track["budget_used"] for track in index["tracks"]),
                 trained=params.variant(name).is_trained,
+                crafted_on="{}-{}".format(*crafting_model(params, name, seed)),
             )
         )
     data = PreparedData(PREPARED)

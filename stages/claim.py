@@ -3,17 +3,19 @@
 from pathlib import Path
 from typing import Annotated
 
+import yaml
 from typer import Option
 
 from common import METRICS, PARAMS, PREPARED, adversarial_folder, metrics_file, model_file, run
 from common import crafting_model as crafted_by
 from rsvm.attacks.generate import load_adversarials
-from rsvm.claims import Data, code_commit, make_claim
+from rsvm.claims import Data, check_run, code_commit, make_claim
 from rsvm.data.store import PreparedData
 from rsvm.files import read_json, sha256, write_text
 from rsvm.params import load_params
 
 RESULTS = Path("results")
+LOCK = Path("dvc.lock")
 
 
 def main(
@@ -22,6 +24,7 @@ def main(
     """Write results/NAME/<variant>.json for every system of the run in this folder."""
     params = load_params(PARAMS)
     commit = code_commit(Path())
+    check_run(params, yaml.safe_load(LOCK.read_text(encoding="utf-8")), Path())
     prepared = PreparedData(PREPARED)
     for variant, seed in params.models:  # refuses what was made with other parameters
         crafted_with = sha256(model_file(*crafted_by(params, variant, seed)))

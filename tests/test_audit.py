@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from rsvm.attacks.objectives import negative_si_sdr
+from rsvm.attacks.universal import UniversalPerturbation
 from rsvm.audit.checks import Auditor, Material
-from rsvm.audit.flags import CHECKS, raise_flags
+from rsvm.audit.flags import CHECKS, not_converged, raise_flags
 from rsvm.audit.run import System, audit
 from rsvm.params import AttackParams, AuditParams, Params
 from rsvm.separator import Context
@@ -117,6 +119,7 @@ def flags_of(
     figures = Auditor(separator, material(), material(), attack, audit_params).figures()
     figures["default_steps"] = attack.steps
     figures["transfer"] = {"self": {"self": figures["at_bs"]}}
+    figures["crafted_on"] = {"self": "self"}
     figures["seeds"] = 3
     return {flag.name: flag.raised for flag in raise_flags(figures, audit_params)}
 
@@ -251,6 +254,70 @@ def test_a_mask_without_a_gradient_is_seen(make_params: MakeParams, honest: bool
     assert "not in use" in flags["weak mask gradient"].reason
 
 
+def test_no_flag_on_three_seeds_of_a_system_that_recomputes_its_mask(
+    make_params: MakeParams,
+) -> None:
+    attack = {"eps": 0.01, "steps": 20, "mask": "recomputed", "random_start": False}
+    params = make_params(attack=attack, audit={**SETTINGS, "tolerance_db": 0.2})
+    systems = [
+        System("x", seed, Clipped(True), Clipped(False), stored_budget=1.0) for seed in (1, 2, 3)
+    ]
+    result = audit(params, systems, material(), material())["x"]
+    assert not any(flag.raised for flag in result.flags), result.flags
+    assert result.summary()["attack"] == "pgd, linf"
+
+
+def test_restarts_and_a_single_step_count_as_convergence(
+    settings: tuple[AttackParams, AuditParams],
+) -> None:
+    attack, audit_params = settings
+    figures = Auditor(Masked(), material(), material(), attack, audit_params).figures()
+    figures["default_steps"] = attack.steps
+    assert not not_converged(figures, audit_params).raised
+    worse = {"1": figures["at_bs"], "2": figures["at_bs"] - 0.06}
+    assert not_converged({**figures, "restarts": worse}, audit_params).raised
+    fgsm = {**figures["steps"], "fgsm": figures["at_bs"] - 0.06}
+    assert not_converged({**figures, "steps": fgsm}, audit_params).raised
+
+
+def test_what_was_crafted_elsewhere_is_what_is_audited(make_params: MakeParams) -> None:
+    """Adversarials by transfer from a system that hides its gradient are weak, and flagged."""
+    params = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
+    systems = [
+        System("open", 1, Masked(), None, 1.0, crafted_on="hidden-1"),
+        System("hidden", 1, GradientKiller(), None, 1.0),
+    ]
+    result = audit(params, systems, material(), material())["open"]
+    flags = {flag.name: flag.raised for flag in result.flags}
+    assert flags["stronger from elsewhere"]
+    assert flags["weak step rule"]
+    assert result.figures["at_bs"] == result.figures["transfer"]["open-1"]["hidden-1"]
+
+
+def test_what_is_not_a_number_is_flagged(settings: tuple[AttackParams, AuditParams]) -> None:
+    class Broken(Masked):
+        def separate(self, mixture: Tensor, context: Context) -> Tensor:
+            clean = super().separate(mixture, context)
+            return torch.where(mixture == mixture[:, :1], torch.nan, clean)
+
+    attack, audit_params = settings
+    auditor = Auditor(Broken(), material(), material(), attack, audit_params)
+    assert auditor.repeat_difference() > 0
+    health = auditor.gradient_health()
+    assert health["zero_share"] > audit_params.zero_gradient_share
+    assert health["finite_difference_error"] == 1.0
+
+
+def test_the_universal_perturbation_uses_its_budget(
+    settings: tuple[AttackParams, AuditParams],
+) -> None:
+    attack, audit_params = settings
+    auditor = Auditor(Masked(), material(), material(), attack, audit_params)
+    learner = UniversalPerturbation(negative_si_sdr, audit_params.universal_epochs)
+    delta = auditor._learn(learner).delta
+    assert delta.abs().max() == pytest.approx(attack.eps, rel=1e-5)
+
+
 def test_few_seeds_and_transfer_between_seeds(make_params: MakeParams) -> None:
     params = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
 
@@ -297,6 +364,7 @@ def test_beside_a_method_without_a_ball_pgd_is_audited(
     )
     system = System("x", 1, Masked(), None, stored_budget=1.0)
     result = audit(params, [system], material(), material())["x"]
-    plain = make_params(attack={"eps": 0.01, "steps": 10}, audit=SETTINGS)
+    ball = "l2" if norm == "l2" else "linf"
+    plain = make_params(attack={"eps": 0.01, "steps": 10, "norm": ball}, audit=SETTINGS)
     expected = audit(plain, [system], material(), material())["x"]
     assert result.figures["at_bs"] == expected.figures["at_bs"]

@@ -159,6 +159,19 @@ def test_sinkhorn_against_plain_iterations() -> None:
     assert torch.allclose(sinkhorn_distance(coefficients, 1, 0.4), expected, rtol=1e-5)
 
 
+def test_side_information_does_not_vary_where_dropout_stays_on(
+    make_params: Callable[..., Params],
+) -> None:
+    variant = {"dropout": 0.4, "dropout_at_test": True}
+    params = make_params(variants={"baseline": {}, "improved": variant})
+    separator = InformedRSVM(build_model(params, params.variant("improved"), 0).freeze())
+    mixture, vocals = torch.randn(2, 2, params.segment_samples)
+    masks = [separator.context(mixture, vocals) for _ in range(2)]
+    assert torch.equal(*masks)
+    estimates = [separator.separate(mixture, masks[0]) for _ in range(2)]
+    assert not torch.equal(*estimates)
+
+
 @pytest.fixture
 def stored(make_params: Callable[..., Params], tmp_path: Path) -> tuple[Params, Path]:
     params = make_params()

@@ -69,6 +69,12 @@ def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
             {"variants": {"baseline": {}, "improved": {}, "x": {"stft": True, "dropout": 0.1}}},
             ["variants.x", "no other settings"],
         ),
+        (
+            {"attack": {"eot_samples": 2, "method": "search"}},
+            ["eot_samples works with method = pgd"],
+        ),
+        ({"attack": {"method": "minimal", "loss": "mse"}}, ["set loss = si_sdr"]),
+        ({"attack": {"samples": 50_000}}, ["attack.samples = 50000, but a segment has 44100"]),
         ({"train": {"seeds": []}}, ["train.seeds", "at least 1 item"]),
         ({"train": {"seeds": [1, 1]}}, ["train.seeds", "named twice"]),
         ({"attack": {"method": "sparse"}}, ["method = sparse works with norm = l0, not linf"]),

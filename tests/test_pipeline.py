@@ -195,7 +195,7 @@ def test_another_seed_trains_only_what_it_adds_and_makes_claims(clone: Clone) ->
     tree["attack"]["eps"] = 0.004
     (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
-    assert "made with another attack" in said
+    assert "was run with attack.eps = 0.003, but params.yaml says 0.004; run dvc repro" in said
     shutil.rmtree(clone.folder / "results/small")
     clone.reset()
 

@@ -13,6 +13,8 @@ from scipy import stats as scipy_stats
 
 from rsvm.stats import bootstrap, holm, median, median_difference, median_rise, paired_median
 
+OPTIONS = {"resamples": 300, "confidence": 0.95, "seed": 0}
+
 
 def mean(figure: np.ndarray) -> np.ndarray:
     return np.asarray(figure.mean(axis=-1))
@@ -114,6 +116,36 @@ def test_differences_are_paired_by_track_and_seed() -> None:
     still = bootstrap(median_rise, figure, figure - 1, figure + 2, figure + 1, **options)  # type: ignore[arg-type]
     assert still.low == pytest.approx(0, abs=1e-9) == still.high
     assert still.p > 0.5
+
+
+def test_few_seeds_do_not_make_small_p_values() -> None:
+    """Three seeds whose luck is all there is: false rejections stay rare."""
+    wrong = 0
+    for trial in range(300):
+        draw = np.random.default_rng(trial)
+        difference = simulated(draw, 3, 40, of_seeds=1.0, of_tracks=0.1) - 1
+        interval = bootstrap(paired_median, difference, 0 * difference, **OPTIONS)  # type: ignore[arg-type]
+        wrong += interval.p < 0.05
+    assert wrong / 300 < 0.09
+
+
+@pytest.mark.parametrize("statistic", ["median_difference", "median_rise", "paired_median"])
+def test_coverage_of_the_statistics_in_use(statistic: str) -> None:
+    """Three seeds, songs that matter more than seeds, and a known difference of 0.5."""
+    hits = 0
+    for trial in range(200):
+        draw = np.random.default_rng(trial)
+        bs_0 = simulated(draw, 3, 40, 0.1, 1.0)
+        bs_1 = bs_0 + 0.5 + 0.2 * draw.normal(size=bs_0.shape) + 0.05 * draw.normal(size=(3, 1))
+        if statistic == "median_rise":
+            at_0 = bs_0 - 1 + 0.1 * draw.normal(size=bs_0.shape)
+            at_1 = bs_1 - 1.5 + 0.1 * draw.normal(size=bs_0.shape)
+            interval = bootstrap(median_rise, bs_1, at_1, bs_0, at_0, **OPTIONS)  # type: ignore[arg-type]
+        else:
+            function = median_difference if statistic == "median_difference" else paired_median
+            interval = bootstrap(function, bs_1, bs_0, **OPTIONS)  # type: ignore[arg-type]
+        hits += interval.low <= 0.5 <= interval.high
+    assert hits / 200 >= 0.85
 
 
 def test_a_system_of_one_model_is_paired_with_every_seed() -> None:

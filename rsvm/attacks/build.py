@@ -21,7 +21,7 @@ def build_attack(attack: AttackParams) -> Attack | UniversalPerturbation:
         case "pgd":
             return build_pgd(attack)
         case "fgsm":
-            return fgsm(objective)
+            return fgsm(objective, attack.eot_samples)
         case "search":
             return RandomSearch(objective, attack.queries)
         case "noise":

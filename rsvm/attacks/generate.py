@@ -144,10 +144,9 @@ def generate(
     """
     segments = Segments.of(data.tracks("test"), params.segment_samples)
     settings = params.attack.model_dump(mode="json")
-    runtime = params.runtime.model_dump(include={"accelerator", "precision", "threads"})
-    run = fingerprint(
-        settings, victim.source_sha256, data.fingerprint, params.segment_samples, runtime
-    )
+    runtime = params.runtime.model_dump(include={"accelerator", "compile", "precision", "threads"})
+    cut = params.segments.model_dump(mode="json")
+    run = fingerprint(settings, victim.source_sha256, data.fingerprint, cut, runtime)
     scratch = scratch / f"{victim.name}-{run[:16]}"
     scratch.mkdir(parents=True, exist_ok=True)
     attack = _make_attack(params, victim, data, device)
@@ -192,6 +191,8 @@ def _make_attack(
         return attack
     training = Segments.of(data.tracks("train"), params.segment_samples)
     loud = training.loud(params.segments.loud_db)
+    if not loud:
+        raise InputError("no training segment has audible vocals; see segments.loud_db")
     seen = SegmentBatches(training, loud, params.attack.batch, device)
     budget = LinfBudget(torch.full((1, 1), params.attack.eps, device=device))
     print(f"attack {victim.name}: one perturbation from {len(loud)} training segments", flush=True)

@@ -109,6 +109,6 @@ class GradientAttack:
         return loss.detach(), gradient
 
 
-def fgsm(objective: Objective) -> GradientAttack:
+def fgsm(objective: Objective, samples: int = 1) -> GradientAttack:
     """One full step from the mixture (Goodfellow et al., 2015)."""
-    return GradientAttack(objective, steps=1, step_size=1.0, random_start=False)
+    return GradientAttack(objective, steps=1, step_size=1.0, random_start=False, samples=samples)

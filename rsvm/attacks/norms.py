@@ -178,7 +178,10 @@ def make_budget(norm: str, mixture: Tensor, eps: float, snr: float) -> LinfBudge
         snr: mixture over perturbation in dB.
     """
     if norm == "linf":
-        return LinfBudget(mixture.new_full((len(mixture), 1), eps))
+        radius = mixture.new_full((len(mixture), 1), eps)
+        # The nearest float32 may lie above eps; the budget is eps itself.
+        below = torch.nextafter(radius, torch.zeros_like(radius))
+        return LinfBudget(torch.where(radius.double() > eps, below, radius))
     # In double precision: a float32 norm can differ in its last bit with the size of the batch.
     energy = mixture.double().norm(dim=-1, keepdim=True)
     return L2Budget((energy * 10 ** (-snr / 20)).to(mixture.dtype))

@@ -26,7 +26,7 @@ class RandomSearch:
 
     Attributes:
         objective: what is maximized, per segment.
-        queries: forward passes per segment.
+        queries: proposals per segment, one forward pass each; one more is the clean output.
         window: first window as a fraction of the segment.
     """
 

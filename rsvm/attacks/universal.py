@@ -76,7 +76,7 @@ class UniversalPerturbation:
 
     objective: Objective
     epochs: int
-    step_size: float = 0.25
+    step_size: float = 0.5
 
     def learn(self, separator: Separator, batches: Batches, budget: Budget) -> SamePerturbation:
         """Learn the perturbation.

@@ -83,14 +83,14 @@ def black_box_beats_white_box(figures: Figures, settings: AuditParams) -> Flag:
 
 def not_converged(figures: Figures, settings: AuditParams) -> Flag:
     """More steps or more restarts must not matter."""
-    ordered = [value for key, value in figures["steps"].items() if key != "fgsm"]
-    steps = figures["steps"][str(figures["default_steps"])] - min(ordered)
+    # FGSM is among them: one step that beats many is a sign of masked gradients.
+    steps = figures["steps"][str(figures["default_steps"])] - min(figures["steps"].values())
     first, second = figures["restarts"].values()
     worst = max(steps, first - second)
     return Flag(
         "not converged",
         worst >= settings.tolerance_db,
-        f"more steps lower AT-BS by {max(steps, 0):.3f} dB, twice the restarts by "
+        f"another number of steps lowers AT-BS by {max(steps, 0):.3f} dB, twice the restarts by "
         f"{first - second:.3f} dB",
     )
 
@@ -154,16 +154,16 @@ def no_better_than_noise(figures: Figures, settings: AuditParams) -> Flag:
 def stronger_from_elsewhere(figures: Figures, settings: AuditParams) -> Flag:
     """An attack crafted on another model must not beat the model's own; nor for another seed."""
     gain, source, played = max(
-        (scores[played] - value, source, played)
+        (scores[figures["crafted_on"][played]] - value, source, played)
         for played, scores in figures["transfer"].items()
         for source, value in scores.items()
     )
     return Flag(
         "stronger from elsewhere",
         gain >= settings.tolerance_db,
-        f"what was crafted on {source} lowers AT-BS of {played} by {gain:.3f} dB more than its own"
+        f"what was crafted on {source} lowers AT-BS of {played} by {gain:.3f} dB more"
         if gain > 0
-        else f"of {len(figures['transfer'][played])} sources, each model's own is the strongest",
+        else f"of {len(figures['transfer'][played])} sources none is stronger",
     )
 
 

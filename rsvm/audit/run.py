@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from rsvm.attacks.generate import Segments
 from rsvm.audit.checks import Auditor, Material, other_mask, transfer
 from rsvm.audit.flags import Flag, raise_flags
-from rsvm.data.store import PreparedData, loud_mask
+from rsvm.data.store import PreparedData
 from rsvm.errors import InputError
 from rsvm.params import Params
 from rsvm.separator import Separator
@@ -19,14 +20,22 @@ from rsvm.separator import Separator
 
 @dataclass(frozen=True)
 class Audited:
-    """One system's figures and flags."""
+    """One system's figures and flags.
 
+    Attributes:
+        attack: method and norm that were audited.
+        figures: everything that was measured.
+        flags: one per check.
+    """
+
+    attack: str
     figures: dict[str, Any]
     flags: list[Flag]
 
     def summary(self) -> dict[str, Any]:
         """What goes into ``metrics/audit.json``; the figures would drown it."""
         return {
+            "attack": self.attack,
             "flags_raised": sum(flag.raised for flag in self.flags),
             "flags": {flag.name: "RAISED" if flag.raised else "clear" for flag in self.flags},
             # A list: DVC's tables leave it out, the report shows it.
@@ -42,20 +51,15 @@ def choose_material(
     Raises:
         InputError: no segment of the split has audible vocals.
     """
-    found = []
-    for track in data.tracks(split):
-        mixture, vocals = track.segments(params.segment_samples)
-        loud = np.flatnonzero(loud_mask(vocals.numpy(), params.segments.loud_db))
-        found += [(track.name, mixture[number], vocals[number]) for number in loud]
-    if not found:
+    segments = Segments.of(data.tracks(split), params.segment_samples)
+    loud = segments.loud(params.segments.loud_db)
+    if not loud:
         raise InputError(f"no {split} segment has audible vocals; see segments.loud_db")
-    count = min(params.audit.segments, len(found))
-    chosen = [found[round(place)] for place in np.linspace(0, len(found) - 1, count)]
-    return Material(
-        [name for name, _, _ in chosen],
-        torch.stack([mixture for _, mixture, _ in chosen]).to(device),
-        torch.stack([vocals for _, _, vocals in chosen]).to(device),
-    )
+    count = min(params.audit.segments, len(loud))
+    chosen = [loud[round(place)] for place in np.linspace(0, len(loud) - 1, count)]
+    mixture, vocals = segments.read(chosen, device)
+    names = [segments.tracks[segments.places[number][0]].name for number in chosen]
+    return Material(names, mixture, vocals)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class System:
         stored_budget: largest fraction of the budget that its stored adversarials use, as read
             back from the disk.
         trained: whether training seeds make a difference.
+        crafted_on: name of the system whose gradients attacked it, when not its own.
     """
 
     variant: str
@@ -78,6 +83,7 @@ class System:
     twin: Separator | None
     stored_budget: float
     trained: bool = True
+    crafted_on: str | None = None
 
     @property
     def name(self) -> str:
@@ -110,7 +116,8 @@ def audit(
         if system.variant in results:
             continue
         print(f"audit {system.name}: {len(material.tracks)} segments", flush=True)
-        figures = auditors[system.name].figures()
+        source = auditors[system.crafted_on or system.name]
+        figures = auditors[system.name].figures(source.own())
         seeds = [other for other in systems if other.variant == system.variant]
         figures["seeds"] = len(seeds) if system.trained else None
         figures["mask"] = params.attack.mask
@@ -119,12 +126,21 @@ def audit(
             played.name: {source: scores[played.name] for source, scores in crossed.items()}
             for played in seeds
         }
+        figures["crafted_on"] = {played.name: played.crafted_on or played.name for played in seeds}
         if system.twin is not None:
-            pair = auditors[system.name], auditor(system.twin)
+            twin = auditor(system.twin)
+            pair = auditors[system.name], twin
             if params.attack.mask == "recomputed":
-                pair = pair[1], pair[0]
+                pair = twin, auditors[system.name]
+                # A straight-through gradient is not the slope of a threshold, and is not meant to
+                # be: what a finite difference can check is the twin's.
+                health = twin.gradient_health()
+                figures["gradient"]["finite_difference_error"] = health["finite_difference_error"]
             figures["masks"] = other_mask(*pair)
         stored = max(other.stored_budget for other in seeds)
         figures["budget_used"] = max(figures["budget_used"], stored)
-        results[system.variant] = Audited(figures, raise_flags(figures, params.audit))
+        attack = auditors[system.name].attack
+        results[system.variant] = Audited(
+            f"{attack.method}, {attack.norm}", figures, raise_flags(figures, params.audit)
+        )
     return results

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -92,10 +94,20 @@ class ChannelDropout(nn.Module):
         self.constant_over_time = variant.dropout_kind == "variational"
         self.at_test = variant.dropout_at_test
         self.shard = WHOLE
+        self.silent = False
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """No dropout inside the block, also in a variant that leaves it on at test time."""
+        self.silent = True
+        try:
+            yield
+        finally:
+            self.silent = False
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """Map batch x channels x frames to the same shape."""
-        if self.probability == 0 or not (self.training or self.at_test):
+        if self.silent or self.probability == 0 or not (self.training or self.at_test):
             return coefficients
         keep = 1 - self.probability
         batch, channels, frames = coefficients.shape

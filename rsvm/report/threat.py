@@ -21,7 +21,7 @@ def threat_in_words(params: Params) -> str:
         "pgd": f"PGD, {attack.steps} steps ({attack.step_rule}, first step {attack.step_size:g} of "
         f"the budget), {runs}, {start}",
         "fgsm": "FGSM, one full step from the mixture",
-        "search": f"random search without gradients, {attack.queries} queries",
+        "search": f"random search (outputs only), {attack.queries} queries",
         "noise": f"random signs, the worst of {attack.restarts} draws",
         "universal": f"one perturbation for all segments, learned on the training split in "
         f"{attack.steps} passes",
@@ -33,10 +33,17 @@ def threat_in_words(params: Params) -> str:
         "recomputed": "the mask, which is recomputed from the mixture that is heard (attacked "
         "through a straight-through gradient)",
     }[attack.mask]
-    source = "the attacked model itself" if attack.source == "self" else attack.source
+    how = f"{methods[attack.method]}; loss {attack.loss}"
+    if attack.method not in ("search", "noise"):
+        source = "the attacked model itself" if attack.source == "self" else attack.source
+        how += f", gradients of {source}"
+        if attack.eot_samples > 1:
+            how += f", averaged over {attack.eot_samples} passes"
+    if attack.method in ("pgd", "sparse", "search", "noise"):
+        how += "; the worst that was found is kept"
+    known = "the weights" if attack.source == "self" else f"the weights of {attack.source}"
     return (
         f"The adversary adds a perturbation to the mixture only, {budget}, without clipping to "
-        f"full scale, stored as float32. It knows the weights, the true vocals and {mask}. Each "
-        f"segment of {params.segments.seconds:g} s is attacked by itself: {methods[attack.method]};"
-        f" loss {attack.loss}, gradients of {source}. The worst iterate is kept."
+        f"full scale, stored as float32. It knows {known}, the true vocals and {mask}. Each "
+        f"segment of {params.segments.seconds:g} s is attacked by itself: {how}."
     )
