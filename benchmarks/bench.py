@@ -9,25 +9,31 @@ those of the default model unless a row says otherwise.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import platform
-import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, suppress
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import eagerpy
 import foolbox
 import numpy as np
+import psutil
 import soundfile
 import torch
 import yaml
+from joblib import Parallel, delayed
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +46,7 @@ from rsvm.attacks.norms import make_budget
 from rsvm.attacks.objectives import negative_si_sdr
 from rsvm.attacks.steps import Constant
 from rsvm.bsseval import Estimate, TrackEstimates, score, score_all, score_by_museval, windowed_sdr
-from rsvm.data.codec import import_musdb
+from rsvm.data.codec import Decoder, import_musdb
 from rsvm.data.prepare import prepare
 from rsvm.demo.songs import render_demo
 from rsvm.metrics import si_sdr
@@ -49,6 +55,7 @@ from rsvm.params import Params, load_params
 from rsvm.runtime import describe_environment
 from rsvm.separator import InformedRSVM
 from rsvm.train import training_losses
+from rsvm.workplace import workplace
 
 SEGMENTS = 16
 RATE = 44_100
@@ -106,10 +113,24 @@ def attack_operations(params: Params, items: int) -> float:
     return 2 * sum(operations(params, items).values())
 
 
-def against_matrix_products(params: Params, model: RSVM) -> list[Row]:
-    """Training and PGD step against the machine's own rate of matrix products."""
-    size = 2048
+def matrix_products(size: int = 2048) -> tuple[float, dict[str, Callable[[], Any]]]:
+    """Operations of one large product, and the two libraries' ways to compute it on a CPU.
+
+    PyTorch sends products to its BLAS and convolutions to oneDNN; a convolution with one tap is a
+    product too. Which is faster depends on the processor.
+    """
     left, right = torch.randn(size, size), torch.randn(size, size)
+    taps, signal = left[:, :, None], right[None]
+    ways: dict[str, Callable[[], Any]] = {
+        "BLAS": lambda: left @ right,
+        "oneDNN": lambda: torch.nn.functional.conv1d(signal, taps),
+    }
+    return 2.0 * size**3, ways
+
+
+def against_matrix_products(params: Params, model: RSVM) -> list[Row]:
+    """Training and PGD step against the machine's own best rate of matrix products."""
+    product, ways = matrix_products()
     vocals, rest = (0.1 * torch.randn(params.train.batch_size, RATE) for _ in range(2))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-6)
 
@@ -119,8 +140,9 @@ def against_matrix_products(params: Params, model: RSVM) -> list[Row]:
         (distortion + 0.5 * roughness).backward()
         optimizer.step()
 
-    times = race({"product": lambda: left @ right, "train": train_step})
-    rate = 2.0 * size**3 / times["product"]
+    times = race({**ways, "train": train_step}, rounds=9)
+    rates = {way: product / times[way] for way in ways}
+    rate = max(rates.values())
     share = training_operations(params) / times["train"] / rate
     rows = [
         Row(
@@ -128,7 +150,7 @@ def against_matrix_products(params: Params, model: RSVM) -> list[Row]:
             share,
             0.75,
             f"{training_operations(params) / 1e9:.1f} Gflop in {times['train'] * 1e3:.0f} ms; "
-            f"products run at {rate / 1e9:.0f} Gflop/s",
+            "products run at " + said(rates),
         )
     ]
     separator = InformedRSVM(build_model(params, params.variant("baseline"), 0).freeze())
@@ -140,18 +162,25 @@ def against_matrix_products(params: Params, model: RSVM) -> list[Row]:
         loss = -si_sdr(voice, separator.separate(x, context)).sum()
         torch.autograd.grad(loss, x)
 
-    times = race({"product": lambda: left @ right, "attack": attack_step})
-    rate = 2.0 * size**3 / times["product"]
+    times = race({**ways, "attack": attack_step}, rounds=9)
+    rates = {way: product / times[way] for way in ways}
+    rate = max(rates.values())
     count = attack_operations(params, SEGMENTS)
     rows.append(
         Row(
             "PGD step: share of the matrix-product rate",
             count / times["attack"] / rate,
             0.75,
-            f"{count / 1e9:.1f} Gflop for {SEGMENTS} segments in {times['attack'] * 1e3:.0f} ms",
+            f"{count / 1e9:.1f} Gflop for {SEGMENTS} segments in {times['attack'] * 1e3:.0f} ms; "
+            "products run at " + said(rates),
         )
     )
     return rows
+
+
+def said(rates: dict[str, float]) -> str:
+    """Operations per second of each library."""
+    return ", ".join(f"{rate / 1e9:.0f} Gflop/s ({way})" for way, rate in rates.items())
 
 
 # ------------------------------------------------------------------ against the reference's way
@@ -197,15 +226,15 @@ def against_the_reference(params: Params, model: RSVM) -> list[Row]:
 
 
 def against_foolbox(separator: InformedRSVM, mixture: Tensor, voice: Tensor) -> list[Row]:
-    """PGD with the same loss, budget and steps; and segment by segment."""
+    """PGD with the same loss, budget and steps, and its AT-BS; and segment by segment."""
     context = separator.context(mixture, voice)
-    steps, eps = 4, 0.003
+    steps, eps = 10, 0.003
 
     class OnWaveforms(foolbox.attacks.LinfProjectedGradientDescentAttack):  # type: ignore[misc]
         def get_loss_fn(self, model: Any, labels: Any) -> Any:
             def loss(x: Any) -> Any:
                 estimate = separator.separate(x.raw, context)
-                return eagerpy.astensor(negative_si_sdr(estimate, voice, estimate).sum())
+                return eagerpy.astensor(negative_si_sdr(estimate, voice).sum())
 
             return loss
 
@@ -218,24 +247,26 @@ def against_foolbox(separator: InformedRSVM, mixture: Tensor, voice: Tensor) -> 
         for x, s, c in zip(mixture.split(1), voice.split(1), context.split(1), strict=True):
             ours(separator, x, s, c, make_budget("linf", x, eps, 0), torch.Generator())
 
-    def together() -> None:
+    def together() -> Tensor:
         budget = make_budget("linf", mixture, eps, 0)
-        ours(separator, mixture, voice, context, budget, torch.Generator())
+        _, losses = ours(separator, mixture, voice, context, budget, torch.Generator())
+        return -losses[:, -1]
+
+    def by_foolbox() -> Tensor:
+        found = theirs.run(model, mixture, labels, epsilon=eps)
+        with torch.no_grad():
+            return si_sdr(voice, separator.separate(found, context))
 
     times = race(
-        {
-            "ours": together,
-            "foolbox": lambda: theirs.run(model, mixture, labels, epsilon=eps),
-            "one by one": one_by_one,
-        },
-        rounds=3,
+        {"ours": together, "foolbox": by_foolbox, "one by one": one_by_one},
+        rounds=5,
     )
     return [
         Row(
             "PGD: times foolbox",
             times["foolbox"] / times["ours"],
             1.0,
-            f"{steps} steps on both sides; ours also scores the last iterate and keeps the worst",
+            f"{steps} steps and the AT-BS of what was found",
         ),
         Row("PGD: times segment by segment", times["one by one"] / times["ours"], 1.0, ""),
     ]
@@ -259,52 +290,45 @@ def make_track(seed: int, seconds: float = 7.0) -> TrackEstimates:
 
 
 def against_museval(workers: int) -> list[Row]:
-    """Workers against a sequence, and our computations against museval's."""
-    tracks = [make_track(seed) for seed in range(2 * workers)]
-    threads = torch.get_num_threads()
+    """Workers against a sequence, and our computations against museval's inside a worker."""
+    numbers = range(5 * workers)
+    tracks = [make_track(number) for number in numbers]
+    one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    with mock.patch.dict(os.environ, one_thread):
+        bare = get_context("spawn").Pool(workers)
     # Workers are started once and stay: starting them is no part of the ratio.
     score_all(tracks, RATE, "museval", workers)
     times = race(
         {
             "workers": lambda: score_all(tracks, RATE, "museval", workers),
+            "bare": lambda: bare.map(museval_of, numbers, chunksize=5),
             "sequence": lambda: score_all(tracks, RATE, "museval", 1),
         },
         rounds=3,
     )
+    bare.terminate()
+    ceiling = times["sequence"] / times["bare"] / workers
     rows = [
         Row(
             "museval in workers: speed-up per core",
             times["sequence"] / times["workers"] / workers,
             0.9,
-            f"{workers} workers, {len(tracks)} tracks of 7 s",
+            f"{workers} workers, {len(tracks)} tracks of 7 s; as many bare processes that are "
+            f"handed no data: {ceiling:.2f}",
         )
     ]
-    torch.set_num_threads(1)
-    track = tracks[0]
-    ours, theirs = score(track, RATE), score_by_museval(track, RATE)
-    apart = max(
-        abs(own[figure] - other[figure])
-        for own, other in zip(ours, theirs, strict=True)
-        if isinstance(own, dict) and isinstance(other, dict)
-        for figure in own
-    )
-    times = race(
-        {
-            "museval": lambda: score_by_museval(track, RATE),
-            "ours": lambda: score(track, RATE),
-            "sdr": lambda: windowed_sdr(track, RATE),
-        },
-        rounds=3,
-    )
-    sdr = [figures["sdr"] for figures in theirs if isinstance(figures, dict)]
-    sdr_apart = max(abs(a - b) for a, b in zip(windowed_sdr(track, RATE), sdr, strict=True))
-    torch.set_num_threads(threads)
+    # In a worker, where it runs: one thread for linear algebra.
+    with workplace("none"):
+        [(times, apart, sdr_apart)] = Parallel(n_jobs=workers)(
+            delayed(bsseval_in_a_worker)(track) for track in tracks[:1]
+        )
     return [
         *rows,
         Row(
             "BSSEval v4 in batches: times museval",
             times["museval"] / times["ours"],
             10.0,
+            f"clean and attacked estimate of 7 s, {times['ours'] * 1e3:.0f} ms; "
             f"largest difference {apart:.1e} dB",
         ),
         Row(
@@ -314,6 +338,33 @@ def against_museval(workers: int) -> list[Row]:
             f"largest difference {sdr_apart:.1e} dB",
         ),
     ]
+
+
+def museval_of(number: int) -> None:
+    """Make a track and score it by museval."""
+    score_by_museval(make_track(number), RATE)
+
+
+def bsseval_in_a_worker(track: TrackEstimates) -> tuple[dict[str, float], float, float]:
+    """Times of museval, of ours and of the closed-form SDR; how far ours and the SDR are off."""
+    ours, theirs = score(track, RATE), score_by_museval(track, RATE)
+    apart = max(
+        abs(own[figure] - other[figure])
+        for own, other in zip(ours, theirs, strict=True)
+        if isinstance(own, dict) and isinstance(other, dict)
+        for figure in own
+    )
+    sdr = [figures["sdr"] for figures in theirs if isinstance(figures, dict)]
+    sdr_apart = max(abs(a - b) for a, b in zip(windowed_sdr(track, RATE), sdr, strict=True))
+    times = race(
+        {
+            "museval": lambda: score_by_museval(track, RATE),
+            "ours": lambda: score(track, RATE),
+            "sdr": lambda: windowed_sdr(track, RATE),
+        },
+        rounds=7,
+    )
+    return times, apart, sdr_apart
 
 
 # ------------------------------------------------------------------ preparing, and size
@@ -345,24 +396,28 @@ def against_musdb(workers: int) -> list[Row]:
             params = load_params(folder / "params.yaml")
         else:
             render_demo(params.demo, RATE, workers, folder / "demo")
-        try:
-            musdb = import_musdb("ffmpeg" if real else "pyav")
-        except Exception as error:
-            print(f"prepare is not compared with musdb: {error}")
-            return []
+        decoder: Decoder = "ffmpeg" if shutil.which("ffmpeg") else "pyav"
 
         def theirs() -> None:
+            # Preparing sets musdb to PyAV.
+            musdb = import_musdb(decoder)
             for subset in ("train", "test"):
                 for track in musdb.DB(root=str(folder / "demo"), subsets=subset, is_wav=not real):
-                    mixture, vocals = track.audio.mean(-1), track.targets["vocals"].audio.mean(-1)
-                    np.save(folder / "x.npy", np.stack([mixture, vocals]).astype(np.float32))
+                    mixture = track.audio
+                    sources = {name: source.audio for name, source in track.sources.items()}
+                    np.sum((mixture - sum(sources.values())) ** 2)
+                    mono = np.stack([mixture.mean(-1), sources["vocals"].mean(-1)])
+                    np.save(folder / "x.npy", mono.astype(np.float32))
 
         def ours() -> None:
-            prepare(params, folder / "prepared")
+            with redirect_stderr(io.StringIO()):  # no progress bar inside the table
+                prepare(params, folder / "prepared")
 
         times = race({"ours": ours, "theirs": theirs}, rounds=2)
-        kind = "previews" if real else "demo songs (.wav)"
-        detail = f"{kind}; ours also checks and hashes every file, with {workers} workers"
+        detail = (
+            f"{'previews' if real else 'demo songs (.wav)'}, all stems; musdb by {decoder}, one by "
+            f"one; ours with {workers} workers, which also check and hash every file"
+        )
         return [Row("prepare: times musdb", times["theirs"] / times["ours"], 1.0, detail)]
 
 
@@ -377,19 +432,9 @@ def choose_songs(source: Path, destination: Path) -> None:
             (destination / subset / song.name).symlink_to(song)
 
 
-STAGE = """
-import resource, runpy, sys
-sys.path.insert(0, sys.argv[1] + "/stages"); script = sys.argv[2]; sys.argv = sys.argv[2:]
-try: runpy.run_path(script, run_name="__main__")
-except SystemExit as end: assert not end.code, end.code
-peaks = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print("PEAK", max(peak.ru_maxrss for peak in peaks))
-"""
-
-
 def cost_of_size() -> list[Row]:
     """Attack and evaluation of 1, 2, 4 and 8 times the tracks, with a small model."""
-    seconds, peaks, counts = [], [], (4, 8, 16, 32)
+    seconds, peaks, counts = [], [], (8, 16, 32, 64)
     for count in counts:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -400,19 +445,20 @@ def cost_of_size() -> list[Row]:
             (folder / "params.yaml").write_text(yaml.safe_dump(tree))
             for stage in ("render", "prepare", "train baseline", "train improved"):
                 run_stage(folder, *stage.split())
-            measured = [run_stage(folder, stage) for stage in ("generate", "evaluate")]
-            seconds.append(sum(spent for spent, _ in measured))
-            peaks.append(max(peak for _, peak in measured))
-    # Starting costs the same at every size: the slope between sizes is what grows.
-    slopes = np.diff(seconds) / np.diff(counts)
+            stages = ("generate", "evaluate")
+            runs = [[run_stage(folder, stage) for stage in stages] for _ in range(2)]
+            seconds.append(min(sum(spent for spent, _ in measured) for measured in runs))
+            peaks.append(max(peak for measured in runs for _, peak in measured))
+    # Starting costs the same at every size: what grows is the slope, of the first three sizes and
+    # of the last step.
+    first = (seconds[2] - seconds[0]) / (counts[2] - counts[0])
+    last = (seconds[3] - seconds[2]) / (counts[3] - counts[2])
     detail = ", ".join(
         f"{n} tracks {s:.0f} s {p:.0f} MiB" for n, s, p in zip(counts, seconds, peaks, strict=True)
     )
     return [
-        Row(
-            "time per added track: smallest size over largest", slopes[0] / slopes[-1], 0.8, detail
-        ),
-        Row("peak memory: 4 tracks over 32", peaks[0] / peaks[-1], 0.9, ""),
+        Row("time per added track: first sizes over last", first / last, 0.8, detail),
+        Row("peak memory: 8 tracks over 64", peaks[0] / peaks[-1], 0.9, ""),
     ]
 
 
@@ -448,20 +494,66 @@ def long_track() -> list[Row]:
     return [Row("ten-minute track: 2 GB over peak memory", 1907 / largest, 1.0, detail)]
 
 
+def long_training() -> list[Row]:
+    """Peak memory of an epoch over ten hours of prepared music; a small model goes through it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepared = folder / "data/prepared"
+        prepared.mkdir(parents=True)
+        draw = np.random.default_rng(0)
+        # One file under many names: ten hours of different music would be 13 GB.
+        music = 0.1 * draw.standard_normal((2, 600 * RATE), dtype=np.float32)
+        np.save(prepared / "music.npy", music)
+        tracks = []
+        for number in range(61):
+            split = "valid" if number == 60 else "train"
+            (prepared / f"{number}.npy").symlink_to("music.npy")
+            entry = {"split": split, "name": str(number), "file": f"{number}.npy"}
+            tracks.append(entry | {"samples": music.shape[1], "sha256": ""})
+        manifest = {"source": "demo", "sample_rate": RATE, "tracks": tracks}
+        (prepared / "manifest.json").write_text(json.dumps(manifest))
+        tree = yaml.safe_load((ROOT / "params.yaml").read_text())
+        tree["train"] |= {"epochs": 1, "batch_size": 64}
+        tree["model"] = {"channels": 16, "kernel": 256, "hop": 128}
+        (folder / "params.yaml").write_text(yaml.safe_dump(tree))
+        seconds, peak = run_stage(folder, "train", "baseline")
+    detail = f"{peak:.0f} MiB; {seconds:.0f} s for 72,000 segments of two signals, small model"
+    return [Row("training on ten hours: 3 GB over peak memory", 2861 / peak, 1.0, detail)]
+
+
 def run_stage(folder: Path, stage: str, variant: str = "") -> tuple[float, float]:
-    """Seconds and peak MiB of one stage in a process of its own."""
+    """Seconds of one stage, and the peak MiB of its process with all of its workers.
+
+    Memory that processes share counts once (proportional set size), sampled five times a second.
+    """
     arguments = ["--variant", variant, "--seed", "218"] if variant else []
     script = str(ROOT / "stages" / f"{stage}.py")
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", STAGE, str(ROOT), script, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    peak = int(done.stdout.split("PEAK")[-1]) / 1024
+    peak = 0.0
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            [sys.executable, script, *arguments], cwd=folder, stdout=log, stderr=log
+        ) as process,
+    ):
+        while process.poll() is None:
+            peak = max(peak, memory(psutil.Process(process.pid)))
+            time.sleep(0.2)
+        if process.returncode:
+            log.seek(0)
+            raise RuntimeError(f"{stage} {variant}: {log.read()}")
     return time.perf_counter() - start, peak
+
+
+def memory(process: psutil.Process) -> float:
+    """MiB of a process and its descendants."""
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                sizes = one.memory_full_info()
+                total += getattr(sizes, "pss", sizes.uss)  # pss: Linux only
+    return total / 2**20
 
 
 # ------------------------------------------------------------------
@@ -484,6 +576,7 @@ def main() -> None:
         lambda: against_musdb(workers),
         cost_of_size,
         long_track,
+        long_training,
     ]
     rows = []
     for group in groups:
@@ -498,8 +591,7 @@ def main() -> None:
     }
     result = {"machine": machine, "ratios": [asdict(row) for row in rows]}
     options.output.write_text(json.dumps(result, indent=2) + "\n")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{options.output}; this process used {peak:.0f} MiB")
+    print(options.output)
 
 
 def processor() -> str:

@@ -1,7 +1,7 @@
 """The way the public RSVM code goes about it, restated plainly: the yardstick of the benchmarks.
 
-One segment at a time; the decoder makes its dictionary anew for every call and sorts filters and
-coefficients; training encodes the noisy vocals and the mix in two passes.
+One segment at a time; convolutions with a stride; the decoder makes its dictionary anew for every
+call and sorts filters and coefficients; training encodes noisy vocals and mix in two passes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from rsvm.model.rsvm import RSVM
 def encode(model: RSVM, waveform: Tensor) -> Tensor:
     """Batch x samples to batch x channels x frames."""
     encoder = model.encoder
-    padded = F.pad(waveform, padding(waveform.shape[-1], encoder.kernel, encoder.hop))
+    kernel = encoder.conv_a1.weight.shape[-1]
+    padded = F.pad(waveform, padding(waveform.shape[-1], kernel, encoder.hop))
     spectrum = F.conv1d(padded.unsqueeze(1), encoder.conv_a1.weight, stride=encoder.hop)
     context = F.conv1d(spectrum, encoder.conv_a2.weight, dilation=10, padding=20)
     return torch.relu(context + spectrum)
@@ -33,7 +34,7 @@ def decode(model: RSVM, coefficients: Tensor, samples: int) -> Tensor:
         decoder.sample_times * decoder.freq_mat[order].square() + decoder.phi[order]
     )
     filters = carriers * decoder.norm_factor[order]
-    before, _ = padding(samples, decoder.kernel, decoder.hop)
+    before, _ = padding(samples, filters.shape[-1], decoder.hop)
     output = F.conv_transpose1d(coefficients[:, order], filters, stride=decoder.hop, padding=before)
     return output[:, 0, :samples]
 

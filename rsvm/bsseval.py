@@ -2,8 +2,8 @@
 
 Both compute the same figures (Vincent et al., 2006; Liutkus et al., 2018): distortion filters of
 512 taps are fitted to the whole track, and energy ratios are taken in one-second windows. Ours
-factorizes a track's system of equations once for all of its estimates, needs no more than a few
-windows in memory at once, and takes every energy in the frequency domain.
+factorizes a track's system of equations once for all of its estimates, needs no more than one
+window in memory at once, and takes every energy in the frequency domain.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rsvm.workplace import workplace
 FIGURES = ("sdr", "isr", "sir", "sar")
 TAPS = 512  # of the distortion filters
 BLOCK = 8192  # samples per transform of the correlations
-AT_ONCE = 8  # windows, or blocks times 8, that are transformed together
+AT_ONCE = 8  # blocks that are transformed together
 Signals = NDArray[np.float64]
 Spectra = NDArray[np.complex128]
 # Figures by name, or why there are none.
@@ -120,75 +120,71 @@ def score(track: TrackEstimates, rate: int) -> list[Score]:
     weights[0] = 1.0 / size
     if size % 2 == 0:
         weights[-1] = 1.0 / size
-    ratios = []
+    ratios: list[list[Signals]] = [[] for _ in track.estimates]
     for sources in _windows(track, window):
-        spectra = fft.rfft(sources, size)
-        truth, rest = spectra[:, 0], spectra[:, 1]
-        sounds = np.any(sources != 0, axis=-1)
-        for number in range(len(track.estimates)):
-            row = 2 + 2 * number
+        # Of an estimate of the accompaniment only its silence matters.
+        truth, rest, *estimates = fft.rfft(sources[[0, 1, *range(2, len(sources), 2)]], size)
+        for number, row in enumerate(_rows(track)):
+            if not _all_sound(sources, row):
+                continue
             target = truth * alone[number]
             projected = truth * both[number, 0] + rest * both[number, 1]
-            energies = [
-                squared_error(sources, row),
-                _energy(target - truth, weights),
-                _energy(projected - target, weights),
-                _energy(spectra[:, row] - projected, weights),
-                np.sum(sources[:, 0] ** 2, axis=-1),
+            numerators = [
+                np.sum(sources[0] ** 2),
+                np.sum(sources[0] ** 2),
                 _energy(target, weights),
                 _energy(projected, weights),
             ]
-            error, spatial, interference, artifacts, true, filtered, explained = energies
+            denominators = [
+                squared_error(sources, row),
+                _energy(target - truth, weights),
+                _energy(projected - target, weights),
+                _energy(estimates[number] - projected, weights),
+            ]
             with np.errstate(divide="ignore", invalid="ignore"):
-                figures = 10 * np.log10(
-                    [
-                        true / error,
-                        true / spatial,
-                        filtered / interference,
-                        explained / artifacts,
-                    ]
-                )
-            figures[:, ~(sounds[:, :2].all(-1) & sounds[:, row : row + 2].all(-1))] = np.nan
-            ratios.append((number, figures))
-    return [
-        _summary(np.concatenate([r for n, r in ratios if n == number], axis=-1))
-        for number in range(len(track.estimates))
-    ]
+                ratios[number].append(10 * np.log10(np.divide(numerators, denominators)))
+    return [_summary(of_windows) for of_windows in ratios]
 
 
-def squared_error(sources: Signals, row: int = 2) -> Signals:
-    """Energy of an estimate's error per window: all that the SDR needs beside the truth's.
+def squared_error(sources: Signals, row: int = 2) -> float:
+    """Energy of an estimate's error: all that the SDR needs beside the truth's.
 
     Spatial distortion, interference and artifacts add up to it, whatever the filters are.
 
     Args:
-        sources: windows x sources x samples; true vocals first.
+        sources: sources x samples; true vocals first.
         row: which source is the estimate.
     """
-    return np.asarray(np.sum((sources[:, row] - sources[:, 0]) ** 2, axis=-1))
+    return float(np.sum((sources[row] - sources[0]) ** 2))
 
 
 def windowed_sdr(track: TrackEstimates, rate: int) -> list[float]:
     """The SDR of each estimate by its closed form: median over one-second windows, in dB."""
-    window = min(rate, len(track.vocals))
-    ratios = []
-    for sources in _windows(track, window):
-        energy = np.sum(sources[:, 0] ** 2, axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rows = range(2, sources.shape[1], 2)
-            ratio = 10 * np.log10([energy / squared_error(sources, row) for row in rows])
-        silent = ~np.any(sources != 0, axis=-1)
-        for number, row in enumerate(rows):
-            ratio[number, silent[:, [0, 1, row, row + 1]].any(-1)] = np.nan
-        ratios.append(ratio)
-    return [float(np.nanmedian(row)) for row in np.concatenate(ratios, axis=-1)]
+    ratios: list[list[float]] = [[] for _ in track.estimates]
+    for sources in _windows(track, min(rate, len(track.vocals))):
+        energy = float(np.sum(sources[0] ** 2))
+        for number, row in enumerate(_rows(track)):
+            if _all_sound(sources, row):
+                error = squared_error(sources, row)
+                ratios[number].append(10 * np.log10(energy / error) if error else np.inf)
+    return [float(np.median(own)) if own else np.nan for own in ratios]
 
 
-def _summary(ratios: Signals) -> Score:
-    """Medians over windows of figures x windows."""
+def _rows(track: TrackEstimates) -> range:
+    """Rows of the vocals' estimates in :meth:`TrackEstimates.sources`."""
+    return range(2, 2 + 2 * len(track.estimates), 2)
+
+
+def _all_sound(sources: Signals, row: int) -> bool:
+    """Whether no source, true or of this estimate, is silent."""
+    return all(bool(np.any(sources[number])) for number in (0, 1, row, row + 1))
+
+
+def _summary(ratios: Sequence[Signals]) -> Score:
+    """Medians over windows of the four figures."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        medians = [float(np.nanmedian(figure)) for figure in ratios]
+        medians = np.nanmedian(np.reshape(ratios, (-1, len(FIGURES))), axis=0).tolist()
     if not np.isfinite(medians).all():
         return "no window in which every source sounds"
     return dict(zip(FIGURES, medians, strict=True))
@@ -210,22 +206,33 @@ class _Filters:
 def _filters(track: TrackEstimates) -> _Filters:
     """Fit the distortion filters of all estimates with one factorization a track."""
     lags = _correlations(track)
-    blocks = [[scipy.linalg.toeplitz(lags[i, j], lags[j, i]) for j in (0, 1)] for i in (0, 1)]
-    # museval adds the spacing of doubles to the diagonal; so do we.
-    gram = np.block(blocks) + np.finfo(float).eps * np.eye(2 * TAPS)
     # The inner products of the delayed references (rows) with each estimate (columns).
     with_estimates = lags[:, 2:].transpose(0, 2, 1).reshape(2 * TAPS, -1)
     try:
-        factor = scipy.linalg.cholesky(gram, lower=True, check_finite=False)
+        factor, _ = scipy.linalg.cho_factor(
+            _gram(lags), lower=True, overwrite_a=True, check_finite=False
+        )
     except np.linalg.LinAlgError:  # dependent references
+        gram = _gram(lags)
         both = scipy.linalg.lstsq(gram, with_estimates)[0]
         alone = scipy.linalg.lstsq(gram[:TAPS, :TAPS], with_estimates[:TAPS])[0]
     else:
         both = scipy.linalg.cho_solve((factor, True), with_estimates)
         # The factor of a leading block is the leading block of the factor.
-        leading = np.ascontiguousarray(factor[:TAPS, :TAPS])
+        leading = np.asfortranarray(factor[:TAPS, :TAPS])
         alone = scipy.linalg.cho_solve((leading, True), with_estimates[:TAPS])
     return _Filters(alone.T, both.T.reshape(-1, 2, TAPS))
+
+
+def _gram(lags: Signals) -> Signals:
+    """Inner products of the delayed references, in the order in which LAPACK works in place."""
+    gram = np.empty((2 * TAPS, 2 * TAPS), order="F")
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        place = np.s_[i * TAPS : (i + 1) * TAPS, j * TAPS : (j + 1) * TAPS]
+        gram[place] = scipy.linalg.toeplitz(lags[i, j], lags[j, i])
+    # museval adds the spacing of doubles to the diagonal; so do we.
+    gram[np.diag_indices(2 * TAPS)] += np.finfo(float).eps
+    return gram
 
 
 def _correlations(track: TrackEstimates) -> Signals:
@@ -235,7 +242,7 @@ def _correlations(track: TrackEstimates) -> Signals:
         2 x (2 + estimates) x taps; the first two columns are the references themselves.
     """
     hop = BLOCK - TAPS + 1
-    together = hop * AT_ONCE * 8
+    together = hop * AT_ONCE
     samples = len(track.vocals)
     count_rows = 2 + len(track.estimates)
     total: Spectra = np.zeros((2, count_rows, BLOCK // 2 + 1), dtype=np.complex128)
@@ -253,16 +260,16 @@ def _correlations(track: TrackEstimates) -> Signals:
 
 
 def _windows(track: TrackEstimates, window: int) -> Iterator[Signals]:
-    """Windows x sources x samples, a few windows at a time; a rest is left out, as in museval."""
-    count = len(track.vocals) // window
-    for start in range(0, count, AT_ONCE):
-        stop = min(start + AT_ONCE, count)
-        rows = track.sources(slice(start * window, stop * window))
-        yield rows.reshape(len(rows), stop - start, window).transpose(1, 0, 2)
+    """Sources x samples, window by window; a rest is left out, as in museval.
+
+    One at a time: larger arrays would be new memory in every round, and slower.
+    """
+    for start in range(0, len(track.vocals) - window + 1, window):
+        yield track.sources(slice(start, start + window))
 
 
-def _energy(spectra: Spectra, weights: Signals) -> Signals:
-    return np.asarray((spectra.real**2 + spectra.imag**2) @ weights)
+def _energy(spectrum: Spectra, weights: Signals) -> float:
+    return float((spectrum.real**2 + spectrum.imag**2) @ weights)
 
 
 def score_by_museval(track: TrackEstimates, rate: int) -> list[Score]:
@@ -286,5 +293,5 @@ def score_by_museval(track: TrackEstimates, rate: int) -> list[Score]:
         except Exception as error:  # museval raises ValueError, LinAlgError, AttributeError, ...
             scores.append(f"{type(error).__name__}: {error}")
         else:
-            scores.append(_summary(np.stack([figure[0] for figure in windows])))
+            scores.append(_summary(list(np.stack([figure[0] for figure in windows], axis=-1))))
     return scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ PER_SEGMENT = (
     "perturbation_snr",
     "output_gain",
 )
+SCORED_AT_ONCE = 1_500_000  # samples of music that wait for BSSEval; half a minute
 # Compared between systems; Holm's correction counts all of them.
 COMPARED = ("si_sdr", "bs", "at_bs", "rb", "rb_net", "paired_drop")
 
@@ -100,36 +101,44 @@ def evaluate(
     own = shard.items(list(enumerate(data.tracks("test"))))
     progress = tqdm(own, desc=f"evaluate {name}", unit="track", disable=not shard.is_first)
     for number, track in progress:
-        adversarial = adversarials.get(track.file)
-        mixture, vocals = track.segments(params.segment_samples)
-        if adversarial is None or adversarial.shape != tuple(mixture.shape):
+        stored = adversarials.get(track.file)
+        shape = track.count(params.segment_samples), params.segment_samples
+        if stored is None or stored.shape != shape:
             raise InputError(
                 f"no adversarials for {track.name}; run generate-pgd-adversarials again"
             )
-        attacked = torch.from_numpy(np.array(adversarial))
         # One seed a track: the noise does not depend on the tracks before it.
         generator = torch.Generator().manual_seed(params.evaluate.seed * 1_000_003 + number)
         torch.manual_seed(generator.initial_seed())  # for a system that is random at test time
-        played = list(_play(params, separator, mixture, vocals, attacked, device, generator))
-        figures = {key: torch.cat([part.figures[key] for part in played]) for key in PER_SEGMENT}
-        loud = loud_mask(vocals.numpy(), params.segments.loud_db)
-        if not all(bool(torch.isfinite(values).all()) for values in figures.values()):
-            raise InputError(f"{name}: an output for {track.name} is not a number; train it again")
-        rows = [
-            {"track": track.name} | {key: float(values[segment]) for key, values in figures.items()}
-            for segment in np.flatnonzero(loud)
-        ]
-        used = budget_used(track, adversarial, params)
-        done.append(_Track(track.name, rows, int((~loud).sum()), used))
-        if params.evaluate.bsseval != "none":
-            pair = [
-                _joined(mixture, [part.clean for part in played]),
-                _joined(attacked, [part.attacked for part in played]),
+        clean, attacked = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+        rows: list[dict[str, Any]] = []
+        for part in batches(len(stored), params.attack.batch):
+            mixture, vocals = track.segments(params.segment_samples, part)
+            adversarial = torch.from_numpy(np.array(stored[part]))
+            played = _play(params, separator, mixture, vocals, adversarial, device, generator)
+            clean[part], attacked[part] = played.clean.numpy(), played.attacked.numpy()
+            if not all(bool(torch.isfinite(values).all()) for values in played.figures.values()):
+                raise InputError(
+                    f"{name}: an output for {track.name} is not a number; train it again"
+                )
+            rows += [
+                {"track": track.name}
+                | {key: float(values[segment]) for key, values in played.figures.items()}
+                for segment in np.flatnonzero(loud_mask(vocals.numpy(), params.segments.loud_db))
             ]
-            waiting.append(TrackEstimates(track.name, pair[0].heard, _flat(vocals), pair))
-        del played
-        # Scored a few tracks at a time: all of a large test split do not fit into memory.
-        if waiting and (len(waiting) >= params.runtime.workers or len(done) == len(own)):
+        used = budget_used(track, stored, params)
+        done.append(_Track(track.name, rows, len(stored) - len(rows), used))
+        if params.evaluate.bsseval != "none":
+            # What lies on the disk is handed to the workers as it is: mapped, not copied.
+            mixture, vocals = track.audio[:, : stored.size]
+            pair = [Estimate(mixture, clean.ravel()), Estimate(stored.ravel(), attacked.ravel())]
+            waiting.append(TrackEstimates(track.name, mixture, vocals, pair))
+        # Scored some tracks at a time: all of a large test split do not fit into memory.
+        enough = (
+            len(waiting) >= params.runtime.workers
+            and sum(len(estimates.vocals) for estimates in waiting) >= SCORED_AT_ONCE
+        )
+        if waiting and (enough or len(done) == len(own)):
             scores += score_all(
                 waiting,
                 params.data.sample_rate,
@@ -174,47 +183,37 @@ def _play(
     adversarial: Tensor,
     device: torch.device,
     generator: torch.Generator,
-) -> Iterator[_Played]:
-    """Run one track's segments through the system, batch by batch; results on the CPU."""
+) -> _Played:
+    """Run a batch of segments through the system; results on the CPU."""
     oracle = InformedSTFT(STFT(params.model).to(device))
-    for part in batches(len(mixture), params.attack.batch):
-        x, s, x_adv = (t[part].to(device) for t in (mixture, vocals, adversarial))
-        context = separator.context(x, s)
-        with torch.no_grad():
-            clean = separator.separate(x, context)
-            attacked = separator.separate(x_adv, context)
-            bs, at_bs = si_sdr(s, clean), si_sdr(s, attacked)
-            # Noise of the norm that the perturbation has, which can be below the budget.
-            budget = matched(budget_of(params.attack, x), x, x_adv)
-            noise_bs = torch.stack(
-                [
-                    si_sdr(s, separator.separate(x + signs(x, budget, generator), context))
-                    for _ in range(params.evaluate.noise_draws)
-                ]
-            )
-            figures = {
-                "si_sdr": si_sdr(s, separator.reconstruct(s)),
-                "bs": bs,
-                "at_bs": at_bs,
-                "drop": bs - at_bs,
-                "noise_bs": noise_bs.mean(0),
-                "noise_drop": bs - noise_bs.mean(0),
-                "noise_worst_drop": bs - noise_bs.amin(0),
-                "mixture_si_sdr": si_sdr(s, x),
-                "stft_bs": si_sdr(s, oracle.separate(x, oracle.context(x, s))),
-                "perturbation_snr": snr(x, x_adv - x),
-                "output_gain": output_gain(clean, attacked, x_adv - x),
-            }
-        yield _Played({k: v.cpu() for k, v in figures.items()}, clean.cpu(), attacked.cpu())
-
-
-def _joined(heard: Tensor, parts: list[Tensor]) -> Estimate:
-    """Segments put together again: what was heard, and the estimated vocals."""
-    return Estimate(_flat(heard), _flat(torch.cat(parts)))
-
-
-def _flat(segments: Tensor) -> FloatArray:
-    return np.asarray(segments.flatten().numpy(), dtype=np.float32)
+    x, s, x_adv = (signal.to(device) for signal in (mixture, vocals, adversarial))
+    context = separator.context(x, s)
+    with torch.no_grad():
+        clean = separator.separate(x, context)
+        attacked = separator.separate(x_adv, context)
+        bs, at_bs = si_sdr(s, clean), si_sdr(s, attacked)
+        # Noise of the norm that the perturbation has, which can be below the budget.
+        budget = matched(budget_of(params.attack, x), x, x_adv)
+        noise_bs = torch.stack(
+            [
+                si_sdr(s, separator.separate(x + signs(x, budget, generator), context))
+                for _ in range(params.evaluate.noise_draws)
+            ]
+        )
+        figures = {
+            "si_sdr": si_sdr(s, separator.reconstruct(s)),
+            "bs": bs,
+            "at_bs": at_bs,
+            "drop": bs - at_bs,
+            "noise_bs": noise_bs.mean(0),
+            "noise_drop": bs - noise_bs.mean(0),
+            "noise_worst_drop": bs - noise_bs.amin(0),
+            "mixture_si_sdr": si_sdr(s, x),
+            "stft_bs": si_sdr(s, oracle.separate(x, oracle.context(x, s))),
+            "perturbation_snr": snr(x, x_adv - x),
+            "output_gain": output_gain(clean, attacked, x_adv - x),
+        }
+    return _Played({key: f.cpu() for key, f in figures.items()}, clean.cpu(), attacked.cpu())
 
 
 def _per_track(segments: pd.DataFrame) -> pd.DataFrame:

@@ -24,8 +24,9 @@ def workplace(scheduler: str) -> Iterator[None]:
         InputError: the scheduler cannot be reached, or ``distributed`` is not installed.
     """
     if scheduler == "none":
-        # More threads in a worker make it slower: the arrays are small.
-        with parallel_config(backend="loky", inner_max_num_threads=1):
+        # More threads in a worker make it slower. Arrays above the limit go through a memory map,
+        # the others through a pipe: the map's files cost a tenth of a second per call.
+        with parallel_config(backend="loky", inner_max_num_threads=1, max_nbytes="16M"):
             yield
         return
     try:

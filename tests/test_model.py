@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import conv1d, conv_transpose1d, pad
 
 from rsvm.errors import InputError
 from rsvm.losses import sinkhorn_distance
@@ -15,7 +16,7 @@ from rsvm.model.attention import (
     sinusoidal_position,
 )
 from rsvm.model.checkpoint import load_model, save_model
-from rsvm.model.framing import frame_count, padding
+from rsvm.model.framing import analyze, frame_count, padding, synthesize
 from rsvm.model.rsvm import RSVM, binary_mask, build_model
 from rsvm.params import AttentionParams, ConvolutionParams, ModelParams, Params, VariantParams
 from rsvm.separator import InformedRSVM
@@ -29,6 +30,27 @@ def test_padding_gives_every_length_its_frames(samples: int, hop: int, extra: in
     before, after = padding(samples, kernel, hop)
     assert 0 <= before <= after <= before + 1
     assert (samples + before + after - kernel) // hop + 1 == frame_count(samples, hop)
+
+
+@settings(deadline=None, max_examples=50)
+@given(samples=st.integers(1, 200), hop=st.integers(1, 20), extra=st.integers(0, 50))
+def test_polyphase_is_a_convolution_with_a_stride(samples: int, hop: int, extra: int) -> None:
+    kernel = hop + extra
+    waveform = torch.randn(2, samples, dtype=torch.float64, requires_grad=True)
+    filters = torch.randn(3, 1, kernel, dtype=torch.float64, requires_grad=True)
+    coefficients = torch.randn(2, 3, frame_count(samples, hop), dtype=torch.float64)
+    before, after = padding(samples, kernel, hop)
+
+    strided = conv1d(pad(waveform, (before, after))[:, None], filters, stride=hop)
+    torch.testing.assert_close(analyze(waveform, filters, hop), strided)
+    wanted = torch.autograd.grad((strided * coefficients).sum(), (waveform, filters))
+    found = torch.autograd.grad(
+        (analyze(waveform, filters, hop) * coefficients).sum(), (waveform, filters)
+    )
+    torch.testing.assert_close(found, wanted)
+
+    back = conv_transpose1d(coefficients, filters, stride=hop)[:, 0, before : before + samples]
+    torch.testing.assert_close(synthesize(coefficients, filters, hop, samples), back)
 
 
 @settings(deadline=None, max_examples=30)

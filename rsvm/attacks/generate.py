@@ -19,7 +19,7 @@ from tqdm import tqdm
 from rsvm.attacks.build import build_attack
 from rsvm.attacks.interface import Attack
 from rsvm.attacks.norms import LinfBudget, budget_of, used
-from rsvm.attacks.universal import UniversalPerturbation
+from rsvm.attacks.universal import Batch, UniversalPerturbation
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import (
@@ -104,13 +104,15 @@ class SegmentBatches:
     numbers: list[int]
     size: int
     device: torch.device
+    separator: Separator
 
     def __len__(self) -> int:
         return -(-len(self.numbers) // self.size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         for part in batches(len(self.numbers), self.size):
-            yield self.segments.read(self.numbers[part], self.device)
+            mixture, vocals = self.segments.read(self.numbers[part], self.device)
+            yield mixture, vocals, self.separator.context(mixture, vocals)
 
 
 def generate(
@@ -193,7 +195,7 @@ def _make_attack(
     loud = training.loud(params.segments.loud_db)
     if not loud:
         raise InputError("no training segment has audible vocals; see segments.loud_db")
-    seen = SegmentBatches(training, loud, params.attack.batch, device)
+    seen = SegmentBatches(training, loud, params.attack.batch, device, victim.source)
     budget = LinfBudget(torch.full((1, 1), params.attack.eps, device=device))
     print(f"attack {victim.name}: one perturbation from {len(loud)} training segments", flush=True)
     torch.manual_seed(params.attack.seed)  # for a system that is random at test time
@@ -252,8 +254,7 @@ def budget_used(track: PreparedTrack, adversarial: FloatArray, params: Params) -
     """Largest stored perturbation of a track as a fraction of the budget; at most 1 when kept."""
     largest = 0.0
     for part in batches(len(adversarial), CHECKED_AT_ONCE):
-        cuts = [track.segment(n, params.segment_samples)[0] for n in range(part.start, part.stop)]
-        mixture = torch.from_numpy(np.stack(cuts))
+        mixture, _ = track.segments(params.segment_samples, part)
         stored = torch.from_numpy(np.array(adversarial[part]))
         largest = max(largest, used(budget_of(params.attack, mixture), mixture, stored))
     return largest

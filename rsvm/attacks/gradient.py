@@ -53,8 +53,7 @@ class GradientAttack:
 
         The separator's weights get no gradient.
         """
-        with torch.no_grad():
-            clean = separator.separate(mixture, context)
+        target = self.objective.target(separator, mixture, vocals, context)
         worst = mixture.clone()
         worst_loss = mixture.new_full((len(mixture),), -torch.inf)
         curves: list[Tensor] = []
@@ -71,7 +70,7 @@ class GradientAttack:
                 candidate = inside(budget, mixture, mixture + delta)
                 last = step == self.steps
                 loss, gradient = self._loss(
-                    separator, candidate, vocals, context, clean, with_gradient=not last
+                    separator, candidate, context, target, with_gradient=not last
                 )
                 better = loss > worst_loss
                 worst = torch.where(better[:, None], candidate, worst)
@@ -88,9 +87,8 @@ class GradientAttack:
         self,
         separator: Separator,
         candidate: Tensor,
-        vocals: Tensor,
         context: Context,
-        clean: Tensor,
+        target: Tensor,
         *,
         with_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -98,7 +96,7 @@ class GradientAttack:
         candidate = candidate.detach().requires_grad_(with_gradient)
         with torch.set_grad_enabled(with_gradient):
             passes = [
-                self.objective(separator.separate(candidate, context), vocals, clean)
+                self.objective(separator.separate(candidate, context), target)
                 for _ in range(self.samples)
             ]
             loss = torch.stack(passes).mean(0)

@@ -60,13 +60,14 @@ class RandomNoise:
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Play noise to a batch; see :class:`rsvm.attacks.interface.Attack`."""
+        target = self.objective.target(separator, mixture, vocals, context)
         with torch.no_grad():
-            clean = separator.separate(mixture, context)
-            worst, worst_loss = mixture.clone(), self.objective(clean, vocals, clean)
+            worst = mixture.clone()
+            worst_loss = self.objective(separator.separate(mixture, context), target)
             curve = [worst_loss]
             for _ in range(self.draws):
                 noisy = inside(budget, mixture, mixture + signs(mixture, budget, generator))
-                loss = self.objective(separator.separate(noisy, context), vocals, clean)
+                loss = self.objective(separator.separate(noisy, context), target)
                 better = loss > worst_loss
                 worst = torch.where(better[:, None], noisy, worst)
                 worst_loss = torch.where(better, loss, worst_loss)

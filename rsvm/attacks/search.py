@@ -44,17 +44,17 @@ class RandomSearch:
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Attack a batch; see :class:`rsvm.attacks.interface.Attack`."""
+        target = self.objective.target(separator, mixture, vocals, context)
         with torch.no_grad():
-            clean = separator.separate(mixture, context)
             waves = _square_waves(mixture, generator)
             delta = budget.project(budget.radius * waves / budget.size(waves).to(mixture))
             worst = mixture.clone()
-            worst_loss = self.objective(clean, vocals, clean)
+            worst_loss = self.objective(separator.separate(mixture, context), target)
             curve = [worst_loss.clone()]
             for query in range(self.queries):
                 proposal = delta if query == 0 else self._propose(delta, query, budget, generator)
                 candidate = inside(budget, mixture, mixture + proposal)
-                loss = self.objective(separator.separate(candidate, context), vocals, clean)
+                loss = self.objective(separator.separate(candidate, context), target)
                 better = loss > worst_loss
                 delta = torch.where(better[:, None], proposal, delta)
                 worst = torch.where(better[:, None], candidate, worst)

@@ -47,14 +47,13 @@ class SparseSaliency:
         if not isinstance(budget, L0Budget):
             raise TypeError("sparse saliency needs an L0 budget")
         count = int(budget.radius.max())
-        with torch.no_grad():
-            clean = separator.separate(mixture, context)
+        target = self.objective.target(separator, mixture, vocals, context)
         delta = torch.zeros_like(mixture)
         worst, worst_loss = mixture.clone(), torch.full_like(mixture[:, 0], -torch.inf)
         curve = []
         for done in range(self.rounds + 1):
             candidate = inside(budget, mixture, mixture + delta).requires_grad_(True)
-            loss = self.objective(separator.separate(candidate, context), vocals, clean)
+            loss = self.objective(separator.separate(candidate, context), target)
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
             better = loss.detach() > worst_loss
             worst[better] = candidate.detach()[better]

@@ -13,8 +13,8 @@ from rsvm.attacks.norms import Budget, inside
 from rsvm.attacks.objectives import Objective
 from rsvm.separator import Context, Separator
 
-# Mixture and vocals of some segments, each batch x samples.
-Batch = tuple[Tensor, Tensor]
+# Mixture and vocals of some segments, each batch x samples, and what the separator is given.
+Batch = tuple[Tensor, Tensor, Context]
 
 
 class Batches(Protocol):
@@ -52,11 +52,11 @@ class SamePerturbation:
     ) -> tuple[Tensor, Tensor]:
         """Attack a batch; see :class:`rsvm.attacks.interface.Attack`."""
         played = inside(budget, mixture, mixture + self.delta)
+        target = self.objective.target(separator, mixture, vocals, context)
         with torch.no_grad():
-            clean = separator.separate(mixture, context)
             losses = [
-                self.objective(clean, vocals, clean),
-                self.objective(separator.separate(played, context), vocals, clean),
+                self.objective(separator.separate(heard, context), target)
+                for heard in (mixture, played)
             ]
         return played, torch.stack(losses, dim=1)
 
@@ -92,12 +92,10 @@ class UniversalPerturbation:
         delta = torch.zeros_like(next(iter(batches))[0][:1])
         total, done = self.epochs * len(batches), 0
         for _ in range(self.epochs):
-            for mixture, vocals in batches:
-                context = separator.context(mixture, vocals)
-                with torch.no_grad():
-                    clean = separator.separate(mixture, context)
+            for mixture, vocals, context in batches:
+                target = self.objective.target(separator, mixture, vocals, context)
                 free = delta.clone().requires_grad_(True)
-                loss = self.objective(separator.separate(mixture + free, context), vocals, clean)
+                loss = self.objective(separator.separate(mixture + free, context), target)
                 (gradient,) = torch.autograd.grad(loss.mean(), free)
                 length = self.step_size * (1 - done / total) * budget.radius
                 delta = budget.project(delta + length * budget.steepest(gradient))

@@ -290,14 +290,15 @@ class Auditor:
 
     def _learn(self, attack: UniversalPerturbation) -> SamePerturbation:
         budget = make_budget("linf", self.training.mixture[:1], self.attack.eps, 0.0)
-        seen = [(self.training.mixture, self.training.vocals)]
+        context = self.separator.context(self.training.mixture, self.training.vocals)
+        seen = [(self.training.mixture, self.training.vocals, context)]
         return attack.learn(self.separator, seen, budget)
 
     def gradient_health(self) -> dict[str, float]:
         """Zero gradients, agreement with a finite difference, and silence."""
         mixture = self.material.mixture.clone().requires_grad_(True)
         estimate = self.separator.separate(mixture, self.context)
-        loss = negative_si_sdr(estimate, self.material.vocals, estimate)
+        loss = negative_si_sdr(estimate, self.material.vocals)
         (gradient,) = torch.autograd.grad(loss.sum(), mixture, allow_unused=True)
         if gradient is None:
             gradient = torch.zeros_like(mixture)
@@ -327,7 +328,7 @@ class Auditor:
         silence = torch.zeros_like(self.material.mixture[:1]).requires_grad_(True)
         context = self.separator.context(silence.detach(), silence.detach())
         estimate = self.separator.separate(silence, context)
-        loss = negative_si_sdr(estimate, silence.detach(), estimate)
+        loss = negative_si_sdr(estimate, silence.detach())
         (gradient,) = torch.autograd.grad(loss.sum(), silence, allow_unused=True)
         finite = bool(torch.isfinite(estimate).all())
         return not finite or (gradient is not None and not bool(torch.isfinite(gradient).all()))

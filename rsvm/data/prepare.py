@@ -17,7 +17,7 @@ from rsvm.data.codec import announced_samples
 from rsvm.data.library import SOURCES, SPLITS, LibraryTrack, find_tracks
 from rsvm.data.store import MANIFEST, loud_mask, segment_starts
 from rsvm.errors import InputError
-from rsvm.files import fresh_directory, sha256, write_array, write_json
+from rsvm.files import FloatArray, fresh_directory, sha256, write_array, write_json
 from rsvm.params import Params
 
 Record = dict[str, Any]
@@ -70,9 +70,7 @@ def prepare(params: Params, destination: Path) -> dict[str, Any]:
 
 
 def _prepare_track(track: LibraryTrack, index: int, params: Params, destination: Path) -> Record:
-    mixture, sources = _decode(track)
-    vocals = sources[SOURCES.index("vocals")]
-    mono = np.stack([mixture.mean(axis=1), vocals.mean(axis=1)]).astype(np.float32)
+    mono, stems_sum_snr_db = _decode(track)
     file = f"{track.split}-{index:04d}.npy"
     write_array(destination / file, mono)
     overlap = params.segments.train_overlap if track.split == "train" else 0.0
@@ -87,49 +85,61 @@ def _prepare_track(track: LibraryTrack, index: int, params: Params, destination:
         "sha256": sha256(destination / file),
         "segments": len(starts),
         "silent_segments": int((~loud_mask(segments, params.segments.loud_db)).sum()),
-        "stems_sum_snr_db": _snr_db(mixture, mixture - sum(sources)),
+        "stems_sum_snr_db": stems_sum_snr_db,
     }
 
 
-def _decode(track: LibraryTrack) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
-    """Mixture and the four sources, each frames x 2.
+def _decode(track: LibraryTrack) -> tuple[FloatArray, float | None]:
+    """Decode the mixture, then one source after the other.
+
+    Returns:
+        Mono mixture and vocals (2 x samples), and the SNR of the mixture to what the sources leave
+        of it, in dB; None when they leave nothing.
 
     Raises:
         InputError: a stem is damaged, of another length, or holds NaN.
     """
-    paths = [track.path] + [Path(track.musdb_track.sources[name].path) for name in SOURCES]
-    signals: list[NDArray[np.float64]] = []
-    for path, part in zip(
-        paths,
-        [track.musdb_track, *(track.musdb_track.sources[name] for name in SOURCES)],
-        strict=True,
-    ):
-        try:
-            audio = np.asarray(part.audio)
-        except (av.error.FFmpegError, OSError, ValueError, Warning) as error:
-            raise InputError(f"{path}: cannot be decoded ({error})") from None
-        announced = announced_samples(path, part.stem_id)
-        if len(audio) < announced:
+    mixture = _read(track.musdb_track, track.path)
+    mono = np.empty((2, len(mixture)), dtype=np.float32)
+    mono[0] = mixture.mean(axis=1)
+    rest = mixture.astype(np.float64)
+    signal_power = _power(rest)
+    del mixture
+    for name in SOURCES:
+        source = track.musdb_track.sources[name]
+        path = Path(source.path)
+        audio = _read(source, path)
+        if len(audio) != len(rest):
             raise InputError(
-                f"{path}: truncated; {len(audio)} of {announced} samples could be read"
-            )
-        if not np.isfinite(audio).all():
-            raise InputError(f"{path}: holds samples that are not numbers (NaN or infinity)")
-        if signals and len(audio) != len(signals[0]):
-            raise InputError(
-                f"{path}: {len(audio)} samples, but the mixture has {len(signals[0])}; "
+                f"{path}: {len(audio)} samples, but the mixture has {len(rest)}; "
                 "all stems of a track must be of one length"
             )
-        signals.append(audio)
-    return signals[0], signals[1:]
-
-
-def _snr_db(signal: NDArray[np.float64], error: NDArray[np.float64]) -> float | None:
-    """Signal over error in dB; None when the error is exactly zero (or the signal is)."""
-    signal_power, error_power = float(np.sum(signal**2)), float(np.sum(error**2))
+        if name == "vocals":
+            mono[1] = audio.mean(axis=1)
+        rest -= audio
+    error_power = _power(rest)
     if signal_power == 0 or error_power == 0:
-        return None
-    return 10 * float(np.log10(signal_power / error_power))
+        return mono, None
+    return mono, 10 * float(np.log10(signal_power / error_power))
+
+
+def _read(part: Any, path: Path) -> FloatArray:
+    """One stem as musdb reads it, frames x 2."""
+    try:
+        # 16-bit steps and float32 are all that a decoder gives, whatever type they come in.
+        audio = np.asarray(part.audio, dtype=np.float32)
+    except (av.error.FFmpegError, OSError, ValueError, Warning) as error:
+        raise InputError(f"{path}: cannot be decoded ({error})") from None
+    announced = announced_samples(path, part.stem_id)
+    if len(audio) < announced:
+        raise InputError(f"{path}: truncated; {len(audio)} of {announced} samples could be read")
+    if not np.isfinite(audio).all():
+        raise InputError(f"{path}: holds samples that are not numbers (NaN or infinity)")
+    return audio
+
+
+def _power(signal: NDArray[np.float64]) -> float:
+    return float(np.vdot(signal, signal))
 
 
 def _summarize(records: Iterable[Record], split: str, sample_rate: int) -> dict[str, Any]:

@@ -46,11 +46,12 @@ class PreparedTrack:
     sha256: str
     audio: FloatArray
 
-    def segments(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixture and vocals, each segments x samples, without overlap."""
-        count = self.count(length)
-        rows = [self.read(row, 0, count * length).reshape(count, length) for row in (0, 1)]
-        return torch.from_numpy(rows[0]), torch.from_numpy(rows[1])
+    def segments(self, length: int, part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mixture and vocals of all segments or some, each segments x samples, without overlap."""
+        first, last, _ = part.indices(self.count(length))
+        rows = [self.read(row, first * length, (last - first) * length) for row in (0, 1)]
+        mixture, vocals = (torch.from_numpy(row.reshape(-1, length)) for row in rows)
+        return mixture, vocals
 
     def count(self, length: int) -> int:
         """How many whole segments there are without overlap."""

@@ -6,9 +6,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from rsvm.model.framing import padding
+from rsvm.model.framing import synthesize
 from rsvm.params import ModelParams
 
 LOWEST_HZ, HIGHEST_HZ = 30.0, 22_050.0
@@ -37,7 +36,7 @@ class Decoder(nn.Module):
 
     def __init__(self, sizes: ModelParams, sample_rate: int) -> None:
         super().__init__()
-        self.kernel, self.hop = sizes.kernel, sizes.hop
+        self.hop = sizes.hop
         shape = (sizes.channels, 1, sizes.kernel)
         self.norm_factor = nn.Parameter(torch.full(shape, 1 / (sizes.channels + sizes.kernel)))
         mels = torch.linspace(hz_to_mel(LOWEST_HZ), hz_to_mel(HIGHEST_HZ), sizes.channels)
@@ -66,9 +65,4 @@ class Decoder(nn.Module):
             dictionary: the filters, when they are known already.
         """
         filters = self.dictionary() if dictionary is None else dictionary
-        before, _ = padding(samples, self.kernel, self.hop)
-        waveform = F.conv_transpose1d(
-            coefficients, filters.to(coefficients.dtype), stride=self.hop, padding=before
-        )
-        # An odd total of padding leaves one sample too many at the end.
-        return waveform[:, 0, :samples]
+        return synthesize(coefficients, filters.to(coefficients.dtype), self.hop, samples)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rsvm.model.attention import ChannelDropout, FrameAttention, FrameConvolution
-from rsvm.model.framing import padding
+from rsvm.model.framing import analyze
 from rsvm.params import ModelParams, VariantParams
 
 CONTEXT_KERNEL = 5
@@ -23,7 +22,8 @@ class Encoder(nn.Module):
 
     def __init__(self, sizes: ModelParams, variant: VariantParams) -> None:
         super().__init__()
-        self.kernel, self.hop = sizes.kernel, sizes.hop
+        self.hop = sizes.hop
+        # Named as in the published checkpoints; `analyze` applies it.
         self.conv_a1 = nn.Conv1d(1, sizes.channels, sizes.kernel, stride=sizes.hop, bias=False)
         self.conv_a2 = nn.Conv1d(
             sizes.channels,
@@ -44,8 +44,7 @@ class Encoder(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Encode batch x samples into batch x channels x ceil(samples / hop)."""
-        padded = F.pad(waveform, padding(waveform.shape[-1], self.kernel, self.hop))
-        spectrum = self.conv_a1(padded.unsqueeze(1))
+        spectrum = analyze(waveform, self.conv_a1.weight, self.hop)
         if self.attention is not None:
             spectrum = self.attention(spectrum)
         spectrum = self.dropout(spectrum)
