@@ -35,7 +35,7 @@ class MinimalPerturbation:
     drop: float
     norm: Norm = "l2"
     steps: int = 30
-    bisections: int = 12
+    bisections: int = 8
     overshoot: float = 0.02
 
     def __call__(
