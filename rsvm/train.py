@@ -156,6 +156,7 @@ def train(
     model, optimizer = fabric.setup(model, optimizer)
     for method in ("encode", "decode"):
         model.mark_forward_method(method)
+    precise = InPrecision(model, fabric)
 
     shapes = {key: list(weight.shape) for key, weight in model.module.state_dict().items()}
     run = fingerprint(_what_decides(params, name), seed, data.fingerprint, shapes)
@@ -176,7 +177,7 @@ def train(
         for vocals, accompaniment in training_batches(
             source, recipe.batch_size, shard, fabric.device
         ):
-            terms = step_terms(model, vocals, accompaniment, recipe, variant.adversarial, shard)
+            terms = step_terms(precise, vocals, accompaniment, recipe, variant.adversarial, shard)
             optimizer.zero_grad()
             # Gradients are averaged over processes; those of a sum's parts have to be added.
             fabric.backward(terms["loss"] * shard.count)
@@ -193,6 +194,43 @@ def train(
         shard.wait()
     progress.close()
     return Trained(model.module, curves)
+
+
+@dataclass(frozen=True)
+class InPrecision:
+    """A model whose ``encode`` and ``decode`` compute in the fabric's precision and give float32.
+
+    Fabric does this by itself only where it wraps the model, that is for several processes.
+    """
+
+    model: Any
+    fabric: Fabric
+
+    @property
+    def module(self) -> RSVM:
+        """The model itself."""
+        module: RSVM = self.model.module
+        return module
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Batch x samples to batch x channels x frames."""
+        with self.fabric.autocast():
+            coefficients: Tensor = self.model.encode(waveform)
+        return coefficients.float()
+
+    def decode(self, coefficients: Tensor) -> Tensor:
+        """Batch x channels x frames to batch x samples."""
+        with self.fabric.autocast():
+            waveform: Tensor = self.model.decode(coefficients)
+        return waveform.float()
+
+    def train(self) -> None:
+        """With dropout."""
+        self.model.train()
+
+    def eval(self) -> None:
+        """Without dropout."""
+        self.model.eval()
 
 
 def training_losses(

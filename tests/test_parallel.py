@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -176,6 +178,71 @@ def test_stages_in_two_processes(project: Path) -> None:
         written.append({str(file): file.read_bytes() for file in files})
     assert len(written[0]) > 8
     assert written[0] == written[1]
+
+
+def start_on_two_nodes(
+    launcher: str, folder: Path, stage: str, *arguments: str
+) -> list[subprocess.Popen[str]]:
+    """Start a stage once per "node", as torchrun or SLURM would, over the loopback interface."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = []
+    for node in ("0", "1"):
+        command = [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *arguments]
+        environment = dict(os.environ)
+        if launcher == "torchrun":
+            options = ["--nnodes=2", f"--node-rank={node}", "--nproc-per-node=1"]
+            options += ["--master-addr=127.0.0.1", f"--master-port={port}"]
+            command = [sys.executable, "-m", "torch.distributed.run", *options, *command[1:]]
+        else:
+            environment |= {
+                "SLURM_JOB_ID": port,
+                "SLURM_JOB_NAME": "rsvm",
+                "SLURM_NNODES": "2",
+                "SLURM_NTASKS": "2",
+                "SLURM_NTASKS_PER_NODE": "1",
+                "SLURM_NODELIST": "127.0.0.1",
+                "SLURM_NODEID": node,
+                "SLURM_PROCID": node,
+                "SLURM_LOCALID": "0",
+                "MASTER_PORT": port,
+            }
+        processes.append(
+            subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    return processes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
+def test_two_nodes(project: Path, launcher: str) -> None:
+    write_params(project, devices=1, nodes=1)
+    for name in ("baseline", "improved"):
+        metrics, _ = train(project, name)
+    alone = project / "data/adversarial/improved/218"
+    run_stage(project, "generate")
+    expected = {file.name: file.read_bytes() for file in alone.glob("*.npy")}
+    shutil.rmtree(project / "data/adversarial")
+    write_params(project, devices=1, nodes=2)
+    # The attack first: it needs the weights that one process trained.
+    for stage, *arguments in (("generate",), ("train", "--variant", "improved", "--seed", "218")):
+        processes = start_on_two_nodes(launcher, project, stage, *arguments)
+        for process in processes:
+            said, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, said[-3000:]
+    assert {file.name: file.read_bytes() for file in alone.glob("*.npy")} == expected
+    shared = json.loads((project / "metrics/train/improved/218.json").read_text())
+    for key, value in metrics.items():
+        assert shared[key] == pytest.approx(value, rel=1e-3, abs=0.02), key
+    assert shared != metrics  # not one process twice
 
 
 @pytest.mark.slow

@@ -223,7 +223,9 @@ def test_compiled_training_and_attack(
 ) -> None:
     """torch.compile gives the figures of eager mode, up to rounding."""
     figures = []
+    torch._dynamo.utils.counters.clear()
     for number, compiled in enumerate((False, True)):
+        assert not torch._dynamo.utils.counters["stats"]
         folder = tmp_path / str(number)
         params = make_params(
             # Without dropout: compiled code draws other random numbers.
@@ -238,6 +240,27 @@ def test_compiled_training_and_attack(
         figures.append({**trained.curves[-1], **figures_of(params, separator, prepared, folder)})
     for key in ("loss", "valid_bs", "bs", "at_bs", "drop"):
         assert figures[1][key] == pytest.approx(figures[0][key], rel=1e-2, abs=0.02), key
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2
+
+
+@pytest.mark.parametrize("adversarial", [None, {"eps": 0.01, "weight": 1.0}])
+def test_training_in_bfloat16(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams, adversarial: Any
+) -> None:
+    """Every product is rounded to eight bits; the figures hardly move, and do move."""
+    rows = []
+    for precision in ("32-true", "bf16-mixed"):
+        variant = {"adversarial": adversarial} if adversarial else {}
+        params = make_params(
+            variants={"baseline": {}, "improved": variant},
+            train={"epochs": 2},
+            runtime={"precision": precision},
+        )
+        resume = tmp_path / f"{precision}.ckpt"
+        rows.append(run_training(params, prepared, resume, "improved").curves[-1])
+    for key in ("loss", "snr", "valid_bs", "valid_si_sdr"):
+        assert rows[1][key] == pytest.approx(rows[0][key], rel=0.02, abs=0.05), key
+        assert rows[1][key] != rows[0][key], key
 
 
 def test_the_stft_goes_through_everything_untrained(
