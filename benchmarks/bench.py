@@ -54,7 +54,6 @@ from rsvm.data.store import PreparedData
 from rsvm.demo.songs import render_demo
 from rsvm.evaluate import evaluate
 from rsvm.metrics import si_sdr
-from rsvm.model.checkpoint import save_model
 from rsvm.model.rsvm import RSVM, build_model
 from rsvm.params import Params, load_params
 from rsvm.runtime import describe_environment
@@ -442,13 +441,15 @@ def cost_of_size() -> list[Row]:
     counts = (8, 16, 32, 64)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        params = small_params(folder, train_songs=1, valid_songs=1, test_songs=64, seconds=4.0)
+        params = small_params(folder, train_songs=2, valid_songs=1, test_songs=64, seconds=4.0)
         with redirect_stderr(io.StringIO()):
             render_demo(params.demo, RATE, params.runtime.workers, folder / "demo")
             prepare(params, folder / "whole")
+        prepared = folder / "data/prepared"
+        prepared.parent.mkdir()
+        prepared.symlink_to(folder / "whole")
         for variant in ("baseline", "improved"):
-            model = build_model(params, params.variant(variant), 218)
-            save_model(folder / f"models/{variant}/218.safetensors", model, params, variant, 218)
+            run_stage(folder, "train", variant)
         for count in counts:
             choose_tracks(folder / "whole", folder / str(count), count)
         separator = InformedRSVM(build_model(params, params.variant("baseline"), 0).freeze())
@@ -461,9 +462,8 @@ def cost_of_size() -> list[Row]:
         )
         peaks = {}
         for count in (counts[0], counts[-1]):
-            (folder / "data").mkdir(exist_ok=True)
-            (folder / "data/prepared").unlink(missing_ok=True)
-            (folder / "data/prepared").symlink_to(folder / str(count))
+            prepared.unlink()
+            prepared.symlink_to(folder / str(count))
             peaks[count] = max(run_stage(folder, stage)[1] for stage in ("generate", "evaluate"))
     per_track = {count: times[str(count)] / count for count in counts}
     detail = ", ".join(f"{count} tracks {times[str(count)]:.1f} s" for count in counts)

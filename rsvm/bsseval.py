@@ -1,4 +1,4 @@
-"""BSSEval v4 of the vocals of whole tracks: our own in batches, or museval's.
+"""BSSEval v4 of the vocals of whole tracks: our own in batches, museval's, or the SDR alone.
 
 Both compute the same figures (Vincent et al., 2006; Liutkus et al., 2018): distortion filters of
 512 taps are fitted to the whole track, and energy ratios are taken in one-second windows. Ours
@@ -63,7 +63,11 @@ class TrackEstimates:
     estimates: list[Estimate]
 
     def sources(self, part: slice) -> Signals:
-        """Some samples of vocals and accompaniment: true ones, then of each estimate."""
+        """Some samples of vocals and accompaniment: true ones, then of each estimate.
+
+        Returns:
+            (2 + 2 x estimates) x samples.
+        """
         pairs = [(self.mixture, self.vocals)]
         pairs += [(estimate.heard, estimate.vocals) for estimate in self.estimates]
         rows = []
@@ -85,14 +89,14 @@ def score_all(
     Args:
         tracks: what to score.
         rate: samples per second; also the window.
-        method: ``fast`` or ``museval``.
+        method: ``fast``, ``museval``, or ``sdr``: the SDR and nothing else.
         workers: processes of this machine, of one thread each.
         scheduler: ``none``, or the address of a Dask scheduler whose workers are used instead.
 
     Raises:
         InputError: the scheduler cannot be reached, or ``distributed`` is not installed.
     """
-    function = {"fast": score, "museval": score_by_museval}[method]
+    function = {"fast": score, "museval": score_by_museval, "sdr": score_sdr}[method]
     with workplace(scheduler):
         scores: list[list[Score]] = Parallel(n_jobs=workers if scheduler == "none" else -1)(
             delayed(function)(track, rate) for track in tracks
@@ -158,16 +162,21 @@ def squared_error(sources: Signals, row: int = 2) -> float:
     return float(np.sum((sources[row] - sources[0]) ** 2))
 
 
-def windowed_sdr(track: TrackEstimates, rate: int) -> list[float]:
-    """The SDR of each estimate by its closed form: median over one-second windows, in dB."""
-    ratios: list[list[float]] = [[] for _ in track.estimates]
+def score_sdr(track: TrackEstimates, rate: int) -> list[Score]:
+    """The SDR alone, in its closed form, which needs no filters.
+
+    Returns:
+        As :func:`score`, with one figure.
+    """
+    ratios: list[list[Signals]] = [[] for _ in track.estimates]
     for sources in _windows(track, min(rate, len(track.vocals))):
         energy = float(np.sum(sources[0] ** 2))
         for number, row in enumerate(_rows(track)):
             if _all_sound(sources, row):
                 error = squared_error(sources, row)
-                ratios[number].append(10 * np.log10(energy / error) if error else np.inf)
-    return [float(np.median(own)) if own else np.nan for own in ratios]
+                with np.errstate(divide="ignore"):
+                    ratios[number].append(10 * np.log10(np.divide([energy], [error])))
+    return [_summary(of_windows, ("sdr",)) for of_windows in ratios]
 
 
 def _rows(track: TrackEstimates) -> range:
@@ -180,14 +189,16 @@ def _all_sound(sources: Signals, row: int) -> bool:
     return all(bool(np.any(sources[number])) for number in (0, 1, row, row + 1))
 
 
-def _summary(ratios: Sequence[Signals]) -> Score:
-    """Medians over windows of the four figures."""
+def _summary(ratios: Sequence[Signals], figures: Sequence[str] = FIGURES) -> Score:
+    """Medians over windows of the figures, or why there are none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        medians = np.nanmedian(np.reshape(ratios, (-1, len(FIGURES))), axis=0).tolist()
-    if not np.isfinite(medians).all():
+        medians = np.nanmedian(np.reshape(ratios, (-1, len(figures))), axis=0)
+    if np.isnan(medians).any():
         return "no window in which every source sounds"
-    return dict(zip(FIGURES, medians, strict=True))
+    if np.isinf(medians).any():
+        return "a figure is infinite: the estimate is the truth, or a filter of it"
+    return dict(zip(figures, medians.tolist(), strict=True))
 
 
 @dataclass(frozen=True)

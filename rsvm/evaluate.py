@@ -15,7 +15,7 @@ from tqdm import tqdm
 from rsvm.attacks.generate import budget_used
 from rsvm.attacks.noise import signs
 from rsvm.attacks.norms import budget_of, matched
-from rsvm.bsseval import FIGURES, Estimate, Score, TrackEstimates, score_all
+from rsvm.bsseval import Estimate, Score, TrackEstimates, score_all
 from rsvm.data.store import PreparedData, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import FloatArray
@@ -135,7 +135,7 @@ def evaluate(
             waiting.append(TrackEstimates(track.name, mixture, vocals, pair))
         # Scored some tracks at a time: all of a large test split do not fit into memory.
         enough = (
-            len(waiting) >= params.runtime.workers
+            len(waiting) >= params.runtime.workers_per_process
             and sum(len(estimates.vocals) for estimates in waiting) >= SCORED_AT_ONCE
         )
         if waiting and (enough or len(done) == len(own)):
@@ -143,7 +143,7 @@ def evaluate(
                 waiting,
                 params.data.sample_rate,
                 params.evaluate.bsseval,
-                params.runtime.workers,
+                params.runtime.workers_per_process,
                 params.runtime.scheduler,
             )
             waiting = []
@@ -213,7 +213,9 @@ def _play(
             "perturbation_snr": snr(x, x_adv - x),
             "output_gain": output_gain(clean, attacked, x_adv - x),
         }
-    return _Played({key: f.cpu() for key, f in figures.items()}, clean.cpu(), attacked.cpu())
+    # One copy for all figures: each waits for the device.
+    rows = torch.stack(list(figures.values())).cpu()
+    return _Played(dict(zip(figures, rows, strict=True)), clean.cpu(), attacked.cpu())
 
 
 def _per_track(segments: pd.DataFrame) -> pd.DataFrame:
@@ -293,7 +295,7 @@ def _mean_bsseval(of_seeds: list[dict[str, Any]]) -> dict[str, Any]:
         known = [found[condition] for found in of_seeds if condition in found]
         if known:
             result[condition] = {
-                figure: float(np.mean([found[figure] for found in known])) for figure in FIGURES
+                figure: float(np.mean([found[figure] for found in known])) for figure in known[0]
             }
         failures = f"{condition}_failures"
         result[failures] = sum(found[failures] for found in of_seeds)
@@ -308,7 +310,7 @@ def _bsseval(names: list[str], scores: list[list[Score]]) -> dict[str, Any]:
         good = [score for score in chosen if not isinstance(score, str)]
         if good:
             result[condition] = {
-                figure: float(np.median([score[figure] for score in good])) for figure in FIGURES
+                figure: float(np.median([score[figure] for score in good])) for figure in good[0]
             }
         result[f"{condition}_failures"] = len(chosen) - len(good)
         for name, failure in zip(names, chosen, strict=True):

@@ -257,7 +257,7 @@ class EvaluateParams(_Section):
     noise_draws: int = Field(ge=1, le=1000)
     bootstrap: int = Field(ge=100, le=1_000_000)
     confidence: float = Field(gt=0, lt=1)
-    bsseval: Literal["fast", "museval", "none"]
+    bsseval: Literal["fast", "museval", "sdr", "none"]
     seed: Seed
 
 
@@ -272,6 +272,11 @@ class RuntimeParams(_Section):
     threads: int = Field(ge=1, le=1024)
     workers: int = Field(ge=1, le=1024)
     scheduler: str = Field(pattern=r"^(none|(tcp|tls|ucx)://\S+)$")
+
+    @property
+    def workers_per_process(self) -> int:
+        """What each of the processes that share this machine may start."""
+        return max(1, self.workers // self.devices)
 
 
 class Params(_Section):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from rsvm.errors import InputError
 from rsvm.params import RuntimeParams
 from rsvm.sharding import Shard
-from rsvm.slots import claim_gpu
+from rsvm.slots import VARIABLE, claim_gpu
+
+# One process may score or store for long while the others wait. A process that dies is noticed
+# at once, by Fabric, torchrun or SLURM.
+PATIENCE = timedelta(days=2)
 
 
 def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
@@ -27,11 +33,16 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
 
     Raises:
         InputError: the accelerator that was asked for is not there. There is no fallback. Or the
-            list of GPUs of a sweep is not one (:mod:`rsvm.slots`).
+            list of GPUs of a sweep is not one, or every stage takes several (:mod:`rsvm.slots`).
     """
-    if alone or runtime.devices * runtime.nodes == 1:
+    devices, nodes = (1, 1) if alone else (runtime.devices, runtime.nodes)
+    if runtime.accelerator != "cpu":
+        if devices * nodes > 1 and VARIABLE in os.environ:
+            raise InputError(
+                f"{VARIABLE} gives every stage one GPU, but runtime.devices x runtime.nodes = "
+                f"{devices * nodes}; set both to 1, or unset {VARIABLE}"
+            )
         claim_gpu()
-    torch.set_num_threads(runtime.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     tf32 = runtime.precision == "tf32"
@@ -49,14 +60,13 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
         raise InputError(
             f"runtime.precision = {runtime.precision} needs CUDA; set it to 32-true or bf16-mixed"
         )
-    devices, nodes = (1, 1) if alone else (runtime.devices, runtime.nodes)
     try:
         fabric = Fabric(
             accelerator=accelerator,
             devices=devices,
             num_nodes=nodes,
             precision="32-true" if tf32 else runtime.precision,  # type: ignore[arg-type]
-            strategy="ddp" if devices * nodes > 1 else "auto",
+            strategy=DDPStrategy(timeout=PATIENCE) if devices * nodes > 1 else "auto",
         )
         fabric.launch()
     except Exception as error:  # Fabric raises its own exceptions of several kinds.
@@ -64,6 +74,8 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
             f"runtime: {devices} device(s) of kind {runtime.accelerator} on {nodes} node(s) "
             f"cannot be had ({error})"
         ) from None
+    # Only now: launching several processes shares out the cores, whatever was set before.
+    torch.set_num_threads(runtime.threads)
     return fabric
 
 

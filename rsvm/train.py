@@ -294,10 +294,11 @@ def attacked_loss(
 
     Adversarial training (Madry et al., 2018) for a separator: the mask is that of the clean stems,
     as under attack at test time; the perturbation starts at random and maximizes the squared error.
-    Its last iterate is taken, not the worst, which saves the passes that compare iterates.
+    Its last iterate is taken, not the worst, which saves the passes that compare iterates. As at
+    test time, the attack is computed in float32 or TF32, whatever the precision of the training.
 
     Args:
-        model: has ``encode`` and ``decode``; ``model.module`` is RSVM itself.
+        model: see :class:`InPrecision`.
         vocals: batch x samples.
         accompaniment: batch x samples.
         settings: budget and steps.

@@ -1,5 +1,7 @@
 """evaluate: clean, attacked and noisy figures of every variant, and their comparison."""
 
+from typing import Any
+
 import pandas as pd
 
 from common import (
@@ -27,6 +29,9 @@ def main() -> None:
     params = load_params(PARAMS)
     fabric = make_fabric(params.runtime)
     data = PreparedData(PREPARED)
+    training: dict[str, dict[str, Any]] = {name: {} for name in params.systems}
+    for name, seed in params.models:
+        training[name][str(seed)] = read_json(METRICS / "train" / name / f"{seed}.json")
     results: dict[str, dict[int, Evaluation]] = {name: {} for name in params.systems}
     for name, seed in params.models:
         crafted_with = sha256(model_file(*crafting_model(params, name, seed)))
@@ -48,11 +53,8 @@ def main() -> None:
     fresh_directory(PLOTS / "tracks")
     fresh_directory(PLOTS / "curves")
     for name, models in results.items():
-        training = {
-            str(seed): read_json(METRICS / "train" / name / f"{seed}.json") for seed in models
-        }
         summary = summarize(models, params.evaluate)
-        write_json(metrics_file(name), {**summary, "training": training})
+        write_json(metrics_file(name), {**summary, "training": training[name]})
         tables = pd.concat({seed: model.tracks for seed, model in models.items()}, names=["seed"])
         write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
         write_text(PLOTS / "curves" / f"{name}.csv", _mean_curve(name, list(models)))

@@ -22,7 +22,7 @@ from rsvm.bsseval import (
     score,
     score_all,
     score_by_museval,
-    windowed_sdr,
+    score_sdr,
 )
 from rsvm.data.prepare import prepare
 from rsvm.data.store import PreparedData
@@ -75,11 +75,10 @@ def test_the_sdr_is_the_windowed_snr() -> None:
         )
         for w in range(0, 6000, RATE)
     ]
-    for method in (score, score_by_museval):
+    for method in (score, score_by_museval, score_sdr):
         figures = method(track, RATE)[0]
         assert isinstance(figures, dict)
         assert figures["sdr"] == pytest.approx(float(np.median(expected)), abs=1e-9)
-    assert windowed_sdr(track, RATE)[0] == pytest.approx(float(np.median(expected)), abs=1e-9)
 
 
 def test_windows_with_silence_are_left_out_by_both() -> None:
@@ -89,21 +88,34 @@ def test_windows_with_silence_are_left_out_by_both() -> None:
     track.estimates[1].heard[6000:8000] = track.estimates[1].vocals[6000:8000]  # of the rest
     theirs = score_by_museval(track, RATE)
     assert_same(score(track, RATE), theirs)
-    for sdr, figures in zip(windowed_sdr(track, RATE), theirs, strict=True):
+    for own, figures in zip(score_sdr(track, RATE), theirs, strict=True):
+        assert isinstance(own, dict)
         assert isinstance(figures, dict)
-        assert sdr == pytest.approx(figures["sdr"], abs=1e-9)
+        assert own == pytest.approx({"sdr": figures["sdr"]}, abs=1e-9)
 
 
 def test_what_cannot_be_scored_is_counted_not_fatal() -> None:
     silent, mute = make_track(3), make_track(4)
     silent.vocals[:] = 0
     mute.estimates[1].vocals[:] = 0
-    for method in ("fast", "museval"):
+    for method in ("fast", "museval", "sdr"):
         of_silent, of_mute, of_good = score_all([silent, mute, make_track(5)], RATE, method, 2)
         assert all(isinstance(found, str) for found in of_silent), method
         assert isinstance(of_mute[0], dict)
         assert isinstance(of_mute[1], str)
         assert all(isinstance(found, dict) for found in of_good)
+
+
+@pytest.mark.parametrize("method", [score, score_sdr])
+def test_the_truth_itself_has_no_finite_figure(
+    method: Callable[[TrackEstimates, int], list[Score]],
+) -> None:
+    track = make_track(8)
+    track.estimates[0] = Estimate(track.mixture, track.vocals)
+    perfect, good = method(track, RATE)
+    assert isinstance(perfect, str)
+    assert "infinite" in perfect
+    assert isinstance(good, dict)
 
 
 def test_dependent_references_are_solved_by_least_squares() -> None:

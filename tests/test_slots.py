@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from conftest import ROOT
 
 from rsvm import slots
 from rsvm.errors import InputError
+from rsvm.params import Params
+from rsvm.runtime import make_fabric
 from rsvm.slots import claim_gpu
 
 HOLD = "from rsvm.slots import claim_gpu; claim_gpu(); input()"
@@ -74,6 +77,19 @@ def test_a_process_keeps_what_it_has(gpus: str, monkeypatch: pytest.MonkeyPatch)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == f"GPU-{gpus}-a"
     for lock in slots._held:
         lock.close()
+
+
+def test_several_devices_and_handed_out_gpus_exclude_each_other(
+    gpus: str, make_params: Callable[..., Params]
+) -> None:
+    runtime = make_params(runtime={"accelerator": "auto", "devices": 2}).runtime
+    with pytest.raises(InputError, match="RSVM_GPUS gives every stage one GPU, but .* = 2"):
+        make_fabric(runtime)
+
+
+def test_a_stage_on_the_cpu_takes_no_gpu(gpus: str, make_params: Callable[..., Params]) -> None:
+    make_fabric(make_params(runtime={"accelerator": "cpu"}).runtime)
+    assert not slots._held
 
 
 @pytest.mark.parametrize("value", ["", "a", "0;1", "0,,1", "../x"])

@@ -17,6 +17,7 @@ from conftest import ROOT
 from rsvm import train as training
 from rsvm.attacks import generate as generating
 from rsvm.attacks.generate import Victim, budget_used, generate, load_adversarials
+from rsvm.attacks.universal import UniversalPerturbation
 from rsvm.data.prepare import prepare
 from rsvm.data.store import PreparedData
 from rsvm.errors import InputError
@@ -247,7 +248,7 @@ def test_compiled_training_and_attack(
 def test_training_in_bfloat16(
     prepared: PreparedData, tmp_path: Path, make_params: MakeParams, adversarial: Any
 ) -> None:
-    """Every product is rounded to eight bits; the figures hardly move, and do move."""
+    """Products of the training are rounded to eight bits; figures hardly move, and do move."""
     rows = []
     for precision in ("32-true", "bf16-mixed"):
         variant = {"adversarial": adversarial} if adversarial else {}
@@ -342,6 +343,27 @@ def test_every_method_is_stored_and_evaluated_in_one_format(
     if method == "minimal":
         assert figures["drop"] == pytest.approx(1.0, abs=0.02)
     write_json(tmp_path / "metrics.json", figures)  # no NaN, no infinity
+
+
+def test_a_universal_perturbation_is_learned_once(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params = make_params(attack={"method": "universal", "eps": 0.03})
+
+    def run() -> dict[str, bytes]:
+        attack(params, trained[1], prepared, tmp_path)
+        return {file.name: file.read_bytes() for file in (tmp_path / "adversarial").iterdir()}
+
+    first = run()
+    # What was left for a run that goes on is enough, also without the batches.
+    for batch in tmp_path.glob("**/*.npz"):
+        batch.unlink()
+    monkeypatch.setattr(UniversalPerturbation, "learn", None)
+    assert run() == first
 
 
 def test_a_recomputed_mask_is_attacked_and_evaluated(

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from rsvm.attacks.build import build_attack
 from rsvm.attacks.interface import Attack
 from rsvm.attacks.norms import LinfBudget, budget_of, used
-from rsvm.attacks.universal import Batch, UniversalPerturbation
+from rsvm.attacks.universal import Batch, SamePerturbation, UniversalPerturbation
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import (
@@ -151,7 +151,7 @@ def generate(
     run = fingerprint(settings, victim.source_sha256, data.fingerprint, cut, runtime)
     scratch = scratch / f"{victim.name}-{run[:16]}"
     scratch.mkdir(parents=True, exist_ok=True)
-    attack = _make_attack(params, victim, data, device)
+    attack = _make_attack(params, victim, data, device, scratch, shard)
     total = len(segments.places)
     progress = tqdm(
         total=total, desc=f"attack {victim.name}", unit="segment", disable=not shard.is_first
@@ -185,12 +185,36 @@ def generate(
 
 
 def _make_attack(
-    params: Params, victim: Victim, data: PreparedData, device: torch.device
+    params: Params,
+    victim: Victim,
+    data: PreparedData,
+    device: torch.device,
+    scratch: Path,
+    shard: Shard,
 ) -> Attack:
-    """The attack of the parameters; a universal one is learned on the training split first."""
+    """The attack of the parameters.
+
+    A universal perturbation is learned on the training split first, once: the first process leaves
+    it in ``scratch`` for the others and for a run that goes on.
+    """
     attack = build_attack(params.attack)
     if not isinstance(attack, UniversalPerturbation):
         return attack
+    file = scratch / "universal.npy"
+    if shard.is_first and not file.exists():
+        write_array(file, _learn(params, attack, victim, data, device).cpu().numpy())
+    shard.wait()
+    delta = torch.from_numpy(np.array(read_array(file))).to(device)
+    return SamePerturbation(delta, attack.objective)
+
+
+def _learn(
+    params: Params,
+    attack: UniversalPerturbation,
+    victim: Victim,
+    data: PreparedData,
+    device: torch.device,
+) -> Tensor:
     training = Segments.of(data.tracks("train"), params.segment_samples)
     loud = training.loud(params.segments.loud_db)
     if not loud:
@@ -199,7 +223,7 @@ def _make_attack(
     budget = LinfBudget(torch.full((1, 1), params.attack.eps, device=device))
     print(f"attack {victim.name}: one perturbation from {len(loud)} training segments", flush=True)
     torch.manual_seed(params.attack.seed)  # for a system that is random at test time
-    return attack.learn(victim.source, seen, budget)
+    return attack.learn(victim.source, seen, budget).delta
 
 
 def _attack_batch(

@@ -60,6 +60,7 @@ class MinimalPerturbation:
             loss = -si_sdr(vocals, separator.separate(candidate, context))
             curve.append(loss.detach())
             missing = (level - loss.detach()).clamp_min(0)
+            # The one wait for the device; most batches need few of the steps.
             if not bool((missing > 0).any()):
                 break
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)

@@ -56,7 +56,7 @@ class SparseSaliency:
             loss = self.objective(separator.separate(candidate, context), target)
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
             better = loss.detach() > worst_loss
-            worst[better] = candidate.detach()[better]
+            worst = torch.where(better[:, None], candidate.detach(), worst)
             worst_loss = torch.where(better, loss.detach(), worst_loss)
             curve.append(worst_loss.clone())
             share = count * (done + 1) // self.rounds - count * done // self.rounds

@@ -114,7 +114,10 @@ def training_batches(
 def _read_ahead(
     segments: Segments, plan: list[list[list[int]]], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Read in a thread, into pinned memory, so that copying overlaps with computing."""
+    """Read in a thread, into pinned memory, while the device computes.
+
+    The copy to the device does not stop this process, but waits there for what was asked before.
+    """
     ready: queue.Queue[tuple[Tensor, Tensor] | BaseException] = queue.Queue(AHEAD)
     stopped = threading.Event()
     pin = torch.cuda.is_available()

@@ -76,7 +76,11 @@ def _prepare_track(track: LibraryTrack, index: int, params: Params, destination:
     overlap = params.segments.train_overlap if track.split == "train" else 0.0
     length = params.segment_samples
     starts = segment_starts(mono.shape[1], length, overlap)
-    segments = np.stack([mono[1, start : start + length] for start in starts])
+    # One at a time: overlapping segments together are many times the track.
+    loud = [
+        bool(loud_mask(mono[1:, start : start + length], params.segments.loud_db)[0])
+        for start in starts
+    ]
     return {
         "split": track.split,
         "name": track.name,
@@ -84,7 +88,7 @@ def _prepare_track(track: LibraryTrack, index: int, params: Params, destination:
         "samples": mono.shape[1],
         "sha256": sha256(destination / file),
         "segments": len(starts),
-        "silent_segments": int((~loud_mask(segments, params.segments.loud_db)).sum()),
+        "silent_segments": loud.count(False),
         "stems_sum_snr_db": stems_sum_snr_db,
     }
 

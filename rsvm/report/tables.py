@@ -134,11 +134,16 @@ def bsseval(systems: Sequence[Metrics]) -> Table | None:
     """BSSEval, clean / attacked; None when it was not computed."""
     if "bsseval" not in systems[0]:
         return None
-    table = Table(["system", "SDR", "ISR", "SIR", "SAR", "tracks not scored"])
+    known = [
+        figure
+        for figure in ("sdr", "isr", "sir", "sar")
+        if any(figure in system["bsseval"].get("clean", {}) for system in systems)
+    ]
+    table = Table(["system", *map(str.upper, known), "tracks not scored"])
     for system in systems:
         scores = system["bsseval"]
         row = [Cell(system["name"])]
-        for figure in ("sdr", "isr", "sir", "sar"):
+        for figure in known:
             both = [
                 db(scores[condition][figure]) if condition in scores else "-"
                 for condition in ("clean", "attacked")
