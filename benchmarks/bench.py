@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -42,18 +43,20 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import reference
 
+from rsvm.attacks.build import build_attack
 from rsvm.attacks.generate import Victim, generate, load_adversarials
 from rsvm.attacks.gradient import GradientAttack
-from rsvm.attacks.norms import make_budget
+from rsvm.attacks.norms import budget_of, make_budget
 from rsvm.attacks.objectives import negative_si_sdr
 from rsvm.attacks.steps import Constant
-from rsvm.bsseval import Estimate, TrackEstimates, score, score_all, score_by_museval, windowed_sdr
-from rsvm.data.codec import Decoder, import_musdb
+from rsvm.bsseval import Estimate, TrackEstimates, score, score_all, score_by_museval, score_sdr
+from rsvm.data.codec import Decoder, _probe, import_musdb
 from rsvm.data.prepare import prepare
 from rsvm.data.store import PreparedData
 from rsvm.demo.songs import render_demo
 from rsvm.evaluate import evaluate
 from rsvm.metrics import si_sdr
+from rsvm.model.framing import analyze, padding, synthesize
 from rsvm.model.rsvm import RSVM, build_model
 from rsvm.params import Params, load_params
 from rsvm.runtime import describe_environment
@@ -161,25 +164,56 @@ def against_matrix_products(params: Params, model: RSVM) -> list[Row]:
     mixture, voice = (0.1 * torch.randn(SEGMENTS, RATE) for _ in range(2))
     context = separator.context(mixture, voice)
 
-    def attack_step() -> None:
-        x = mixture.clone().requires_grad_(True)
-        loss = -si_sdr(voice, separator.separate(x, context)).sum()
-        torch.autograd.grad(loss, x)
+    def attack() -> None:
+        """PGD as the stage runs it, with all that belongs to a step."""
+        budget = budget_of(params.attack, mixture)
+        build_attack(params.attack)(
+            separator, mixture, voice, context, budget, torch.Generator().manual_seed(0)
+        )
 
-    times = race({**ways, "attack": attack_step}, rounds=9)
+    times = race({**ways, "attack": attack})
     rates = {way: product / times[way] for way in ways}
-    rate = max(rates.values())
-    count = attack_operations(params, SEGMENTS)
+    steps = params.attack.steps
+    # The last iterate is scored with a forward pass, half a step.
+    count = (steps + 0.5) * attack_operations(params, SEGMENTS)
     rows.append(
         Row(
             "PGD step: share of the matrix-product rate",
-            count / times["attack"] / rate,
+            count / times["attack"] / max(rates.values()),
             0.75,
-            f"{count / 1e9:.1f} Gflop for {SEGMENTS} segments in {times['attack'] * 1e3:.0f} ms; "
-            "products run at " + said(rates),
+            f"{count / 1e9:.0f} Gflop for {SEGMENTS} segments and {steps} steps in "
+            f"{times['attack'] * 1e3:.0f} ms; products run at {said(rates)}",
         )
     )
-    return rows
+    return [*rows, *against_strides(params, model)]
+
+
+def against_strides(params: Params, model: RSVM) -> list[Row]:
+    """Convolutions that move on by a hop, in polyphase form against ordinary ones."""
+    hop = params.model.hop
+    waveform = torch.randn(SEGMENTS, RATE)
+    filters = model.encoder.conv_a1.weight.detach()
+    coefficients = analyze(waveform, filters, hop)
+    before, after = padding(RATE, params.model.kernel, hop)
+
+    def strided() -> None:
+        padded = torch.nn.functional.pad(waveform, (before, after))
+        torch.nn.functional.conv1d(padded[:, None], filters, stride=hop)
+        torch.nn.functional.conv_transpose1d(coefficients, filters, stride=hop)
+
+    def polyphase() -> None:
+        analyze(waveform, filters, hop)
+        synthesize(coefficients, filters, hop, RATE)
+
+    times = race({"strided": strided, "polyphase": polyphase})
+    return [
+        Row(
+            "polyphase convolutions: times a stride",
+            times["strided"] / times["polyphase"],
+            1.0,
+            f"analysis and synthesis of {SEGMENTS} segments, forward",
+        )
+    ]
 
 
 def said(rates: dict[str, float]) -> str:
@@ -299,26 +333,28 @@ def against_museval(workers: int) -> list[Row]:
     tracks = [make_track(number) for number in numbers]
     one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     with mock.patch.dict(os.environ, one_thread):
-        bare = get_context("spawn").Pool(workers)
+        # Bare processes, which have their tracks already; one of them is the sequence.
+        bare = get_context("spawn").Pool(workers, make_own, (len(tracks),))
+        alone = get_context("spawn").Pool(1, make_own, (len(tracks),))
     # Workers are started once and stay: starting them is no part of the ratio.
     score_all(tracks, RATE, "museval", workers)
     times = race(
         {
             "workers": lambda: score_all(tracks, RATE, "museval", workers),
             "bare": lambda: bare.map(museval_of, numbers, chunksize=5),
-            "sequence": lambda: score_all(tracks, RATE, "museval", 1),
+            "sequence": lambda: alone.map(museval_of, numbers, chunksize=len(tracks)),
         },
-        rounds=3,
     )
     bare.terminate()
+    alone.terminate()
     ceiling = times["sequence"] / times["bare"] / workers
     rows = [
         Row(
             "museval in workers: speed-up per core",
             times["sequence"] / times["workers"] / workers,
             0.9,
-            f"{workers} workers, {len(tracks)} tracks of 7 s; as many bare processes that are "
-            f"handed no data: {ceiling:.2f}",
+            f"{workers} workers, {len(tracks)} tracks of 7 s; all with one thread. As many bare "
+            f"processes that have their tracks already: {ceiling:.2f}",
         )
     ]
     # In a worker, where it runs: one thread for linear algebra.
@@ -344,9 +380,17 @@ def against_museval(workers: int) -> list[Row]:
     ]
 
 
+own_tracks: list[TrackEstimates] = []
+
+
+def make_own(count: int) -> None:
+    """Give this process its tracks."""
+    own_tracks.extend(make_track(number) for number in range(count))
+
+
 def museval_of(number: int) -> None:
-    """Make a track and score it by museval."""
-    score_by_museval(make_track(number), RATE)
+    """Score one of this process's own tracks by museval."""
+    score_by_museval(own_tracks[number], RATE)
 
 
 def bsseval_in_a_worker(track: TrackEstimates) -> tuple[dict[str, float], float, float]:
@@ -359,12 +403,13 @@ def bsseval_in_a_worker(track: TrackEstimates) -> tuple[dict[str, float], float,
         for figure in own
     )
     sdr = [figures["sdr"] for figures in theirs if isinstance(figures, dict)]
-    sdr_apart = max(abs(a - b) for a, b in zip(windowed_sdr(track, RATE), sdr, strict=True))
+    alone = [figures["sdr"] for figures in score_sdr(track, RATE) if isinstance(figures, dict)]
+    sdr_apart = max(abs(a - b) for a, b in zip(alone, sdr, strict=True))
     times = race(
         {
             "museval": lambda: score_by_museval(track, RATE),
             "ours": lambda: score(track, RATE),
-            "sdr": lambda: windowed_sdr(track, RATE),
+            "sdr": lambda: score_sdr(track, RATE),
         },
         rounds=7,
     )
@@ -414,11 +459,14 @@ def against_musdb(workers: int) -> list[Row]:
                     np.save(folder / "x.npy", mono.astype(np.float32))
 
         def ours() -> None:
+            _probe.cache_clear()  # every run opens every file
             with redirect_stderr(io.StringIO()):  # no progress bar inside the table
                 prepare(params, folder / "prepared")
 
         times = race({"ours": ours, "theirs": theirs}, rounds=2)
+        count = len(list((folder / "prepared").glob("*.npy")))
         detail = (
+            f"{times['ours'] / count * 1e3:.0f} ms a track; "
             f"{'previews' if real else 'demo songs (.wav)'}, all stems; musdb by {decoder}, one by "
             f"one; ours with {workers} workers, which also check and hash every file"
         )
@@ -458,18 +506,21 @@ def cost_of_size() -> list[Row]:
                 str(count): partial(attack_and_evaluate, params, separator, folder / str(count))
                 for count in counts
             },
-            rounds=3,
         )
         peaks = {}
         for count in (counts[0], counts[-1]):
             prepared.unlink()
             prepared.symlink_to(folder / str(count))
             peaks[count] = max(run_stage(folder, stage)[1] for stage in ("generate", "evaluate"))
-    per_track = {count: times[str(count)] / count for count in counts}
-    detail = ", ".join(f"{count} tracks {times[str(count)]:.1f} s" for count in counts)
+    added = {
+        (few, many): (times[str(many)] - times[str(few)]) / (many - few)
+        for few, many in pairwise(counts)
+    }
+    detail = ", ".join(f"{count} tracks {times[str(count)]:.2f} s" for count in counts)
+    detail += "; per added track " + ", ".join(f"{own * 1e3:.0f} ms" for own in added.values())
     memory_detail = ", ".join(f"{count} tracks {peak:.0f} MiB" for count, peak in peaks.items())
     return [
-        Row("time per track: 8 tracks over 64", per_track[8] / per_track[64], 0.8, detail),
+        Row("time per added track: 8-16 over 32-64", added[8, 16] / added[32, 64], 0.8, detail),
         Row("peak memory: 8 tracks over 64", peaks[8] / peaks[64], 0.9, memory_detail),
     ]
 
@@ -498,11 +549,11 @@ def attack_and_evaluate(params: Params, separator: InformedRSVM, prepared: Path)
 
 
 def long_track() -> list[Row]:
-    """Peak memory of every stage on a stereo track of ten minutes, with the default model."""
+    """Peak memory of every stage on stereo tracks of ten minutes, with the default model."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw = np.random.default_rng(0)
-        tracks = {"train/a": 4, "train/b": 4, "test/long": 600}
+        tracks = {"train/long": 600, "train/short": 4, "test/long": 600}
         for track, seconds in tracks.items():
             path = folder / "songs" / track
             path.mkdir(parents=True)
@@ -514,18 +565,19 @@ def long_track() -> list[Row]:
             for stem, audio in stems.items():
                 soundfile.write(path / f"{stem}.wav", audio, RATE, subtype="PCM_16")
         setup = Path(import_musdb("pyav").__path__[0]) / "configs/mus.yaml"
-        configuration = yaml.safe_load(setup.read_text()) | {"validation_tracks": ["b"]}
+        configuration = yaml.safe_load(setup.read_text()) | {"validation_tracks": ["short"]}
         (folder / "songs/mus.yaml").write_text(yaml.safe_dump(configuration))
         tree = yaml.safe_load((ROOT / "params.yaml").read_text())
         tree["data"] |= {"source": "musdb18hq", "root": "songs"}
-        tree["train"] |= {"epochs": 1, "batch_size": 2}
+        tree["train"] |= {"epochs": 1}
         tree["attack"]["steps"] = 1
+        tree["runtime"]["workers"] = 1
         (folder / "params.yaml").write_text(yaml.safe_dump(tree))
         peaks = {}
         for stage in ("prepare", "train baseline", "train improved", "generate", "evaluate"):
             peaks[stage] = run_stage(folder, *stage.split())[1]
     largest = max(peaks.values())
-    detail = ", ".join(f"{stage} {peak:.0f}" for stage, peak in peaks.items()) + " MiB"
+    detail = ", ".join(f"{stage} {peak:.0f}" for stage, peak in peaks.items()) + " MiB; one worker"
     return [Row("ten-minute track: 2 GB over peak memory", 1907 / largest, 1.0, detail)]
 
 
@@ -536,15 +588,19 @@ def long_training() -> list[Row]:
         prepared = folder / "data/prepared"
         prepared.mkdir(parents=True)
         draw = np.random.default_rng(0)
-        # One file under many names: ten hours of different music would be 13 GB.
-        music = 0.1 * draw.standard_normal((2, 600 * RATE), dtype=np.float32)
-        np.save(prepared / "music.npy", music)
+        # A minute sounds in every ten; the rest of each file is a hole, which takes room in memory
+        # when it is read, but not on the disk.
+        music = 0.1 * draw.standard_normal((2, 60 * RATE), dtype=np.float32)
+        samples = 600 * RATE
         tracks = []
         for number in range(61):
             split = "valid" if number == 60 else "train"
-            (prepared / f"{number}.npy").symlink_to("music.npy")
-            entry = {"split": split, "name": str(number), "file": f"{number}.npy"}
-            tracks.append(entry | {"samples": music.shape[1], "sha256": ""})
+            file = prepared / f"{number}.npy"
+            whole = np.lib.format.open_memmap(file, "w+", np.float32, (2, samples))
+            whole[:, : music.shape[1]] = music
+            whole.flush()
+            entry = {"split": split, "name": str(number), "file": file.name}
+            tracks.append(entry | {"samples": samples, "sha256": ""})
         manifest = {"source": "demo", "sample_rate": RATE, "tracks": tracks}
         (prepared / "manifest.json").write_text(json.dumps(manifest))
         tree = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -23,7 +23,6 @@ from rsvm.attacks.norms import (
     L2Budget,
     LinfBudget,
     budget_of,
-    inside,
     make_budget,
     matched,
     used,
@@ -147,7 +146,7 @@ def test_what_is_stored_keeps_the_budget(seed: int, eps: float, norm: str, snr: 
     mixture[0] = 0  # silence
     budget = make_budget(norm, mixture, eps, snr)
     delta = budget.project(torch.randn(4, 64, generator=draw))
-    stored = inside(budget, mixture, mixture + delta)
+    stored = budget.keeper(mixture)(mixture + delta)
     assert stored.dtype == torch.float32
     size = budget.size(stored.double() - mixture.double())
     assert (size <= budget.radius.double()).all()
@@ -243,7 +242,7 @@ def test_the_l0_budget(seed: int, count: int, amplitude: float) -> None:
         budget.start(mixture, draw),
     ):
         assert ((delta != 0).sum(-1) <= count).all()
-        stored = inside(budget, mixture, mixture + delta)
+        stored = budget.keeper(mixture)(mixture + delta)
         assert (budget.size(stored.double() - mixture.double()) <= count).all()
     assert ((budget.start(mixture, draw) != 0).sum(-1) == min(count, 64)).all()
     too_loud = torch.zeros(3, 64)
@@ -255,7 +254,7 @@ def test_matched_noise_has_the_norm_of_the_perturbation(separator: InformedRSVM)
     mixture, _ = signals()
     for kind in ("linf", "l2"):
         budget = make_budget(kind, mixture, 0.01, 30)
-        stored = inside(budget, mixture, mixture + 0.3 * budget.start(mixture, generator()))
+        stored = budget.keeper(mixture)(mixture + 0.3 * budget.start(mixture, generator()))
         same = matched(budget, mixture, stored)
         noise = NOISES["signs"](mixture, same, generator())
         size = budget.size(stored.double() - mixture.double())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rsvm.attacks.norms import Budget, inside
+from rsvm.attacks.norms import Budget
 from rsvm.attacks.objectives import Objective
 from rsvm.attacks.steps import Constant, Iterate, MakeRule
 from rsvm.separator import Context, Separator
@@ -54,6 +54,7 @@ class GradientAttack:
         The separator's weights get no gradient.
         """
         target = self.objective.target(separator, mixture, vocals, context)
+        keep = budget.keeper(mixture)
         worst = mixture.clone()
         worst_loss = mixture.new_full((len(mixture),), -torch.inf)
         curves: list[Tensor] = []
@@ -67,7 +68,7 @@ class GradientAttack:
             curve = []
             for step in range(self.steps + 1):
                 # What is scored is what will be stored: rounded to float32, within the budget.
-                candidate = inside(budget, mixture, mixture + delta)
+                candidate = keep(mixture + delta)
                 last = step == self.steps
                 loss, gradient = self._loss(
                     separator, candidate, context, target, with_gradient=not last

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rsvm.attacks.norms import Budget, L0Budget, inside
+from rsvm.attacks.norms import Budget, L0Budget
 from rsvm.attacks.objectives import Objective
 from rsvm.separator import Context, Separator
 
@@ -61,12 +61,13 @@ class RandomNoise:
     ) -> tuple[Tensor, Tensor]:
         """Play noise to a batch; see :class:`rsvm.attacks.interface.Attack`."""
         target = self.objective.target(separator, mixture, vocals, context)
+        keep = budget.keeper(mixture)
         with torch.no_grad():
             worst = mixture.clone()
             worst_loss = self.objective(separator.separate(mixture, context), target)
             curve = [worst_loss]
             for _ in range(self.draws):
-                noisy = inside(budget, mixture, mixture + signs(mixture, budget, generator))
+                noisy = keep(mixture + signs(mixture, budget, generator))
                 loss = self.objective(separator.separate(noisy, context), target)
                 better = loss > worst_loss
                 worst = torch.where(better[:, None], noisy, worst)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -12,6 +13,7 @@ from rsvm.params import AttackParams
 
 Norm = Literal["linf", "l2"]
 ATTEMPTS = 5  # roundings that may have to be undone
+Keeper = Callable[[Tensor], Tensor]
 
 
 class Budget(Protocol):
@@ -42,8 +44,13 @@ class Budget(Protocol):
         """Size of one sample of a perturbation of norm 1 whose samples are equally large."""
         ...
 
-    def inward(self, mixture: Tensor, adversarial: Tensor, attempt: int) -> Tensor:
-        """Float32 adversarials a rounding step nearer to the mixture where they are outside."""
+    def keeper(self, mixture: Tensor) -> Keeper:
+        """What moves adversarials of these mixtures so that their *stored* difference keeps inside.
+
+        Adding a perturbation to the mixture rounds to float32, and may round outwards. The
+        function takes and returns batch x samples; the difference of what it returns to
+        ``mixture``, computed in double precision, is within the radius.
+        """
         ...
 
 
@@ -74,9 +81,10 @@ class LinfBudget:
         """One: every sample may use the whole budget."""
         return 1.0
 
-    def inward(self, mixture: Tensor, adversarial: Tensor, attempt: int) -> Tensor:
-        """Samples that are too far go to their neighbor towards the mixture."""
-        return _nearer(mixture, adversarial, self.radius.double())
+    def keeper(self, mixture: Tensor) -> Keeper:
+        """Clip to the outermost float32 numbers that are inside."""
+        low, high = _outermost(mixture, self.radius.double())
+        return lambda adversarial: torch.clamp(adversarial, low, high)
 
 
 @dataclass(frozen=True)
@@ -110,13 +118,26 @@ class L2Budget:
         """``1 / sqrt(samples)``."""
         return float(like.shape[-1] ** -0.5)
 
-    def inward(self, mixture: Tensor, adversarial: Tensor, attempt: int) -> Tensor:
-        """Scale the perturbation down by its excess."""
-        delta = adversarial.double() - mixture.double()
-        excess = (self.radius.double() / self.size(delta).clamp_min(1e-38)).clamp(max=1)
-        # Rounding to float32 may step out again: shrink a little more at each attempt.
-        excess = excess * (1 - 1e-7 * 4**attempt)
-        return (mixture.double() + delta * excess).float()
+    def keeper(self, mixture: Tensor) -> Keeper:
+        """Scale a perturbation down by its excess, until it stays inside when it is rounded."""
+        exact, radius = mixture.double(), self.radius.double()
+
+        def keep(adversarial: Tensor) -> Tensor:
+            for attempt in range(ATTEMPTS):
+                delta = adversarial.double() - exact
+                size = self.size(delta)
+                # Looking at a result costs a CPU nothing, and makes a GPU wait.
+                if not size.is_cuda and bool((size <= radius).all()):
+                    return adversarial
+                # Rounding to float32 may step out again: shrink a little more at each attempt.
+                excess = (radius / size.clamp_min(1e-38)).clamp(max=1) * (1 - 1e-7 * 4**attempt)
+                shrunk = (exact + delta * excess).float()
+                adversarial = torch.where(size <= radius, adversarial, shrunk)
+            # Nothing left to round: the radius is below the spacing of float32 here.
+            keeps = self.size(adversarial.double() - exact) <= radius
+            return torch.where(keeps, adversarial, mixture)
+
+        return keep
 
 
 @dataclass(frozen=True)
@@ -154,14 +175,22 @@ class L0Budget:
         """The amplitude."""
         return self.amplitude
 
-    def inward(self, mixture: Tensor, adversarial: Tensor, attempt: int) -> Tensor:
-        """Samples that are too far go to their neighbor towards the mixture."""
-        return _nearer(mixture, adversarial, self.amplitude)
+    def keeper(self, mixture: Tensor) -> Keeper:
+        """Clip to the outermost float32 numbers that are inside."""
+        low, high = _outermost(mixture, self.amplitude)
+        return lambda adversarial: torch.clamp(adversarial, low, high)
 
 
-def _nearer(mixture: Tensor, adversarial: Tensor, limit: Tensor | float) -> Tensor:
-    too_far = (adversarial.double() - mixture.double()).abs() > limit
-    return torch.where(too_far, torch.nextafter(adversarial, mixture), adversarial)
+def _outermost(mixture: Tensor, limit: Tensor | float) -> tuple[Tensor, Tensor]:
+    """The smallest and largest float32 within ``limit`` of each sample, in double precision."""
+    exact = mixture.double()
+
+    def rounded_in(bound: Tensor) -> Tensor:
+        nearest = bound.float()
+        outside = (nearest.double() - exact).abs() > limit
+        return torch.where(outside, torch.nextafter(nearest, mixture), nearest)
+
+    return rounded_in(exact - limit), rounded_in(exact + limit)
 
 
 AnyBudget = LinfBudget | L2Budget | L0Budget
@@ -215,25 +244,3 @@ def used(budget: Budget, mixture: Tensor, adversarial: Tensor) -> float:
     radius = budget.radius.double()
     fraction = torch.where(radius > 0, size / radius, torch.where(size > 0, torch.inf, 0.0))
     return float(fraction.max())
-
-
-def inside(budget: Budget, mixture: Tensor, adversarial: Tensor) -> Tensor:
-    """Move float32 adversarials so that their *stored* difference keeps the budget.
-
-    Adding a perturbation to the mixture rounds, and may round outwards; :meth:`Budget.inward`
-    undoes that.
-
-    Returns:
-        Adversarial mixtures whose difference to ``mixture``, computed in double precision, is
-        within the radius.
-    """
-    radius = budget.radius.double()
-    for attempt in range(ATTEMPTS):
-        keeps = budget.size(adversarial.double() - mixture.double()) <= radius
-        # Looking at a result costs a CPU nothing, and makes a GPU wait.
-        if not keeps.is_cuda and bool(keeps.all()):
-            return adversarial
-        adversarial = torch.where(keeps, adversarial, budget.inward(mixture, adversarial, attempt))
-    # Nothing left to round: the radius is below the spacing of float32 here.
-    keeps = budget.size(adversarial.double() - mixture.double()) <= radius
-    return torch.where(keeps, adversarial, mixture)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rsvm.attacks.norms import Budget, inside
+from rsvm.attacks.norms import Budget
 from rsvm.attacks.objectives import Objective
 from rsvm.separator import Context, Separator
 
@@ -45,6 +45,7 @@ class RandomSearch:
     ) -> tuple[Tensor, Tensor]:
         """Attack a batch; see :class:`rsvm.attacks.interface.Attack`."""
         target = self.objective.target(separator, mixture, vocals, context)
+        keep = budget.keeper(mixture)
         with torch.no_grad():
             waves = _square_waves(mixture, generator)
             delta = budget.project(budget.radius * waves / budget.size(waves).to(mixture))
@@ -53,7 +54,7 @@ class RandomSearch:
             curve = [worst_loss.clone()]
             for query in range(self.queries):
                 proposal = delta if query == 0 else self._propose(delta, query, budget, generator)
-                candidate = inside(budget, mixture, mixture + proposal)
+                candidate = keep(mixture + proposal)
                 loss = self.objective(separator.separate(candidate, context), target)
                 better = loss > worst_loss
                 delta = torch.where(better[:, None], proposal, delta)

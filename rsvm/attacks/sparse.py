@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rsvm.attacks.norms import Budget, L0Budget, inside
+from rsvm.attacks.norms import Budget, L0Budget
 from rsvm.attacks.objectives import Objective
 from rsvm.separator import Context, Separator
 
@@ -48,11 +48,12 @@ class SparseSaliency:
             raise TypeError("sparse saliency needs an L0 budget")
         count = int(budget.radius.max())
         target = self.objective.target(separator, mixture, vocals, context)
+        keep = budget.keeper(mixture)
         delta = torch.zeros_like(mixture)
         worst, worst_loss = mixture.clone(), torch.full_like(mixture[:, 0], -torch.inf)
         curve = []
         for done in range(self.rounds + 1):
-            candidate = inside(budget, mixture, mixture + delta).requires_grad_(True)
+            candidate = keep(mixture + delta).requires_grad_(True)
             loss = self.objective(separator.separate(candidate, context), target)
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
             better = loss.detach() > worst_loss

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from rsvm.attacks.norms import Budget, inside
+from rsvm.attacks.norms import Budget
 from rsvm.attacks.objectives import Objective
 from rsvm.separator import Context, Separator
 
@@ -51,7 +51,7 @@ class SamePerturbation:
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Attack a batch; see :class:`rsvm.attacks.interface.Attack`."""
-        played = inside(budget, mixture, mixture + self.delta)
+        played = budget.keeper(mixture)(mixture + self.delta)
         target = self.objective.target(separator, mixture, vocals, context)
         with torch.no_grad():
             losses = [
