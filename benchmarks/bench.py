@@ -2,8 +2,9 @@
 
     make bench            # prints a table and writes benchmarks/results.json
 
-Both sides of a ratio are timed in turns, several times; the median of each is taken. Sizes are
-those of the default model unless a row says otherwise.
+Both sides of a ratio are timed in turns. A ratio is the median of those of single rounds, whose
+lowest and highest stand beside it: the machine's speed drifts, and two sides of one round share it.
+Sizes are those of the default model unless a row says otherwise.
 """
 
 from __future__ import annotations
@@ -70,24 +71,53 @@ RATE = 44_100
 
 @dataclass(frozen=True)
 class Row:
-    """One ratio. ``target`` is what it should be at least."""
+    """One ratio. ``target`` is what it should be at least.
+
+    ``lowest`` and ``highest`` are those of single rounds, where there were rounds.
+    """
 
     name: str
     ratio: float
     target: float
-    detail: str
+    detail: str = ""
+    lowest: float | None = None
+    highest: float | None = None
 
 
-def race(sides: dict[str, Callable[[], Any]], rounds: int = 5) -> dict[str, float]:
-    """Median seconds of each side; they take turns, after one round that does not count."""
+@dataclass(frozen=True)
+class Times:
+    """Seconds of every side in every round."""
+
+    seconds: dict[str, list[float]]
+
+    def median(self, side: str) -> float:
+        """Median seconds of a side."""
+        return float(np.median(self.seconds[side]))
+
+    def row(
+        self, name: str, slow: str, fast: str, target: float, detail: str = "", factor: float = 1.0
+    ) -> Row:
+        """How many times as fast ``fast`` is as ``slow``, round by round; times a factor."""
+        ratios = factor * np.divide(self.seconds[slow], self.seconds[fast])
+        return Row(
+            name, float(np.median(ratios)), target, detail, float(ratios.min()), float(ratios.max())
+        )
+
+
+def race(sides: dict[str, Callable[[], Any]], rounds: int = 9) -> Times:
+    """Time the sides in turns, after one round that does not count.
+
+    Every other round runs backwards, so that no side always follows the same one.
+    """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):
-        for name, side in sides.items():
+        turns = list(sides.items())
+        for name, side in turns[:: -1 if number % 2 else 1]:
             start = time.perf_counter()
             side()
             if number:
                 times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(own)) for name, own in times.items()}
+    return Times(times)
 
 
 # ------------------------------------------------------------------ operations
@@ -147,17 +177,18 @@ def against_matrix_products(params: Params, model: RSVM) -> list[Row]:
         (distortion + 0.5 * roughness).backward()
         optimizer.step()
 
-    times = race({**ways, "train": train_step}, rounds=9)
-    rates = {way: product / times[way] for way in ways}
-    rate = max(rates.values())
-    share = training_operations(params) / times["train"] / rate
+    def share(name: str, times: Times, count: float) -> Row:
+        """Operations a second of a side, over those of the faster library."""
+        rates = {way: product / times.median(way) for way in ways}
+        best = max(rates, key=lambda way: rates[way])
+        detail = f"{count / 1e9:.1f} Gflop in {times.median('side') * 1e3:.0f} ms; products run at "
+        return times.row(name, best, "side", 0.75, detail + said(rates), count / product)
+
     rows = [
-        Row(
+        share(
             "training step: share of the matrix-product rate",
-            share,
-            0.75,
-            f"{training_operations(params) / 1e9:.1f} Gflop in {times['train'] * 1e3:.0f} ms; "
-            "products run at " + said(rates),
+            race({**ways, "side": train_step}),
+            training_operations(params),
         )
     ]
     separator = InformedRSVM(build_model(params, params.variant("baseline"), 0).freeze())
@@ -171,24 +202,18 @@ def against_matrix_products(params: Params, model: RSVM) -> list[Row]:
             separator, mixture, voice, context, budget, torch.Generator().manual_seed(0)
         )
 
-    times = race({**ways, "attack": attack})
-    rates = {way: product / times[way] for way in ways}
-    steps = params.attack.steps
-    # The last iterate is scored with a forward pass, half a step.
-    count = (steps + 0.5) * attack_operations(params, SEGMENTS)
     rows.append(
-        Row(
+        share(
             "PGD step: share of the matrix-product rate",
-            count / times["attack"] / max(rates.values()),
-            0.75,
-            f"{count / 1e9:.0f} Gflop for {SEGMENTS} segments and {steps} steps in "
-            f"{times['attack'] * 1e3:.0f} ms; products run at {said(rates)}",
+            race({**ways, "side": attack}, rounds=5),
+            # The last iterate is scored with a forward pass, half a step.
+            (params.attack.steps + 0.5) * attack_operations(params, SEGMENTS),
         )
     )
-    return [*rows, *against_strides(params, model)]
+    return [*rows, against_strides(params, model)]
 
 
-def against_strides(params: Params, model: RSVM) -> list[Row]:
+def against_strides(params: Params, model: RSVM) -> Row:
     """Convolutions that move on by a hop, in polyphase form against ordinary ones."""
     hop = params.model.hop
     waveform = torch.randn(SEGMENTS, RATE)
@@ -205,15 +230,13 @@ def against_strides(params: Params, model: RSVM) -> list[Row]:
         analyze(waveform, filters, hop)
         synthesize(coefficients, filters, hop, RATE)
 
-    times = race({"strided": strided, "polyphase": polyphase})
-    return [
-        Row(
-            "polyphase convolutions: times a stride",
-            times["strided"] / times["polyphase"],
-            1.0,
-            f"analysis and synthesis of {SEGMENTS} segments, forward",
-        )
-    ]
+    return race({"strided": strided, "polyphase": polyphase}).row(
+        "polyphase convolutions: times a stride",
+        "strided",
+        "polyphase",
+        1.0,
+        f"analysis and synthesis of {SEGMENTS} segments, forward",
+    )
 
 
 def said(rates: dict[str, float]) -> str:
@@ -237,9 +260,10 @@ def against_the_reference(params: Params, model: RSVM) -> list[Row]:
         model.zero_grad()
         reference.training_loss(model, vocals, rest).backward()
 
-    times = race({"ours": ours, "theirs": theirs})
     rows = [
-        Row("training step: times the reference's way", times["theirs"] / times["ours"], 1.0, "")
+        race({"ours": ours, "theirs": theirs}).row(
+            "training step: times the reference's way", "theirs", "ours", 1.0
+        )
     ]
     frozen = build_model(params, params.variant("baseline"), 0)
     separator = InformedRSVM(frozen.freeze())
@@ -252,14 +276,8 @@ def against_the_reference(params: Params, model: RSVM) -> list[Row]:
 
     same = (loop() - reference.test_loop(frozen, mixture, voice)).abs().max().item()
     times = race({"ours": loop, "theirs": lambda: reference.test_loop(frozen, mixture, voice)})
-    rows.append(
-        Row(
-            "test loop: times the reference's way",
-            times["theirs"] / times["ours"],
-            1.5,
-            f"largest difference {same:.1e} dB",
-        )
-    )
+    detail = f"largest difference {same:.1e} dB"
+    rows.append(times.row("test loop: times the reference's way", "theirs", "ours", 1.5, detail))
     return [*rows, *against_foolbox(separator, mixture, voice)]
 
 
@@ -295,18 +313,11 @@ def against_foolbox(separator: InformedRSVM, mixture: Tensor, voice: Tensor) -> 
         with torch.no_grad():
             return si_sdr(voice, separator.separate(found, context))
 
-    times = race(
-        {"ours": together, "foolbox": by_foolbox, "one by one": one_by_one},
-        rounds=5,
-    )
+    times = race({"ours": together, "foolbox": by_foolbox, "one by one": one_by_one})
+    detail = f"{steps} steps and the AT-BS of what was found"
     return [
-        Row(
-            "PGD: times foolbox",
-            times["foolbox"] / times["ours"],
-            1.0,
-            f"{steps} steps and the AT-BS of what was found",
-        ),
-        Row("PGD: times segment by segment", times["one by one"] / times["ours"], 1.0, ""),
+        times.row("PGD: times foolbox", "foolbox", "ours", 1.0, detail),
+        times.row("PGD: times segment by segment", "one by one", "ours", 1.0),
     ]
 
 
@@ -347,14 +358,17 @@ def against_museval(workers: int) -> list[Row]:
     )
     bare.terminate()
     alone.terminate()
-    ceiling = times["sequence"] / times["bare"] / workers
+    per_core = 1 / workers
+    ceiling = times.row("", "sequence", "bare", 0, factor=per_core).ratio
     rows = [
-        Row(
+        times.row(
             "museval in workers: speed-up per core",
-            times["sequence"] / times["workers"] / workers,
+            "sequence",
+            "workers",
             0.9,
             f"{workers} workers, {len(tracks)} tracks of 7 s; all with one thread. As many bare "
             f"processes that have their tracks already: {ceiling:.2f}",
+            per_core,
         )
     ]
     # In a worker, where it runs: one thread for linear algebra.
@@ -364,16 +378,18 @@ def against_museval(workers: int) -> list[Row]:
         )
     return [
         *rows,
-        Row(
+        times.row(
             "BSSEval v4 in batches: times museval",
-            times["museval"] / times["ours"],
+            "museval",
+            "ours",
             10.0,
-            f"clean and attacked estimate of 7 s, {times['ours'] * 1e3:.0f} ms; "
+            f"clean and attacked estimate of 7 s, {times.median('ours') * 1e3:.0f} ms; "
             f"largest difference {apart:.1e} dB",
         ),
-        Row(
+        times.row(
             "closed-form SDR: times museval",
-            times["museval"] / times["sdr"],
+            "museval",
+            "sdr",
             100.0,
             f"largest difference {sdr_apart:.1e} dB",
         ),
@@ -393,7 +409,7 @@ def museval_of(number: int) -> None:
     score_by_museval(own_tracks[number], RATE)
 
 
-def bsseval_in_a_worker(track: TrackEstimates) -> tuple[dict[str, float], float, float]:
+def bsseval_in_a_worker(track: TrackEstimates) -> tuple[Times, float, float]:
     """Times of museval, of ours and of the closed-form SDR; how far ours and the SDR are off."""
     ours, theirs = score(track, RATE), score_by_museval(track, RATE)
     apart = max(
@@ -411,7 +427,6 @@ def bsseval_in_a_worker(track: TrackEstimates) -> tuple[dict[str, float], float,
             "ours": lambda: score(track, RATE),
             "sdr": lambda: score_sdr(track, RATE),
         },
-        rounds=7,
     )
     return times, apart, sdr_apart
 
@@ -463,14 +478,14 @@ def against_musdb(workers: int) -> list[Row]:
             with redirect_stderr(io.StringIO()):  # no progress bar inside the table
                 prepare(params, folder / "prepared")
 
-        times = race({"ours": ours, "theirs": theirs}, rounds=2)
+        times = race({"ours": ours, "theirs": theirs}, rounds=3)
         count = len(list((folder / "prepared").glob("*.npy")))
         detail = (
-            f"{times['ours'] / count * 1e3:.0f} ms a track; "
+            f"{times.median('ours') / count * 1e3:.0f} ms a track; "
             f"{'previews' if real else 'demo songs (.wav)'}, all stems; musdb by {decoder}, one by "
             f"one; ours with {workers} workers, which also check and hash every file"
         )
-        return [Row("prepare: times musdb", times["theirs"] / times["ours"], 1.0, detail)]
+        return [times.row("prepare: times musdb", "theirs", "ours", 1.0, detail)]
 
 
 def choose_songs(source: Path, destination: Path) -> None:
@@ -506,6 +521,7 @@ def cost_of_size() -> list[Row]:
                 str(count): partial(attack_and_evaluate, params, separator, folder / str(count))
                 for count in counts
             },
+            rounds=5,
         )
         peaks = {}
         for count in (counts[0], counts[-1]):
@@ -513,10 +529,10 @@ def cost_of_size() -> list[Row]:
             prepared.symlink_to(folder / str(count))
             peaks[count] = max(run_stage(folder, stage)[1] for stage in ("generate", "evaluate"))
     added = {
-        (few, many): (times[str(many)] - times[str(few)]) / (many - few)
+        (few, many): (times.median(str(many)) - times.median(str(few))) / (many - few)
         for few, many in pairwise(counts)
     }
-    detail = ", ".join(f"{count} tracks {times[str(count)]:.2f} s" for count in counts)
+    detail = ", ".join(f"{count} tracks {times.median(str(count)):.2f} s" for count in counts)
     detail += "; per added track " + ", ".join(f"{own * 1e3:.0f} ms" for own in added.values())
     memory_detail = ", ".join(f"{count} tracks {peak:.0f} MiB" for count, peak in peaks.items())
     return [
@@ -674,7 +690,12 @@ def main() -> None:
         for row in group():
             rows.append(row)
             verdict = "" if row.ratio >= row.target else "MISSED"
-            print(f"{row.name:52} {row.ratio:8.2f}  >= {row.target:<6g} {verdict:7} {row.detail}")
+            rounds = f"{row.lowest:.2f}-{row.highest:.2f}" if row.lowest is not None else ""
+            print(
+                f"{row.name:48} {row.ratio:7.2f}  {rounds:14} >= {row.target:<5g} {verdict:7} "
+                f"{row.detail}",
+                flush=True,
+            )
     machine = {
         **describe_environment(params.runtime),
         "processor": processor(),
