@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsvm.attacks.generate import budget_used
+from rsvm.attacks.minimal import REACHED
 from rsvm.attacks.noise import signs
 from rsvm.attacks.norms import budget_of, matched
 from rsvm.bsseval import Estimate, Score, TrackEstimates, score_all
 from rsvm.data.store import PreparedData, loud_mask
 from rsvm.errors import InputError
-from rsvm.files import FloatArray
+from rsvm.files import FloatArray, fingerprint, read_json, write_json
 from rsvm.medians import track_medians
 from rsvm.metrics import output_gain, si_sdr, snr
 from rsvm.model.stft import STFT
-from rsvm.params import EvaluateParams, Params
+from rsvm.params import AttackParams, EvaluateParams, Params
 from rsvm.separator import InformedSTFT, ReconstructingSeparator, batches
 from rsvm.sharding import WHOLE, Shard
 from rsvm.stats import (
@@ -63,6 +65,8 @@ class Evaluation:
         skipped: how many are too quiet.
         budget_used: largest stored perturbation as a fraction of the budget.
         bsseval: medians over tracks, or None when it was not asked for.
+        not_reached: segments on which method minimal found nothing that costs enough, or None for
+            another method.
     """
 
     tracks: pd.DataFrame
@@ -70,6 +74,7 @@ class Evaluation:
     skipped: int
     budget_used: float
     bsseval: dict[str, Any] | None
+    not_reached: int | None = None
 
 
 def evaluate(
@@ -107,9 +112,10 @@ def evaluate(
             raise InputError(
                 f"no adversarials for {track.name}; run generate-pgd-adversarials again"
             )
-        # One seed a track: the noise does not depend on the tracks before it.
-        generator = torch.Generator().manual_seed(params.evaluate.seed * 1_000_003 + number)
-        torch.manual_seed(generator.initial_seed())  # for a system that is random at test time
+        # One seed a track: the noise does not depend on the tracks before it. Not the numbers of
+        # the attack's seeds: an attacker does not know the draws that it is tested with.
+        seed = int(fingerprint("evaluate", params.evaluate.seed, number)[:15], 16)
+        generator = torch.Generator().manual_seed(seed)
         clean, attacked = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
         rows: list[dict[str, Any]] = []
         for part in batches(len(stored), params.attack.batch):
@@ -157,7 +163,39 @@ def evaluate(
         skipped=sum(track.skipped for track in done),
         budget_used=max(track.budget_used for track in done),
         bsseval=_bsseval([track.name for track in done], scores) if scores else None,
+        not_reached=_not_reached(params.attack, segments["drop"]),
     )
+
+
+def _not_reached(attack: AttackParams, drops: pd.Series[float]) -> int | None:
+    if attack.method != "minimal":
+        return None
+    return int((drops < attack.drop - REACHED).sum())
+
+
+def remembered(note: Path, run: str) -> Evaluation | None:
+    """What :func:`remember` wrote for the same run, or None."""
+    try:
+        told = read_json(note)
+        if told.pop("run") != run:
+            return None
+        tracks = pd.DataFrame(**told.pop("tracks")).rename_axis("track")
+        return Evaluation(tracks=tracks, **told)
+    except (InputError, KeyError, TypeError, ValueError):
+        return None
+
+
+def remember(note: Path, run: str, evaluation: Evaluation) -> None:
+    """Keep a model's figures: when a later model fails, they need not be computed again.
+
+    Args:
+        note: file to write.
+        run: fingerprint of everything that the figures depend on.
+        evaluation: the figures.
+    """
+    told = {key: getattr(evaluation, key) for key in Evaluation.__dataclass_fields__}
+    told["tracks"] = evaluation.tracks.to_dict("split")
+    write_json(note, {"run": run, **told})
 
 
 @dataclass(frozen=True)
@@ -186,17 +224,24 @@ def _play(
 ) -> _Played:
     """Run a batch of segments through the system; results on the CPU."""
     oracle = InformedSTFT(STFT(params.model).to(device))
+    # A system that is random at test time draws the same numbers for everything that is compared:
+    # else a difference of two passes would be mostly theirs.
+    common = int(torch.randint(2**62, (1,), generator=generator))
+
+    def separate(heard: Tensor) -> Tensor:
+        torch.manual_seed(common)
+        return separator.separate(heard, context)
+
     x, s, x_adv = (signal.to(device) for signal in (mixture, vocals, adversarial))
     context = separator.context(x, s)
     with torch.no_grad():
-        clean = separator.separate(x, context)
-        attacked = separator.separate(x_adv, context)
+        clean, attacked = separate(x), separate(x_adv)
         bs, at_bs = si_sdr(s, clean), si_sdr(s, attacked)
         # Noise of the norm that the perturbation has, which can be below the budget.
         budget = matched(budget_of(params.attack, x), x, x_adv)
         noise_bs = torch.stack(
             [
-                si_sdr(s, separator.separate(x + signs(x, budget, generator), context))
+                si_sdr(s, separate(x + signs(x, budget, generator)))
                 for _ in range(params.evaluate.noise_draws)
             ]
         )
@@ -263,6 +308,8 @@ def summarize(models: Mapping[int, Evaluation], settings: EvaluateParams) -> dic
         "n_skipped": first.skipped,
         "budget_used": max(model.budget_used for model in models.values()),
     }
+    if first.not_reached is not None:
+        summary["n_not_reached"] = sum(model.not_reached or 0 for model in models.values())
     if first.bsseval is not None:
         summary["bsseval"] = _mean_bsseval([model.bsseval or {} for model in models.values()])
     summary["seeds"] = {

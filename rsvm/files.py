@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -66,7 +67,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write strict JSON (no NaN, no infinity), atomically, with a final newline.
 
     Raises:
-        ValueError: a number is not finite; NaN must be counted and left out, never stored.
+        InputError: a number is not finite; NaN must be counted and left out, never stored.
     """
     write_text(path, json.dumps(_finite(value, path.name), indent=2) + "\n")
 
@@ -79,7 +80,10 @@ def _finite(value: Any, where: str) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} is {value}; only finite numbers may be stored")
+        raise InputError(
+            f"{where} is {value}, and only finite numbers are stored; which system gives outputs "
+            "that are not numbers?"
+        )
     return value
 
 
@@ -157,6 +161,14 @@ def fingerprint(*parts: Any) -> str:
     """A SHA-256 over the canonical JSON of ``parts``: is a resumed run the same run?"""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """A SHA-256 of this package's source: unfinished work of other code is not gone on with."""
+    package = Path(__file__).parent
+    sources = sorted(package.rglob("*.py"))
+    return fingerprint([[str(file.relative_to(package)), sha256(file)] for file in sources])
 
 
 def fresh_directory(path: Path) -> Path:

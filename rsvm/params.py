@@ -195,6 +195,11 @@ class AttackParams(_Section):
     batch: int = Field(ge=1, le=65_536)
     seed: Seed
 
+    @property
+    def has_eps(self) -> bool:
+        """Whether ``eps`` bounds the perturbation; method minimal has no bound."""
+        return self.norm == "linf" and self.method != "minimal"
+
     @model_validator(mode="after")
     def _the_clean_output_has_no_gradient(self) -> AttackParams:
         needs_start = self.method in ("pgd", "fgsm", "universal", "sparse")
@@ -210,6 +215,8 @@ class AttackParams(_Section):
     def _method_has_it(self) -> AttackParams:
         if self.eot_samples > 1 and self.method not in ("pgd", "fgsm"):
             raise ValueError(f"eot_samples works with method = pgd or fgsm, not {self.method}")
+        if self.restarts > 1 and self.method not in ("pgd", "noise"):
+            raise ValueError(f"restarts works with method = pgd or noise, not {self.method}")
         if self.loss != "si_sdr" and self.method == "minimal":
             raise ValueError("method = minimal costs SI-SDR; set loss = si_sdr")
         return self

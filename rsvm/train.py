@@ -17,7 +17,7 @@ from tqdm import tqdm
 from rsvm.data.loading import on_device, training_batches
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
-from rsvm.files import fingerprint, written_aside
+from rsvm.files import code_fingerprint, fingerprint, written_aside
 from rsvm.losses import neg_snr, regularizer
 from rsvm.medians import median_of_medians
 from rsvm.metrics import si_sdr
@@ -126,8 +126,8 @@ def train(
         seed: initial weights, shuffling, noise and dropout.
         data: prepared data.
         fabric: the device.
-        resume: checkpoint written after every epoch; a run with the same parameters and data
-            goes on from it.
+        resume: checkpoint written after every epoch; a run with the same parameters, data, code
+            and kind of device goes on from it.
 
     Raises:
         InputError: there are fewer segments than one batch holds, a batch cannot be shared evenly,
@@ -159,7 +159,8 @@ def train(
     precise = InPrecision(model, fabric)
 
     shapes = {key: list(weight.shape) for key, weight in model.module.state_dict().items()}
-    run = fingerprint(_what_decides(params, name), seed, data.fingerprint, shapes)
+    computed_by = [code_fingerprint(), torch.__version__, fabric.device.type]
+    run = fingerprint(_what_decides(params, name), seed, data.fingerprint, shapes, computed_by)
     curves = _load_checkpoint(resume, run, model, optimizer)
     progress = tqdm(
         total=recipe.epochs * steps,
@@ -311,7 +312,7 @@ def attacked_loss(
     mask = separator.context(mix, vocals)
     uniform = shard.of(torch.rand_like(draw_like(mix, shard)))
     delta = (2 * uniform - 1) * settings.eps
-    for _ in range(settings.steps):
+    for _ in range(settings.steps if settings.eps > 0 else 0):
         candidate = (mix + delta).requires_grad_(True)
         error = (separator.separate(candidate, mask) - vocals).square().sum()
         (gradient,) = torch.autograd.grad(error, candidate)
@@ -406,7 +407,7 @@ def _load_checkpoint(path: Path, run: str, model: Any, optimizer: Any) -> list[R
         print(f"{path}: damaged checkpoint, starting over")
         return []
     if not same_run:
-        print(f"{path}: checkpoint of other parameters or data, starting over")
+        print(f"{path}: checkpoint of other parameters, data or code, starting over")
         return []
     model.module.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -1,5 +1,8 @@
 """audit: is the robustness figure one that can be believed?"""
 
+import numpy as np
+import torch
+
 from common import (
     METRICS,
     PARAMS,
@@ -10,10 +13,10 @@ from common import (
     model_file,
     run,
 )
-from rsvm.attacks.generate import INDEX
+from rsvm.attacks.generate import INDEX, UNIVERSAL
 from rsvm.audit.run import System, audit, choose_material
 from rsvm.data.store import PreparedData
-from rsvm.files import fresh_directory, read_json, write_csv, write_json
+from rsvm.files import fresh_directory, read_array, read_json, write_csv, write_json
 from rsvm.model.checkpoint import load_model
 from rsvm.params import load_params
 from rsvm.runtime import make_fabric
@@ -27,7 +30,11 @@ def main() -> None:
     systems = []
     for name, seed in params.models:
         model = load_model(model_file(name, seed), params, name, seed).to(device)
-        index = read_json(adversarial_folder(name, seed) / INDEX)
+        folder = adversarial_folder(name, seed)
+        index = read_json(folder / INDEX)
+        universal = None
+        if params.attack.method == "universal":
+            universal = torch.from_numpy(np.array(read_array(folder / UNIVERSAL))).to(device)
         systems.append(
             System(
                 variant=name,
@@ -37,6 +44,7 @@ def main() -> None:
                 stored_budget=max(track["budget_used"] for track in index["tracks"]),
                 trained=params.variant(name).is_trained,
                 crafted_on="{}-{}".format(*crafting_model(params, name, seed)),
+                universal=universal,
             )
         )
     data = PreparedData(PREPARED)

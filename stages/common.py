@@ -60,3 +60,10 @@ def run(main: Callable[..., None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except RuntimeError as error:
+        # PyTorch's own kind, by its name: not every stage needs PyTorch.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        hint = "lower train.batch_size, attack.batch or audit.segments"
+        print(f"error: {error}; {hint}", file=sys.stderr)
+        raise SystemExit(1) from None

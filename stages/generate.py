@@ -5,6 +5,7 @@ import shutil
 import pandas as pd
 
 from common import (
+    ADVERSARIAL,
     CHECKPOINTS,
     PARAMS,
     PLOTS,
@@ -44,7 +45,12 @@ def main() -> None:
     for name, of_seeds in curves.items():
         mean = sum(of_seeds[1:], of_seeds[0]) / len(of_seeds)
         write_text(PLOTS / "attack" / f"{name}.csv", mean.to_csv(float_format="%.9g"))
-    shutil.rmtree(scratch)
+    for unfinished in scratch.glob("*/"):  # of runs that were killed and then run otherwise
+        shutil.rmtree(unfinished)
+    wanted = {adversarial_folder(name, seed) for name, seed in params.models}
+    for folder in ADVERSARIAL.glob("*/*"):  # of systems that were taken off the lists
+        if folder not in wanted:
+            shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

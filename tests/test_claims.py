@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -16,7 +15,15 @@ import pytest
 from conftest import ROOT
 from pydantic import ValidationError
 
-from rsvm.claims import Claim, Data, check_run, code_commit, make_claim, parameters_sha256
+from rsvm.claims import (
+    Claim,
+    Data,
+    _changed,
+    check_run,
+    code_commit,
+    make_claim,
+    parameters_sha256,
+)
 from rsvm.errors import InputError
 from rsvm.evaluate import PER_SEGMENT, Evaluation, compare, summarize
 from rsvm.params import Params
@@ -121,34 +128,30 @@ def test_the_hash_follows_the_parameters_but_not_the_folder(
     assert parameters_sha256(make_params(attack={"eps": 0.02})) != first
 
 
-def test_figures_of_other_parameters_are_refused(
+def test_a_folder_without_a_pipeline_is_refused(
     make_params: Callable[..., Params], tmp_path: Path
 ) -> None:
-    params = make_params()
-    used = {"attack": params.attack.model_dump(mode="json"), "train.epochs": 2}
-    metrics = tmp_path / "audit.json"
-    metrics.write_text("{}")
-    digest = hashlib.md5(b"{}").hexdigest()
-    names = ["prepare-musdb18", "generate-pgd-adversarials", "evaluate", "audit"]
-    names += [f"train-{name}@218" for name in params.systems]
-    lock: dict[str, Any] = {
-        "stages": {name: {"params": {"params.yaml": used}, "outs": []} for name in names}
-    }
-    lock["stages"]["audit"]["outs"] = [{"path": "audit.json", "md5": digest}]
-    check_run(params, lock, tmp_path)
-    with pytest.raises(InputError, match=r"was run with attack.eps = 0.01, but .* says 1e-05"):
-        check_run(make_params(attack={"eps": 1e-5}), lock, tmp_path)
-    used["attack"] = {**used["attack"], "eps": "1e-05"}  # as DVC writes it
-    check_run(make_params(attack={"eps": 1e-5}), lock, tmp_path)
-    used["attack"]["eps"] = 0.01
-    with pytest.raises(InputError, match="train.epochs = 2, but params.yaml says 3"):
-        check_run(make_params(train={"epochs": 3}), lock, tmp_path)
-    metrics.write_text('{"flags": 0}')
-    with pytest.raises(InputError, match=r"audit.json: not what audit wrote"):
-        check_run(params, lock, tmp_path)
-    metrics.write_text("{}")
-    with pytest.raises(InputError, match="train-baseline@7 has not been run"):
-        check_run(make_params(train={"seeds": [7]}), lock, tmp_path)
+    with pytest.raises(InputError, match="a claim needs `dvc status`, but it fails"):
+        check_run(make_params(), tmp_path)
+
+
+def test_what_dvc_calls_changed_is_named() -> None:
+    parameters = {"params.yaml": {"attack.eps": "modified", "attack.steps": "new"}}
+    changes = [
+        {"changed deps": {"models": "modified", **parameters}},
+        {"changed outs": {"metrics/ablation": "deleted"}},
+        "changed command",
+    ]
+    said = ["models", "attack.eps", "attack.steps", "metrics/ablation", "changed command"]
+    assert list(_changed(changes)) == said
+
+
+def test_a_claim_without_a_bound_names_none(
+    parts: dict[str, Any], make_params: Callable[..., Params]
+) -> None:
+    assert claim_of(parts, "baseline").eps == 0.01
+    parts["params"] = make_params(train={"seeds": [1, 2, 3]}, attack={"method": "minimal"})
+    assert claim_of(parts, "baseline").eps is None
 
 
 def test_changed_code_has_no_commit(tmp_path: Path) -> None:

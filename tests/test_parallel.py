@@ -173,6 +173,8 @@ def test_stages_in_two_processes(project: Path) -> None:
     written: list[dict[str, bytes]] = []
     for devices in (1, 2):
         write_params(project, devices=devices)
+        for known in ("checkpoints", "data/adversarial"):
+            shutil.rmtree(project / known, ignore_errors=True)
         for stage in ("generate", "evaluate"):
             run_stage(project, stage)
         files = [*project.glob("data/adversarial/**/*.*"), *project.glob("metrics/*.json")]

@@ -160,6 +160,7 @@ def test_another_eps_recomputes_only_what_it_touches(clone: Clone) -> None:
 
 def test_a_stage_that_is_run_again_gives_the_same_bytes(clone: Clone) -> None:
     before = (clone.folder / "dvc.lock").read_text()
+    shutil.rmtree(clone.folder / "checkpoints")  # else what is known is not computed again
     # `--force` runs what did not change; the run cache is not consulted.
     clone.dvc("repro", "--force", "--no-run-cache")
     assert (clone.folder / "dvc.lock").read_text() == before
@@ -171,7 +172,8 @@ def test_another_seed_trains_only_what_it_adds_and_makes_claims(clone: Clone) ->
     tree["train"]["seeds"] = [218, 219]
     tree["ablations"] = ["stft"]
     (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
-    ran = clone.stages_run(clone.dvc("repro"))
+    output = clone.dvc("repro")
+    ran = clone.stages_run(output)
     assert sorted(ran[:4]) == [
         "train-ablation@stft-218",
         "train-ablation@stft-219",
@@ -179,6 +181,9 @@ def test_another_seed_trains_only_what_it_adds_and_makes_claims(clone: Clone) ->
         "train-improved@219",
     ]
     assert ran[4:] == ["generate-pgd-adversarials", "evaluate", "audit", "report"]
+    for model in ("baseline-218", "improved-218"):  # only the new models are attacked
+        assert f"attack {model}: stored already" in output
+        assert f"evaluate {model}: known already" in output
     figures = clone.metrics("improved")
     assert list(figures["seeds"]) == ["218", "219"]
     assert figures["bs"] == pytest.approx(np.mean([s["bs"] for s in figures["seeds"].values()]))
@@ -195,7 +200,23 @@ def test_another_seed_trains_only_what_it_adds_and_makes_claims(clone: Clone) ->
     tree["attack"]["eps"] = 0.004
     (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
-    assert "was run with attack.eps = 0.003, but params.yaml says 0.004; run dvc repro" in said
+    assert "generate-pgd-adversarials is not up to date (attack.eps); run dvc repro" in said
+    tree["attack"]["eps"] = 0.003
+    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    # Figures that were changed, and figures of other code, are no claims either.
+    stft = clone.folder / "metrics/ablation/stft.json"
+    whole = stft.read_text()
+    stft.write_text(whole.replace('"rb":', '"rb": 0, "was":'))
+    said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
+    assert "evaluate is not up to date (metrics/ablation); run dvc repro" in said
+    stft.write_text(whole)
+    clone.run("python", "stages/claim.py", "--name", "small")
+    with (clone.folder / "rsvm/medians.py").open("a") as code:
+        code.write("# changed\n")
+    clone.git("commit", "--quiet", "--message", "other code", "rsvm/medians.py")
+    said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
+    assert "is not up to date (rsvm/medians.py); run dvc repro" in said
+    clone.git("reset", "--quiet", "--hard", "HEAD~1")
     shutil.rmtree(clone.folder / "results/small")
     clone.reset()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from rsvm.params import Params
-from rsvm.report.build import verdict
+from rsvm.report.build import smallest_p, verdict
 from rsvm.report.tables import differences
 from rsvm.report.threat import threat_in_words
 
@@ -46,6 +47,29 @@ def test_every_threat_model_has_words(make_params: Callable[..., Params]) -> Non
             params = make_params(attack={"method": method, "norm": norm, "mask": mask})
             sentences.add(threat_in_words(params))
     assert len(sentences) == 16
+
+
+def test_a_threat_model_says_what_the_adversary_knows(make_params: Callable[..., Params]) -> None:
+    def words(**attack: Any) -> str:
+        return threat_in_words(make_params(attack=attack))
+
+    assert "It knows the weights, the true vocals" in words()
+    assert "first step 0.5 of the budget" in words()
+    assert "first step" not in words(step_rule="auto")
+    for method in ("search", "noise"):
+        assert "outputs only" in words(method=method)
+        assert "knows the weights" not in words(method=method)
+    universal = words(method="universal")
+    assert "nothing of the segment that is attacked" in universal
+    assert "by itself" not in universal
+
+
+def test_the_smallest_p_value_that_a_table_can_show() -> None:
+    keys = ("si_sdr", "bs", "at_bs", "rb", "rb_net", "paired_drop")
+    comparison = {"reference": "x", "n_tracks": 50, "y": dict.fromkeys(keys), "z": {}}
+    assert smallest_p(comparison, 19_999) == pytest.approx(6 * 2 / 20_000)
+    assert smallest_p({**comparison, "n_tracks": 5}, 19_999) == pytest.approx(6 / 16)
+    assert smallest_p({**comparison, "n_tracks": 2}, 19_999) == 1
 
 
 def test_the_table_of_differences_leaves_out_what_is_not_a_system() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
@@ -17,11 +18,12 @@ from conftest import ROOT
 from rsvm import train as training
 from rsvm.attacks import generate as generating
 from rsvm.attacks.generate import Victim, budget_used, generate, load_adversarials
+from rsvm.attacks.minimal import MinimalPerturbation
 from rsvm.attacks.universal import UniversalPerturbation
 from rsvm.data.prepare import prepare
 from rsvm.data.store import PreparedData
 from rsvm.errors import InputError
-from rsvm.evaluate import compare, evaluate, summarize
+from rsvm.evaluate import compare, evaluate, remember, remembered, summarize
 from rsvm.files import write_json, written_aside
 from rsvm.model.checkpoint import save_model
 from rsvm.model.rsvm import build_model
@@ -354,16 +356,125 @@ def test_a_universal_perturbation_is_learned_once(
 ) -> None:
     params = make_params(attack={"method": "universal", "eps": 0.03})
 
-    def run() -> dict[str, bytes]:
-        attack(params, trained[1], prepared, tmp_path)
-        return {file.name: file.read_bytes() for file in (tmp_path / "adversarial").iterdir()}
+    def run(folder: Path) -> dict[str, bytes]:
+        attack(params, trained[1], prepared, folder)
+        return {file.name: file.read_bytes() for file in (folder / "adversarial").iterdir()}
 
-    first = run()
-    # What was left for a run that goes on is enough, also without the batches.
-    for batch in tmp_path.glob("**/*.npz"):
-        batch.unlink()
+    first = run(tmp_path / "whole")
+    played = np.load(tmp_path / "whole/adversarial" / generating.UNIVERSAL)
+    assert played.shape == (1, params.segment_samples)
+    assert np.abs(played).max() == pytest.approx(0.03)
+    # What a killed run leaves is enough, also without a batch.
+    with monkeypatch.context() as patch:
+        patch.setattr(generating, "_attack_batch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "killed")
     monkeypatch.setattr(UniversalPerturbation, "learn", None)
-    assert run() == first
+    assert run(tmp_path / "killed") == first
+
+
+def killed(*arguments: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_is_stored_is_not_attacked_again(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params, separator = trained
+    first = attack(params, separator, prepared, tmp_path)
+    assert not list(tmp_path.glob("scratch/*/"))  # no unfinished work is left
+    monkeypatch.setattr(generating, "_attack_batch", killed)
+    assert attack(params, separator, prepared, tmp_path) == first
+    for file in [*(tmp_path / "adversarial").iterdir()]:  # unless it is damaged,
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1])
+        with pytest.raises(KeyboardInterrupt):
+            attack(params, separator, prepared, tmp_path)
+        file.write_bytes(whole)
+    assert attack(params, separator, prepared, tmp_path) == first
+    with pytest.raises(KeyboardInterrupt):  # or of other parameters,
+        attack(make_params(attack={"eps": 0.02}), separator, prepared, tmp_path)
+    monkeypatch.setattr(generating, "code_fingerprint", lambda: "other code")
+    with pytest.raises(KeyboardInterrupt):  # or of other code.
+        attack(params, separator, prepared, tmp_path)
+
+
+class Broken(InformedRSVM):
+    """Gives NaN where the mixture is loud, as a system without a guard does."""
+
+    def separate(self, mixture: torch.Tensor, context: Any) -> torch.Tensor:
+        loud = mixture.abs().amax(-1, keepdim=True) > 0.3
+        return torch.where(loud, torch.nan, 1.0) * super().separate(mixture, context)
+
+
+def test_nan_is_not_robustness(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+) -> None:
+    params, separator = trained
+    with pytest.raises(InputError, match=r"not a number on [1-5] of [1-5] segments"):
+        attack(params, Broken(separator.model), prepared, tmp_path)
+
+
+def test_a_random_system_is_compared_under_the_same_draws(
+    prepared: PreparedData, tmp_path: Path, make_params: MakeParams
+) -> None:
+    variants = {"baseline": {}, "improved": {"dropout": 0.3, "dropout_at_test": True}}
+    params = make_params(variants=variants, attack={"eps": 1e-6})
+    model = build_model(params, params.variant("improved"), 1).freeze()
+    separator = informed(model)
+    x = torch.from_numpy(prepared.tracks("test")[0].read(0, 0, 1000))[None]
+    context = separator.context(x, x)
+    assert not torch.equal(separator.separate(x, context), separator.separate(x, context))
+    attack(params, separator, prepared, tmp_path)
+    figures = figures_of(params, separator, prepared, tmp_path)
+    # A perturbation of nearly nothing changes nearly nothing.
+    assert abs(figures["drop"]) < 0.01
+    assert abs(figures["noise_worst_drop"]) < 0.01
+    assert figures["output_gain"] < 100
+
+
+def test_an_evaluation_is_remembered_exactly(
+    trained: tuple[Params, InformedRSVM], prepared: PreparedData, tmp_path: Path
+) -> None:
+    params, separator = trained
+    attack(params, separator, prepared, tmp_path)
+    found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
+    model = evaluate(params, "x", separator, prepared, found, CPU)
+    note = tmp_path / "note.json"
+    assert remembered(note, "run") is None
+    remember(note, "run", model)
+    assert remembered(note, "other run") is None
+    again = remembered(note, "run")
+    assert again is not None
+    pd.testing.assert_frame_equal(again.tracks, model.tracks, check_exact=True)
+    of_both = [summarize({1: found}, params.evaluate) for found in (model, again)]
+    assert of_both[0] == of_both[1]
+    note.write_text(note.read_text()[:-20])
+    assert remembered(note, "run") is None
+
+
+def test_a_minimal_perturbation_that_is_not_found_is_counted(
+    trained: tuple[Params, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = []
+    for steps in (1, 30):
+        monkeypatch.setattr(MinimalPerturbation.__init__, "__defaults__", ("l2", steps, 8, 0.02))
+        params = make_params(attack={"method": "minimal", "norm": "l2", "drop": 6.0})
+        attack(params, trained[1], prepared, tmp_path / str(steps))
+        figures = figures_of(params, trained[1], prepared, tmp_path / str(steps))
+        counts.append((figures["n_not_reached"], figures["drop"]))
+    assert counts[0][0] > 0 and counts[0][1] > 1
+    assert counts[1] == (0, pytest.approx(6.0, abs=0.02))
 
 
 def test_a_recomputed_mask_is_attacked_and_evaluated(
@@ -477,7 +588,7 @@ def test_transfer_uses_the_mask_and_gradients_of_the_source(
 
 
 def test_no_nan_reaches_json(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="rb is nan"):
+    with pytest.raises(InputError, match="rb is nan, and only finite numbers are stored"):
         write_json(tmp_path / "m.json", {"rb": math.nan})
     assert not list(tmp_path.iterdir())
     write_json(tmp_path / "m.json", {"rb": np.float64(1.5), "n": np.int64(3)})

@@ -6,6 +6,7 @@ interrupted; only one batch is in memory at a time.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
 from rsvm.errors import InputError
 from rsvm.files import (
     FloatArray,
+    code_fingerprint,
     fingerprint,
     fresh_directory,
     read_array,
@@ -39,6 +41,7 @@ from rsvm.separator import Separator, batches
 from rsvm.sharding import WHOLE, Shard
 
 INDEX = "index.json"
+UNIVERSAL = "universal.npy"
 CHECKED_AT_ONCE = 64  # segments, in double precision
 Curve = list[dict[str, float]]
 
@@ -127,8 +130,9 @@ def generate(
     """Attack the test split for one model.
 
     Finished batches stand in ``scratch`` until all are done, so that a run that was killed
-    goes on where it stopped; the caller deletes the folder when everything is stored. Several
-    processes share the batches, and the first one stores what all of them found.
+    goes on where it stopped. What was stored by the same code for the same model, data and
+    parameters is not attacked again. Several processes share the batches, and the first one stores
+    what all of them found.
 
     Args:
         params: the whole tree.
@@ -137,7 +141,8 @@ def generate(
         device: where to compute.
         destination: one ``.npy`` a track (segments x samples, adversarial mixtures) and an
             index with the SHA-256 of each.
-        scratch: folder for unfinished work, seen by all processes.
+        scratch: folder for unfinished work and for notes of what was stored, seen by all
+            processes.
         shard: which of the processes this is.
 
     Returns:
@@ -148,7 +153,15 @@ def generate(
     settings = params.attack.model_dump(mode="json")
     runtime = params.runtime.model_dump(include={"accelerator", "compile", "precision", "threads"})
     cut = params.segments.model_dump(mode="json")
-    run = fingerprint(settings, victim.source_sha256, data.fingerprint, cut, runtime)
+    computed_by = [code_fingerprint(), torch.__version__, device.type]
+    run = fingerprint(settings, victim.source_sha256, data.fingerprint, cut, runtime, computed_by)
+    note = scratch / f"{victim.name}.json"
+    # No process changes the folder before all of them have looked: see `wait` below.
+    known = _stored_curve(note, run, destination)
+    if known is not None:
+        if shard.is_first:
+            print(f"attack {victim.name}: stored already")
+        return known if shard.is_first else []
     scratch = scratch / f"{victim.name}-{run[:16]}"
     scratch.mkdir(parents=True, exist_ok=True)
     attack = _make_attack(params, victim, data, device, scratch, shard)
@@ -171,6 +184,8 @@ def generate(
     if not shard.is_first:
         return []
     index = _store(segments, files, destination, params)
+    if isinstance(attack, SamePerturbation):
+        write_array(destination / UNIVERSAL, attack.delta.cpu().numpy())
     write_json(
         destination / INDEX,
         {
@@ -181,7 +196,25 @@ def generate(
             "tracks": index,
         },
     )
-    return _curve(segments, files, params)
+    curve = _curve(segments, files, params)
+    write_json(note, {"run": run, "index": sha256(destination / INDEX), "curve": curve})
+    shutil.rmtree(scratch)
+    return curve
+
+
+def _stored_curve(note: Path, run: str, destination: Path) -> Curve | None:
+    """The curve of an attack whose result is in ``destination``, whole; None when it is not."""
+    try:
+        told = read_json(note)
+        if told["run"] != run or told["index"] != sha256(destination / INDEX):
+            return None
+        for entry in read_json(destination / INDEX)["tracks"]:
+            if sha256(destination / entry["file"]) != entry["sha256"]:
+                return None
+        curve: Curve = told["curve"]
+    except (InputError, KeyError):
+        return None
+    return curve
 
 
 def _make_attack(
@@ -200,7 +233,7 @@ def _make_attack(
     attack = build_attack(params.attack)
     if not isinstance(attack, UniversalPerturbation):
         return attack
-    file = scratch / "universal.npy"
+    file = scratch / UNIVERSAL
     if shard.is_first and not file.exists():
         write_array(file, _learn(params, attack, victim, data, device).cpu().numpy())
     shard.wait()
@@ -239,6 +272,13 @@ def _attack_batch(
     context = separator.context(mixture, vocals)
     budget = budget_of(settings, mixture)
     adversarial, losses = attack(separator, mixture, vocals, context, budget, generator)
+    # NaN is never worse than what was found before: it would pass for robustness.
+    broken = ~(torch.isfinite(losses).all(-1) & torch.isfinite(adversarial).all(-1))
+    if bool(broken.any()):
+        raise InputError(
+            f"output, loss or gradient is not a number on {int(broken.sum())} of {len(broken)} "
+            "segments; train the system again, or choose another attack.loss"
+        )
     with written_aside(file) as temporary:
         np.savez(temporary, adversarial=adversarial.cpu().numpy(), losses=losses.cpu().numpy())
 
@@ -261,7 +301,10 @@ def _store(
         waiting = [joined[count:]]
         fraction = budget_used(track, read_array(path), params)
         if fraction > 1:
-            raise RuntimeError(f"{path}: the stored perturbation is {fraction} times the budget")
+            raise InputError(
+                f"{path}: the stored perturbation is {fraction} times the budget, which is a fault "
+                "of the attack; please report it with params.yaml"
+            )
         index.append(
             {
                 "name": track.name,

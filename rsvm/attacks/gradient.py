@@ -57,6 +57,7 @@ class GradientAttack:
         keep = budget.keeper(mixture)
         worst = mixture.clone()
         worst_loss = mixture.new_full((len(mixture),), -torch.inf)
+        finite = torch.ones_like(worst_loss, dtype=torch.bool)
         curves: list[Tensor] = []
         for restart in range(self.restarts):
             if self.random_start or restart > 0:
@@ -73,6 +74,7 @@ class GradientAttack:
                 loss, gradient = self._loss(
                     separator, candidate, context, target, with_gradient=not last
                 )
+                finite &= torch.isfinite(loss) & torch.isfinite(gradient).all(-1)
                 better = loss > worst_loss
                 worst = torch.where(better[:, None], candidate, worst)
                 worst_loss = torch.where(better, loss, worst_loss)
@@ -82,7 +84,7 @@ class GradientAttack:
                     delta = rule.next(Iterate(step, delta, loss, gradient, budget))
             curves.append(torch.stack(curve, dim=1))
         # After k steps of every restart.
-        return worst, torch.stack(curves).amax(0)
+        return worst, torch.stack(curves).amax(0).where(finite[:, None], torch.nan)
 
     def _loss(
         self,

@@ -35,6 +35,7 @@ class Attack(Protocol):
 
         Returns:
             Adversarial mixtures (batch x samples, float32, inside the budget), and the worst
-            loss so far after 0, 1, ... steps (batch x steps + 1).
+            loss so far after 0, 1, ... steps (batch x steps + 1); NaN for a segment on which a
+            loss or a gradient was not a number.
         """
         ...

@@ -11,6 +11,8 @@ from rsvm.attacks.norms import Budget, Norm
 from rsvm.metrics import si_sdr
 from rsvm.separator import Context, Separator
 
+REACHED = 0.02  # dB; so near to its level a perturbation has reached it
+
 
 @dataclass(frozen=True)
 class MinimalPerturbation:
@@ -50,22 +52,27 @@ class MinimalPerturbation:
         """Attack a batch; see :class:`rsvm.attacks.interface.Attack`.
 
         The budget is not used: what is sought is how large one would have to be. A segment whose
-        level is not reached within ``steps`` gets the strongest perturbation that was found.
+        level is not reached within ``steps`` keeps its last iterate, unless an earlier one cost
+        more: too little, and too large. Whoever reports the perturbations' size has to count them.
         """
         level = self._loss(separator, mixture, vocals, context) + self.drop
         delta = torch.zeros_like(mixture)
+        best, best_loss = delta, torch.full_like(level, -torch.inf)
         curve = []
-        for _ in range(self.steps):
+        for step in range(self.steps + 1):
             candidate = (mixture + delta).requires_grad_(True)
             loss = -si_sdr(vocals, separator.separate(candidate, context))
             curve.append(loss.detach())
+            better = loss.detach() > best_loss
+            best = torch.where(better[:, None], delta, best)
+            best_loss = torch.where(better, loss.detach(), best_loss)
             missing = (level - loss.detach()).clamp_min(0)
             # The one wait for the device; most batches need few of the steps.
-            if not bool((missing > 0).any()):
+            if step == self.steps or not bool((missing > 0).any()):
                 break
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
             delta = delta + (1 + self.overshoot) * self._step(gradient, missing[:, None])
-        smallest = self._scale_down(separator, mixture, vocals, context, delta, level)
+        smallest = self._scale_down(separator, mixture, vocals, context, best, level)
         last = self._loss(separator, mixture + smallest, vocals, context)
         # One length for all batches of a run, however many steps each of them needed.
         curve += [last] * (self.steps + 1 - len(curve))

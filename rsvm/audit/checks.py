@@ -14,7 +14,7 @@ from torch import Tensor
 from rsvm.attacks.build import build_attack, build_pgd
 from rsvm.attacks.gradient import fgsm
 from rsvm.attacks.interface import Attack
-from rsvm.attacks.minimal import MinimalPerturbation
+from rsvm.attacks.minimal import REACHED, MinimalPerturbation
 from rsvm.attacks.noise import NOISES
 from rsvm.attacks.norms import Budget, L0Budget, Norm, make_budget, used
 from rsvm.attacks.objectives import OBJECTIVES, negative_si_sdr
@@ -28,7 +28,6 @@ from rsvm.params import AttackParams, AuditParams
 from rsvm.separator import Context, Separator
 
 Values = NDArray[np.float64]
-REACHED = 0.02  # dB; so near to its level a minimal perturbation has reached it
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,25 @@ class Auditor:
         training: Material,
         attack: AttackParams,
         settings: AuditParams,
+        played: Tensor | None = None,
     ) -> None:
+        """Prepare the audit of one model.
+
+        Args:
+            separator: the model.
+            material: test segments.
+            training: training segments, for a universal perturbation.
+            attack: what the figures were made with.
+            settings: how much is audited.
+            played: the universal perturbation of those figures (1 x samples); without it, method
+                universal learns one on the training segments at hand.
+        """
         self.separator = separator
         self.material = material
         self.training = training
         self.attack = auditable(attack)
         self.settings = settings
+        self.played = played
         self.context = separator.context(material.mixture, material.vocals)
         self._crafted: dict[Any, Tensor] = {}
 
@@ -125,24 +137,26 @@ class Auditor:
         if self.attack.method == "pgd":
             return self.pgd()
         attack = build_attack(self.attack)
-        if isinstance(attack, UniversalPerturbation):
-            attack = self._learn(attack)
-        return self.run(attack)
+        if not isinstance(attack, UniversalPerturbation):
+            return self.run(attack)
+        if self.played is not None:
+            return self.run(SamePerturbation(self.played, attack.objective))
+        return self.run(self._learn(attack))
 
-    def pgd(self, eps: float | None = None, **changes: Any) -> Tensor:
-        """Adversarial mixtures of PGD with some of its parts replaced.
+    def pgd(self, factor: float = 1.0, **changes: Any) -> Tensor:
+        """Adversarial mixtures of PGD in a multiple of the budget, with some parts replaced.
 
         Several checks ask for the same attack; each is run once.
         """
         attack = replace(build_pgd(self.attack), **changes)
-        key = (self.attack.eps if eps is None else eps, attack)
+        key = (factor, attack)
         if key not in self._crafted:
-            self._crafted[key] = self.run(attack, eps)
+            self._crafted[key] = self.run(attack, factor)
         return self._crafted[key]
 
-    def run(self, attack: Attack, eps: float | None = None) -> Tensor:
-        """Adversarial mixtures of any attack under the default budget, or with another eps."""
-        return self._run(attack, self.budget(eps))
+    def run(self, attack: Attack, factor: float = 1.0) -> Tensor:
+        """Adversarial mixtures of any attack in a multiple of the budget."""
+        return self._run(attack, self.budget(factor))
 
     def _run(self, attack: Attack, budget: Budget) -> Tensor:
         found, _ = attack(
@@ -155,13 +169,10 @@ class Auditor:
         )
         return found
 
-    def budget(self, eps: float | None = None) -> Any:
-        """The default budget, or one ``eps / attack.eps`` times as large."""
-        scale = 1.0 if eps is None or self.attack.eps == 0 else eps / self.attack.eps
-        snr = self.attack.snr - 20 * np.log10(max(scale, 1e-12))
-        return make_budget(
-            self.attack.norm, self.material.mixture, self.attack.eps * scale, float(snr)
-        )
+    def budget(self, factor: float = 1.0) -> Any:
+        """A multiple of the budget of the parameters."""
+        snr = self.attack.snr - 20 * float(np.log10(factor))
+        return make_budget(self.attack.norm, self.material.mixture, self.attack.eps * factor, snr)
 
     def generator(self) -> torch.Generator:
         """The same random numbers for every attack."""
@@ -226,7 +237,7 @@ class Auditor:
     def eps_sweep(self) -> dict[str, float]:
         """AT-BS against the budget, from a tenth of it to where the separation collapses."""
         return {
-            f"{factor:g}": self.median_at_bs(self.pgd(eps=factor * self.attack.eps))
+            f"{factor:g}": self.median_at_bs(self.pgd(factor))
             for factor in self.settings.eps_factors
         }
 

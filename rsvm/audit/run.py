@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rsvm.attacks.generate import Segments
 from rsvm.audit.checks import Auditor, Material, other_mask, transfer
@@ -75,6 +76,8 @@ class System:
             back from the disk.
         trained: whether training seeds make a difference.
         crafted_on: name of the system whose gradients attacked it, when not its own.
+        universal: the perturbation that was learned and played to all segments, 1 x samples, when
+            the attack is such a one.
     """
 
     variant: str
@@ -84,6 +87,7 @@ class System:
     stored_budget: float
     trained: bool = True
     crafted_on: str | None = None
+    universal: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -106,10 +110,10 @@ def audit(
     """
     torch.manual_seed(params.attack.seed)  # for a system that is random at test time
 
-    def auditor(separator: Separator) -> Auditor:
-        return Auditor(separator, material, training, params.attack, params.audit)
+    def auditor(separator: Separator, system: System) -> Auditor:
+        return Auditor(separator, material, training, params.attack, params.audit, system.universal)
 
-    auditors = {system.name: auditor(system.separator) for system in systems}
+    auditors = {system.name: auditor(system.separator, system) for system in systems}
     crossed = transfer(auditors)
     results: dict[str, Audited] = {}
     for system in systems:
@@ -128,7 +132,7 @@ def audit(
         }
         figures["crafted_on"] = {played.name: played.crafted_on or played.name for played in seeds}
         if system.twin is not None:
-            twin = auditor(system.twin)
+            twin = auditor(system.twin, system)
             pair = auditors[system.name], twin
             if params.attack.mask == "recomputed":
                 pair = twin, auditors[system.name]

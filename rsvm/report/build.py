@@ -67,6 +67,7 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "comparison": comparison,
         "result": tables.result(systems),
         "differences": tables.differences(comparison),
+        "p_floor": f"{smallest_p(comparison, params.evaluate.bootstrap):.2g}",
         "controls": tables.controls(systems),
         "seeds": tables.seeds(systems),
         "bsseval": tables.bsseval(systems),
@@ -97,6 +98,17 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "index.html": environment.get_template("index.html").render(**context, pictures=pictures),
         "report.md": environment.get_template("report.md").render(**context),
     }
+
+
+def smallest_p(comparison: dict[str, Any], resamples: int) -> float:
+    """The smallest adjusted p-value that can come out, whatever the data are.
+
+    Of one comparison it is what the resamples and the tracks allow (:class:`rsvm.stats.Interval`);
+    Holm multiplies the smallest by the number of comparisons.
+    """
+    others = [figures for figures in comparison.values() if isinstance(figures, dict)]
+    count = sum(len(figures) for figures in others)
+    return float(min(1.0, count * max(2 / (resamples + 1), 2.0 ** (1 - comparison["n_tracks"]))))
 
 
 def verdict(comparison: dict[str, Any], confidence: float, key: str, figure: str) -> str:
