@@ -388,10 +388,45 @@ def compare(
     for name in others:
         own = {key: _seeds_by_tracks(systems[name], key) for key in PER_SEGMENT}
         result[name] = _differences(own, base, settings)
-    entries = [result[name][key] for name in others for key in COMPARED]
+    _adjust([result[name][key] for name in others for key in COMPARED])
+    return result
+
+
+def contrast(
+    first: pd.DataFrame, second: pd.DataFrame, settings: EvaluateParams
+) -> dict[str, dict[str, float]]:
+    """One system minus any other: for a question that was asked before the figures were seen.
+
+    P-values are adjusted for the comparisons of this contrast only.
+
+    Args:
+        first: a table of :file:`plots/tracks`: medians per seed and track.
+        second: of the same tracks; and of the same seeds, or of one model.
+        settings: bootstrap.
+
+    Raises:
+        InputError: the tables are of other tracks or seeds.
+    """
+    tables = [list(table.groupby("seed", sort=False)) for table in (first, second)]
+    tracks = {tuple(of_seed["track"]) for table in tables for _, of_seed in table}
+    if len(tracks) > 1:
+        raise InputError("the two systems were tested on other tracks")
+    seeds = {tuple(seed for seed, _ in table) for table in tables if len(table) > 1}
+    if len(seeds) > 1:
+        raise InputError("the two systems were trained with other seeds")
+    own, base = (
+        {key: np.stack([of_seed[key].to_numpy() for _, of_seed in table]) for key in PER_SEGMENT}
+        for table in tables
+    )
+    result = _differences(own, base, settings)
+    _adjust([result[key] for key in COMPARED])
+    return result
+
+
+def _adjust(entries: list[dict[str, float]]) -> None:
+    """Add p-values that are adjusted for how many there are."""
     for entry, adjusted in zip(entries, holm([e["p"] for e in entries]), strict=True):
         entry["p_holm"] = adjusted
-    return result
 
 
 def _differences(
