@@ -36,6 +36,7 @@ from rsvm.stats import (
     median_rise,
     paired_median,
 )
+from rsvm.workplace import capacity
 
 PER_SEGMENT = (
     "si_sdr",
@@ -104,6 +105,7 @@ def evaluate(
     waiting: list[TrackEstimates] = []
     scores: list[list[Score]] = []
     own = shard.items(list(enumerate(data.tracks("test"))))
+    at_once = 1 if params.evaluate.bsseval == "none" else capacity(params.runtime)
     progress = tqdm(own, desc=f"evaluate {name}", unit="track", disable=not shard.is_first)
     for number, track in progress:
         stored = adversarials.get(track.file)
@@ -141,7 +143,7 @@ def evaluate(
             waiting.append(TrackEstimates(track.name, mixture, vocals, pair))
         # Scored some tracks at a time: all of a large test split do not fit into memory.
         enough = (
-            len(waiting) >= params.runtime.workers_per_process
+            len(waiting) >= at_once
             and sum(len(estimates.vocals) for estimates in waiting) >= SCORED_AT_ONCE
         )
         if waiting and (enough or len(done) == len(own)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
+import time
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
@@ -16,9 +18,11 @@ from rsvm.params import RuntimeParams
 from rsvm.sharding import Shard
 from rsvm.slots import VARIABLE, claim_gpu
 
-# One process may score or store for long while the others wait. A process that dies is noticed
-# at once, by Fabric, torchrun or SLURM.
+# One process may score or store for long while the others wait. That one of them has ended is not
+# learned from waiting: Fabric ends the first process when another fails, and the others end with
+# the process that started them.
 PATIENCE = timedelta(days=2)
+WATCH = 1.0  # seconds between two looks at the parent
 
 
 def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
@@ -34,6 +38,7 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
     Raises:
         InputError: the accelerator that was asked for is not there. There is no fallback. Or the
             list of GPUs of a sweep is not one, or every stage takes several (:mod:`rsvm.slots`).
+            Or a launcher started another number of processes than the parameters say.
     """
     devices, nodes = (1, 1) if alone else (runtime.devices, runtime.nodes)
     if runtime.accelerator != "cpu":
@@ -55,6 +60,7 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
             "runtime.accelerator = cuda, but PyTorch sees no CUDA device; "
             "set runtime.accelerator = cpu, or install a driver and a CUDA build of PyTorch"
         )
+    _check_count(_launched(), devices * nodes)
     accelerator = _resolve(runtime)
     if runtime.precision in ("16-mixed", "tf32") and accelerator == "cpu":
         raise InputError(
@@ -74,9 +80,43 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
             f"runtime: {devices} device(s) of kind {runtime.accelerator} on {nodes} node(s) "
             f"cannot be had ({error})"
         ) from None
+    _check_count(fabric.world_size, devices * nodes)
+    if fabric.local_rank > 0:
+        _end_with_parent()
     # Only now: launching several processes shares out the cores, whatever was set before.
     torch.set_num_threads(runtime.threads)
     return fabric
+
+
+def _launched() -> int | None:
+    """How many processes torchrun or srun started; None where neither did."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    steps = os.environ.get("SLURM_STEP_NUM_TASKS")
+    # An interactive shell on a node is a step of one task, in which Fabric may start processes.
+    return int(steps) if steps and steps != "1" else None
+
+
+def _check_count(found: int | None, wanted: int) -> None:
+    """Each of a wrong number of processes would take itself for the first, and write."""
+    if found is not None and found != wanted:
+        raise InputError(
+            f"{found} process(es) were started, but this stage needs {wanted} (runtime.devices x "
+            "runtime.nodes, one for what is not shared); start as many with torchrun or srun, or "
+            "set runtime.devices to the processes of each node"
+        )
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended: nobody waits for it any more."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def shard_of(fabric: Fabric) -> Shard:

@@ -161,7 +161,7 @@ def train(
     shapes = {key: list(weight.shape) for key, weight in model.module.state_dict().items()}
     computed_by = [code_fingerprint(), torch.__version__, fabric.device.type]
     run = fingerprint(_what_decides(params, name), seed, data.fingerprint, shapes, computed_by)
-    curves = _load_checkpoint(resume, run, model, optimizer)
+    curves = _load_checkpoint(resume, run, model, optimizer, fabric)
     progress = tqdm(
         total=recipe.epochs * steps,
         initial=len(curves) * steps,
@@ -185,13 +185,14 @@ def train(
             optimizer.step()
             for term, value in terms.items():
                 sums[term] = sums.get(term, 0) + value.detach()
-            if progress.n % SHOW_EVERY == 0:  # reading a loss waits for the device
+            # Reading a loss waits for the device; a bar that is not shown does not count.
+            if shard.is_first and progress.n % SHOW_EVERY == 0:
                 progress.set_postfix({term: f"{value.item():.2f}" for term, value in terms.items()})
             progress.update()
         means = {term: value.item() / steps for term, value in sums.items()}
         curves.append(_epoch_row(epoch, means, model.module, data.tracks("valid"), params, shard))
         if shard.is_first:
-            _save_checkpoint(resume, run, model, optimizer, curves)
+            _save_checkpoint(resume, run, model, optimizer, fabric, curves)
         shard.wait()
     progress.close()
     return Trained(model.module, curves)
@@ -385,18 +386,22 @@ def _what_decides(params: Params, name: str) -> dict[str, Any]:
     return {**chosen, "runtime": runtime, "variant": tree["variants"][name], "name": name}
 
 
-def _save_checkpoint(path: Path, run: str, model: Any, optimizer: Any, curves: list[Row]) -> None:
+def _save_checkpoint(
+    path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric, curves: list[Row]
+) -> None:
     state = {
         "run": run,
         "curves": curves,
         "model": model.module.state_dict(),
         "optimizer": optimizer.state_dict(),
+        # The scale of 16-mixed; nothing in other precisions.
+        "precision": fabric.strategy.precision.state_dict(),
     }
     with written_aside(path) as temporary:
         torch.save(state, temporary)
 
 
-def _load_checkpoint(path: Path, run: str, model: Any, optimizer: Any) -> list[Row]:
+def _load_checkpoint(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric) -> list[Row]:
     """Restore a checkpoint of the same run; the curves of its epochs, or none."""
     if not path.exists():
         return []
@@ -411,6 +416,7 @@ def _load_checkpoint(path: Path, run: str, model: Any, optimizer: Any) -> list[R
         return []
     model.module.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
+    fabric.strategy.precision.load_state_dict(state["precision"])
     curves: list[Row] = state["curves"]
     print(f"{path}: going on after epoch {len(curves)}")
     return curves

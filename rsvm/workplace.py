@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from joblib import parallel_config
+from joblib.parallel import get_active_backend
 
 from rsvm.errors import InputError
+from rsvm.params import RuntimeParams
 
 PATIENCE = 20  # seconds to wait for a scheduler
 
@@ -43,4 +45,22 @@ def workplace(scheduler: str) -> Iterator[None]:
             "`dask scheduler`, or set runtime.scheduler = none"
         ) from None
     with client, parallel_config(backend="dask", client=client):
+        if not client.ncores():
+            raise InputError(
+                f"runtime.scheduler = {scheduler} has no workers; start some with "
+                f"`dask worker {scheduler}`"
+            )
         yield
+
+
+def capacity(runtime: RuntimeParams) -> int:
+    """How many jobs of one process run at a time: its share of the workers, or of the cluster.
+
+    Raises:
+        InputError: as :func:`workplace`.
+    """
+    if runtime.scheduler == "none":
+        return runtime.workers_per_process
+    with workplace(runtime.scheduler):
+        backend, _ = get_active_backend()
+        return max(1, int(backend.effective_n_jobs(-1)) // (runtime.devices * runtime.nodes))

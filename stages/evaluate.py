@@ -34,7 +34,6 @@ from rsvm.model.checkpoint import load_model
 from rsvm.params import Params, load_params
 from rsvm.runtime import describe_environment, make_fabric, shard_of
 from rsvm.systems import load_separator
-from rsvm.workplace import workplace
 
 
 def main() -> None:
@@ -50,12 +49,9 @@ def main() -> None:
         training[name][str(seed)] = read_json(METRICS / "train" / name / f"{seed}.json")
         crafted_with = sha256(model_file(*crafting_model(params, name, seed)))
         folder = adversarial_folder(name, seed)
-        adversarials[name, seed] = load_adversarials(folder, params, data, crafted_with)
+        adversarials[name, seed] = load_adversarials(folder, params, data, crafted_with, shard)
         load_model(model_file(name, seed), params, name, seed)
     curves = {name: _mean_curve(name, params.seeds_of(name)) for name in params.systems}
-    if shard.is_first and params.evaluate.bsseval != "none":
-        with workplace(params.runtime.scheduler):
-            pass
     results: dict[str, dict[int, Evaluation]] = {name: {} for name in params.systems}
     for (name, seed), crafted in adversarials.items():
         note = CHECKPOINTS / "evaluate" / f"{name}-{seed}.json"

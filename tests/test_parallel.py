@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,8 +33,10 @@ from rsvm.errors import InputError
 from rsvm.files import read_array
 from rsvm.model.rsvm import RSVM, build_model
 from rsvm.params import Params, load_params
+from rsvm.runtime import make_fabric
 from rsvm.sharding import WHOLE, Shard
 from rsvm.train import step_terms
+from rsvm.workplace import capacity
 
 MakeParams = Callable[..., Params]
 VARIANTS: dict[str, Any] = {
@@ -158,7 +161,10 @@ def train(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tens
 
 @pytest.mark.slow
 def test_stages_in_two_processes(project: Path) -> None:
-    alone = {name: train(project, name) for name in ("baseline", "improved")}
+    tree = yaml.safe_load((project / "params.yaml").read_text())
+    tree["variants"]["robust"] = {**tree["variants"]["improved"], "adversarial": {"eps": 0.05}}
+    (project / "params.yaml").write_text(yaml.safe_dump({**tree, "ablations": ["robust"]}))
+    alone = {name: train(project, name) for name in ("baseline", "improved", "robust")}
     write_params(project, devices=2)
     for name, (metrics, weights) in alone.items():
         shared_metrics, shared_weights = train(project, name)
@@ -213,6 +219,80 @@ from rsvm.runtime import make_fabric
 make_fabric(load_params(Path("params.yaml")).runtime)
 print(torch.get_num_threads(), flush=True)
 """
+
+
+ONE_FAILS = """
+import os
+import sys
+import time
+from pathlib import Path
+from rsvm.params import load_params
+from rsvm.runtime import make_fabric
+fabric = make_fabric(load_params(Path("params.yaml")).runtime)
+Path(f"rank-{fabric.global_rank}").write_text(str(os.getpid()))
+fabric.barrier()
+if fabric.global_rank == int(sys.argv[1]):
+    raise SystemExit("failed")
+time.sleep(300)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [0, 1])
+def test_when_one_process_fails_all_end(
+    make_params: MakeParams, tmp_path: Path, failing: int
+) -> None:
+    make_params(runtime={"devices": 2})
+    script = tmp_path / "script.py"
+    script.write_text(ONE_FAILS)
+    done = subprocess.run(
+        [sys.executable, str(script), str(failing)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+        capture_output=True,
+    )
+    assert done.returncode != 0
+    ranks = [int((tmp_path / f"rank-{rank}").read_text()) for rank in (0, 1)]
+    for _ in range(100):
+        alive = [rank for rank in ranks if psutil.pid_exists(rank)]
+        if not alive:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"still running: {alive}")
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices"),
+    [
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, 1),  # torchrun started two for one
+        ({"SLURM_STEP_NUM_TASKS": "4"}, 2),  # srun started four for two
+    ],
+)
+def test_a_launcher_that_starts_another_number_is_refused(
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    devices: int,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    runtime = make_params(runtime={"devices": devices}).runtime
+    started = 2 * devices
+    with pytest.raises(InputError, match=rf"{started} process\(es\) .* needs {devices} "):
+        make_fabric(runtime)
+
+
+def test_fewer_processes_than_asked_for_are_refused(
+    make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of SLURM with one task, and two devices: Fabric leaves the second to SLURM."""
+    variables = {"JOB_ID": "1", "JOB_NAME": "rsvm", "NNODES": "1", "NTASKS": "1"}
+    variables |= {"NODELIST": "127.0.0.1", "NODEID": "0", "PROCID": "0", "LOCALID": "0"}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(InputError):
+        make_fabric(make_params(runtime={"devices": 2}).runtime)
 
 
 def start_on_two_nodes(
@@ -413,6 +493,33 @@ def test_a_dask_cluster_takes_over_the_workers(tmp_path: Path) -> None:
         for figures, remote in zip(own, others, strict=True):
             assert isinstance(figures, dict)
             assert figures == pytest.approx(remote, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_the_evaluation_gives_a_cluster_as_much_as_it_can_take(
+    project: Path, make_params: MakeParams
+) -> None:
+    runtime = make_params(runtime={"workers": 1}).runtime
+    assert capacity(runtime) == 1
+    for name in ("baseline", "improved"):
+        train(project, name)
+    run_stage(project, "generate")
+    run_stage(project, "evaluate")
+    here = json.loads((project / "metrics/baseline.json").read_text())["bsseval"]
+    shutil.rmtree(project / "checkpoints")
+    with dask_cluster(project) as address:
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        there = runtime.model_copy(update={"scheduler": address})
+        assert capacity(there) == 2
+        assert capacity(there.model_copy(update={"devices": 2})) == 1
+        write_params(project, scheduler=address)
+        run_stage(project, "evaluate")
+    again = json.loads((project / "metrics/baseline.json").read_text())["bsseval"]
+    for condition in ("clean", "attacked"):
+        assert again[condition] == pytest.approx(here[condition], abs=1e-9)
+    said = run_stage(project, "evaluate", fails=False)  # known: nobody asks the scheduler for work
+    assert "known already" in said
 
 
 def test_a_scheduler_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

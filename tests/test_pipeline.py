@@ -221,6 +221,18 @@ def test_another_seed_trains_only_what_it_adds_and_makes_claims(clone: Clone) ->
     clone.reset()
 
 
+def test_a_stage_that_was_started_by_hand_is_committed(clone: Clone) -> None:
+    """As docs/scale.md says of torchrun and SLURM."""
+    tree = yaml.safe_load((clone.folder / "params.yaml").read_text())
+    tree["train"]["epochs"] = 2
+    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    clone.run("python", "stages/train.py", "--variant", "improved", "--seed", "218")
+    assert "up to date" not in clone.dvc("status", "train-improved@218")
+    clone.dvc("commit", "--force", "train-improved@218")
+    assert "up to date" in clone.dvc("status", "train-improved@218")
+    clone.reset()
+
+
 def test_an_ablation_goes_through_everything(clone: Clone) -> None:
     ran = clone.stages_run(clone.dvc("exp", "run", "-S", "ablations=[dropout-only]"))
     assert ran == [

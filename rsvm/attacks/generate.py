@@ -157,7 +157,7 @@ def generate(
     run = fingerprint(settings, victim.source_sha256, data.fingerprint, cut, runtime, computed_by)
     note = scratch / f"{victim.name}.json"
     # No process changes the folder before all of them have looked: see `wait` below.
-    known = _stored_curve(note, run, destination)
+    known = _stored_curve(note, run, destination, shard)
     if known is not None:
         if shard.is_first:
             print(f"attack {victim.name}: stored already")
@@ -202,19 +202,21 @@ def generate(
     return curve
 
 
-def _stored_curve(note: Path, run: str, destination: Path) -> Curve | None:
+def _stored_curve(note: Path, run: str, destination: Path, shard: Shard) -> Curve | None:
     """The curve of an attack whose result is in ``destination``, whole; None when it is not."""
+    curve: Curve = []
     try:
         told = read_json(note)
-        if told["run"] != run or told["index"] != sha256(destination / INDEX):
-            return None
-        for entry in read_json(destination / INDEX)["tracks"]:
-            if sha256(destination / entry["file"]) != entry["sha256"]:
-                return None
-        curve: Curve = told["curve"]
+        whole = told["run"] == run and told["index"] == sha256(destination / INDEX)
+        if whole:
+            curve = told["curve"]
+            whole = all(
+                sha256(destination / entry["file"]) == entry["sha256"]
+                for entry in shard.items(read_json(destination / INDEX)["tracks"])
+            )
     except (InputError, KeyError):
-        return None
-    return curve
+        whole = False
+    return curve if all(shard.gathered([whole])) else None
 
 
 def _make_attack(
@@ -343,9 +345,13 @@ def _curve(segments: Segments, files: list[Path], params: Params) -> Curve:
 
 
 def load_adversarials(
-    folder: Path, params: Params, data: PreparedData, source_sha256: str
+    folder: Path,
+    params: Params,
+    data: PreparedData,
+    source_sha256: str,
+    shard: Shard = WHOLE,
 ) -> dict[str, FloatArray]:
-    """Adversarial mixtures of every test track, by the track's file name.
+    """Adversarial mixtures of this process's test tracks, by the track's file name.
 
     Raises:
         InputError: they were made with other parameters, another model or other data, or a
@@ -363,7 +369,7 @@ def load_adversarials(
                 f"{folder}: made with another {key}; run generate-pgd-adversarials again"
             )
     found = {}
-    for entry in index["tracks"]:
+    for entry in shard.items(index["tracks"]):
         path = folder / entry["file"]
         found[entry["file"]] = read_array(path)
         if sha256(path) != entry["sha256"]:
