@@ -23,6 +23,7 @@ from rsvm.slots import VARIABLE, claim_gpu
 # the process that started them.
 PATIENCE = timedelta(days=2)
 WATCH = 1.0  # seconds between two looks at the parent
+PARENT = "RSVM_PARENT"  # environment variable: number of the process that starts others
 
 
 def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
@@ -66,6 +67,7 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
         raise InputError(
             f"runtime.precision = {runtime.precision} needs CUDA; set it to 32-true or bf16-mixed"
         )
+    _end_with_parent()
     try:
         fabric = Fabric(
             accelerator=accelerator,
@@ -81,8 +83,6 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
             f"cannot be had ({error})"
         ) from None
     _check_count(fabric.world_size, devices * nodes)
-    if fabric.local_rank > 0:
-        _end_with_parent()
     # Only now: launching several processes shares out the cores, whatever was set before.
     torch.set_num_threads(runtime.threads)
     return fabric
@@ -108,8 +108,15 @@ def _check_count(found: int | None, wanted: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it has ended: nobody waits for it any more."""
-    parent = os.getppid()
+    """End a further process when the one that started it has ended: nobody waits for it any more.
+
+    Of the processes of a machine Fabric starts all but the first, which leaves its number in the
+    environment: it may have ended before they look.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        os.environ[PARENT] = str(os.getpid())
+        return
+    parent = int(os.environ.get(PARENT, os.getppid()))  # torchrun's agent leaves none
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -11,7 +11,7 @@ from joblib.parallel import get_active_backend
 from rsvm.errors import InputError
 from rsvm.params import RuntimeParams
 
-PATIENCE = 20  # seconds to wait for a scheduler
+PATIENCE = 20  # seconds to wait for a scheduler, and for its first worker
 
 
 @contextmanager
@@ -45,11 +45,13 @@ def workplace(scheduler: str) -> Iterator[None]:
             "`dask scheduler`, or set runtime.scheduler = none"
         ) from None
     with client, parallel_config(backend="dask", client=client):
-        if not client.ncores():
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
             raise InputError(
                 f"runtime.scheduler = {scheduler} has no workers; start some with "
                 f"`dask worker {scheduler}`"
-            )
+            ) from None
         yield
 
 

@@ -283,16 +283,27 @@ def test_a_launcher_that_starts_another_number_is_refused(
         make_fabric(runtime)
 
 
+@pytest.mark.slow
 def test_fewer_processes_than_asked_for_are_refused(
-    make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+    make_params: MakeParams, tmp_path: Path
 ) -> None:
     """A job of SLURM with one task, and two devices: Fabric leaves the second to SLURM."""
+    make_params(runtime={"devices": 2})
+    script = tmp_path / "script.py"
+    script.write_text(COUNT_THREADS)
     variables = {"JOB_ID": "1", "JOB_NAME": "rsvm", "NNODES": "1", "NTASKS": "1"}
     variables |= {"NODELIST": "127.0.0.1", "NODEID": "0", "PROCID": "0", "LOCALID": "0"}
-    for name, value in variables.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    with pytest.raises(InputError):
-        make_fabric(make_params(runtime={"devices": 2}).runtime)
+    slurm = {f"SLURM_{name}": value for name, value in variables.items()}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **slurm},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert "1 process(es) were started, but this stage needs 2" in done.stderr
 
 
 def start_on_two_nodes(
@@ -465,7 +476,10 @@ def dask_cluster(folder: Path) -> Iterator[str]:
             running.append(
                 subprocess.Popen(worker, env=environment, cwd=folder, stderr=subprocess.DEVNULL)
             )
-        yield json.loads(address_file.read_text())["address"]
+        address = json.loads(address_file.read_text())["address"]
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address
     finally:
         for process in reversed(running):
             process.kill()  # a worker that is asked to stop waits for its scheduler
@@ -508,8 +522,6 @@ def test_the_evaluation_gives_a_cluster_as_much_as_it_can_take(
     here = json.loads((project / "metrics/baseline.json").read_text())["bsseval"]
     shutil.rmtree(project / "checkpoints")
     with dask_cluster(project) as address:
-        with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
         there = runtime.model_copy(update={"scheduler": address})
         assert capacity(there) == 2
         assert capacity(there.model_copy(update={"devices": 2})) == 1
