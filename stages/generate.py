@@ -45,10 +45,10 @@ def main() -> None:
     for name, of_seeds in curves.items():
         mean = sum(of_seeds[1:], of_seeds[0]) / len(of_seeds)
         write_text(PLOTS / "attack" / f"{name}.csv", mean.to_csv(float_format="%.9g"))
-    for unfinished in scratch.glob("*/"):  # of runs that were killed and then run otherwise
-        shutil.rmtree(unfinished)
+    # Of systems that were taken off the lists, and of runs that were killed and then run otherwise.
     wanted = {adversarial_folder(name, seed) for name, seed in params.models}
-    for folder in ADVERSARIAL.glob("*/*"):  # of systems that were taken off the lists
+    wanted |= {scratch / f"{name}-{seed}" for name, seed in params.models}
+    for folder in (*ADVERSARIAL.glob("*/*"), *scratch.iterdir()):
         if folder not in wanted:
             shutil.rmtree(folder)
 

@@ -200,7 +200,7 @@ def test_another_seed_trains_only_what_it_adds_and_makes_claims(clone: Clone) ->
     tree["attack"]["eps"] = 0.004
     (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
-    assert "generate-pgd-adversarials is not up to date (attack.eps); run dvc repro" in said
+    assert "generate-pgd-adversarials is not up to date (attack); run dvc repro" in said
     tree["attack"]["eps"] = 0.003
     (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     # Figures that were changed, and figures of other code, are no claims either.

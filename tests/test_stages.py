@@ -386,15 +386,22 @@ def test_what_is_stored_is_not_attacked_again(
 ) -> None:
     params, separator = trained
     first = attack(params, separator, prepared, tmp_path)
-    assert not list(tmp_path.glob("scratch/*/"))  # no unfinished work is left
+    # No unfinished work is left, and what is kept takes no room.
+    assert [folder.name for folder in (tmp_path / "scratch").iterdir()] == ["x"]
+    stored = sorted((tmp_path / "adversarial").iterdir())
+    assert all(file.samefile(tmp_path / "scratch/x" / file.name) for file in stored)
+    whole = {file.name: file.read_bytes() for file in stored}
     monkeypatch.setattr(generating, "_attack_batch", killed)
+    shutil.rmtree(tmp_path / "adversarial")  # as DVC does before a stage runs again
     assert attack(params, separator, prepared, tmp_path) == first
-    for file in [*(tmp_path / "adversarial").iterdir()]:  # unless it is damaged,
-        whole = file.read_bytes()
-        file.write_bytes(whole[:-1])
+    again = {file.name: file.read_bytes() for file in (tmp_path / "adversarial").iterdir()}
+    assert again == whole
+    for name, content in whole.items():  # unless it is damaged,
+        file = tmp_path / "scratch/x" / name
+        file.write_bytes(content[:-1])
         with pytest.raises(KeyboardInterrupt):
             attack(params, separator, prepared, tmp_path)
-        file.write_bytes(whole)
+        file.write_bytes(content)
     assert attack(params, separator, prepared, tmp_path) == first
     with pytest.raises(KeyboardInterrupt):  # or of other parameters,
         attack(make_params(attack={"eps": 0.02}), separator, prepared, tmp_path)

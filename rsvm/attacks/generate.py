@@ -42,6 +42,7 @@ from rsvm.sharding import WHOLE, Shard
 
 INDEX = "index.json"
 UNIVERSAL = "universal.npy"
+NOTE = "note.json"
 CHECKED_AT_ONCE = 64  # segments, in double precision
 Curve = list[dict[str, float]]
 
@@ -141,8 +142,7 @@ def generate(
         device: where to compute.
         destination: one ``.npy`` a track (segments x samples, adversarial mixtures) and an
             index with the SHA-256 of each.
-        scratch: folder for unfinished work and for notes of what was stored, seen by all
-            processes.
+        scratch: folder for unfinished work, and for what was stored last, seen by all processes.
         shard: which of the processes this is.
 
     Returns:
@@ -155,9 +155,8 @@ def generate(
     cut = params.segments.model_dump(mode="json")
     computed_by = [code_fingerprint(), torch.__version__, device.type]
     run = fingerprint(settings, victim.source_sha256, data.fingerprint, cut, runtime, computed_by)
-    note = scratch / f"{victim.name}.json"
-    # No process changes the folder before all of them have looked: see `wait` below.
-    known = _stored_curve(note, run, destination, shard)
+    kept = scratch / victim.name
+    known = _kept_curve(kept, run, destination, shard)
     if known is not None:
         if shard.is_first:
             print(f"attack {victim.name}: stored already")
@@ -197,26 +196,49 @@ def generate(
         },
     )
     curve = _curve(segments, files, params)
-    write_json(note, {"run": run, "index": sha256(destination / INDEX), "curve": curve})
+    _keep(destination, kept, run, curve)
     shutil.rmtree(scratch)
     return curve
 
 
-def _stored_curve(note: Path, run: str, destination: Path, shard: Shard) -> Curve | None:
-    """The curve of an attack whose result is in ``destination``, whole; None when it is not."""
+def _kept_curve(kept: Path, run: str, destination: Path, shard: Shard) -> Curve | None:
+    """Put back what the same run stored before; its curve, or None when it is not there, whole."""
     curve: Curve = []
     try:
-        told = read_json(note)
-        whole = told["run"] == run and told["index"] == sha256(destination / INDEX)
+        told = read_json(kept / NOTE)
+        whole = told["run"] == run
         if whole:
             curve = told["curve"]
             whole = all(
-                sha256(destination / entry["file"]) == entry["sha256"]
-                for entry in shard.items(read_json(destination / INDEX)["tracks"])
+                sha256(kept / name) == digest for name, digest in shard.items(told["files"])
             )
     except (InputError, KeyError):
         whole = False
-    return curve if all(shard.gathered([whole])) else None
+    if not all(shard.gathered([whole])):
+        return None
+    if shard.is_first:
+        fresh_directory(destination)
+        for name, _ in told["files"]:
+            _link(kept / name, destination / name)
+    return curve
+
+
+def _keep(destination: Path, kept: Path, run: str, curve: Curve) -> None:
+    """Keep what was stored: DVC empties ``destination`` before the stage runs again."""
+    fresh_directory(kept)
+    files = sorted(destination.iterdir())
+    for file in files:
+        _link(file, kept / file.name)
+    digests = [[file.name, sha256(file)] for file in files]
+    write_json(kept / NOTE, {"run": run, "files": digests, "curve": curve})
+
+
+def _link(file: Path, other: Path) -> None:
+    """A second name for a file, which takes no room; a copy where there are no links."""
+    try:
+        other.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, other)
 
 
 def _make_attack(
