@@ -53,7 +53,8 @@ def main() -> None:
         load_model(model_file(name, seed), params, name, seed)
     curves = {name: _mean_curve(name, params.seeds_of(name)) for name in params.systems}
     results: dict[str, dict[int, Evaluation]] = {name: {} for name in params.systems}
-    for (name, seed), crafted in adversarials.items():
+    for name, seed in params.models:
+        crafted = adversarials.pop((name, seed))  # not held in memory after its turn
         note = CHECKPOINTS / "evaluate" / f"{name}-{seed}.json"
         run = _what_decides(params, name, seed, data, fabric.device.type)
         found = remembered(note, run)
