@@ -26,7 +26,7 @@ from torch.utils._pytree import tree_map
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rsvm.attacks.generate import Victim, generate, load_adversarials
+from rsvm.attacks.generate import Victim, checked_adversarials, generate
 from rsvm.data.store import PreparedData
 from rsvm.evaluate import evaluate, summarize
 from rsvm.params import Params, load_params
@@ -82,7 +82,7 @@ def measure(params: Params, precision: str, variant: str, seed: int) -> dict[str
         separator = informed(model.to(fabric.device))
         victim = Victim(precision, separator, precision)
         generate(params, victim, data, fabric.device, folder / "found", folder / "scratch")
-        stored = load_adversarials(folder / "found", params, data, precision)
+        stored = checked_adversarials(folder / "found", params, data, precision)
         found = evaluate(params, precision, separator, data, stored, fabric.device)
         return summarize({seed: found}, settings)
 

@@ -20,7 +20,7 @@ from rsvm.attacks.norms import budget_of, matched
 from rsvm.bsseval import Estimate, Score, TrackEstimates, score_all
 from rsvm.data.store import PreparedData, loud_mask
 from rsvm.errors import InputError
-from rsvm.files import FloatArray, fingerprint, read_json, write_json
+from rsvm.files import fingerprint, read_array, read_json, write_json
 from rsvm.medians import track_medians
 from rsvm.metrics import output_gain, si_sdr, snr
 from rsvm.model.stft import STFT
@@ -83,7 +83,7 @@ def evaluate(
     name: str,
     separator: ReconstructingSeparator,
     data: PreparedData,
-    adversarials: Mapping[str, FloatArray],
+    adversarials: Mapping[str, Path],
     device: torch.device,
     shard: Shard = WHOLE,
 ) -> Evaluation:
@@ -97,7 +97,8 @@ def evaluate(
         name: variant and training seed, for messages.
         separator: the model.
         data: prepared data.
-        adversarials: adversarial mixtures by the track's file name, segments x samples.
+        adversarials: files of the adversarial mixtures (segments x samples) by the track's file
+            name. Each is opened at its turn and not kept.
         device: where to compute.
         shard: which of the processes this is.
     """
@@ -108,7 +109,8 @@ def evaluate(
     at_once = 1 if params.evaluate.bsseval == "none" else capacity(params.runtime)
     progress = tqdm(own, desc=f"evaluate {name}", unit="track", disable=not shard.is_first)
     for number, track in progress:
-        stored = adversarials.get(track.file)
+        file = adversarials.get(track.file)
+        stored = None if file is None else read_array(file)
         shape = track.count(params.segment_samples), params.segment_samples
         if stored is None or stored.shape != shape:
             raise InputError(

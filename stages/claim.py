@@ -7,7 +7,7 @@ from typer import Option
 
 from common import METRICS, PARAMS, PREPARED, adversarial_folder, metrics_file, model_file, run
 from common import crafting_model as crafted_by
-from rsvm.attacks.generate import load_adversarials
+from rsvm.attacks.generate import checked_adversarials
 from rsvm.claims import Data, check_run, code_commit, make_claim
 from rsvm.data.store import PreparedData
 from rsvm.files import read_json, sha256, write_text
@@ -26,7 +26,7 @@ def main(
     prepared = PreparedData(PREPARED)
     for variant, seed in params.models:  # refuses what was made with other parameters
         crafted_with = sha256(model_file(*crafted_by(params, variant, seed)))
-        load_adversarials(adversarial_folder(variant, seed), params, prepared, crafted_with)
+        checked_adversarials(adversarial_folder(variant, seed), params, prepared, crafted_with)
     comparison, audits = read_json(METRICS / "comparison.json"), read_json(METRICS / "audit.json")
     for variant in params.systems:
         metrics = read_json(metrics_file(variant))

@@ -17,7 +17,7 @@ from common import (
     model_file,
     run,
 )
-from rsvm.attacks.generate import INDEX, load_adversarials
+from rsvm.attacks.generate import INDEX, checked_adversarials
 from rsvm.data.store import PreparedData
 from rsvm.errors import InputError
 from rsvm.evaluate import Evaluation, compare, evaluate, remember, remembered, summarize
@@ -49,12 +49,11 @@ def main() -> None:
         training[name][str(seed)] = read_json(METRICS / "train" / name / f"{seed}.json")
         crafted_with = sha256(model_file(*crafting_model(params, name, seed)))
         folder = adversarial_folder(name, seed)
-        adversarials[name, seed] = load_adversarials(folder, params, data, crafted_with, shard)
+        adversarials[name, seed] = checked_adversarials(folder, params, data, crafted_with, shard)
         load_model(model_file(name, seed), params, name, seed)
     curves = {name: _mean_curve(name, params.seeds_of(name)) for name in params.systems}
     results: dict[str, dict[int, Evaluation]] = {name: {} for name in params.systems}
-    for name, seed in params.models:
-        crafted = adversarials.pop((name, seed))  # not held in memory after its turn
+    for (name, seed), crafted in adversarials.items():
         note = CHECKPOINTS / "evaluate" / f"{name}-{seed}.json"
         run = _what_decides(params, name, seed, data, fabric.device.type)
         found = remembered(note, run)

@@ -17,7 +17,7 @@ from conftest import ROOT
 
 from rsvm import train as training
 from rsvm.attacks import generate as generating
-from rsvm.attacks.generate import Victim, budget_used, generate, load_adversarials
+from rsvm.attacks.generate import Victim, budget_used, checked_adversarials, generate
 from rsvm.attacks.minimal import MinimalPerturbation
 from rsvm.attacks.universal import UniversalPerturbation
 from rsvm.data.prepare import prepare
@@ -56,7 +56,7 @@ def figures_of(
     name: str = "x",
 ) -> dict[str, Any]:
     """What `metrics/<variant>.json` says of one model under what is stored in a folder."""
-    found = load_adversarials(folder / "adversarial", params, data, "sha")
+    found = checked_adversarials(folder / "adversarial", params, data, "sha")
     model = evaluate(params, name, separator, data, found, CPU)
     return summarize({1: model}, params.evaluate)
 
@@ -199,7 +199,7 @@ def test_attack_then_evaluation(
     params, separator = trained
     curve = attack(params, separator, prepared, tmp_path)
     assert [point["step"] for point in curve] == list(range(5))
-    found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
+    found = checked_adversarials(tmp_path / "adversarial", params, prepared, "sha")
     result = evaluate(params, "x", separator, prepared, found, CPU)
     figures = summarize({1: result}, params.evaluate)
     assert figures["rb"] == pytest.approx(figures["bs"] - figures["at_bs"], abs=1e-12)
@@ -451,7 +451,7 @@ def test_an_evaluation_is_remembered_exactly(
 ) -> None:
     params, separator = trained
     attack(params, separator, prepared, tmp_path)
-    found = load_adversarials(tmp_path / "adversarial", params, prepared, "sha")
+    found = checked_adversarials(tmp_path / "adversarial", params, prepared, "sha")
     model = evaluate(params, "x", separator, prepared, found, CPU)
     note = tmp_path / "note.json"
     assert remembered(note, "run") is None
@@ -553,21 +553,21 @@ def test_adversarials_that_do_not_fit_are_refused(
     attack(params, separator, prepared, tmp_path)
     folder = tmp_path / "adversarial"
     with pytest.raises(InputError, match="made with another attack"):
-        load_adversarials(folder, make_params(attack={"eps": 0.02}), prepared, "sha")
+        checked_adversarials(folder, make_params(attack={"eps": 0.02}), prepared, "sha")
     with pytest.raises(InputError, match="made with another source_sha256"):
-        load_adversarials(folder, params, prepared, "other")
+        checked_adversarials(folder, params, prepared, "other")
     file = sorted(folder.glob("*.npy"))[0]
     audio = np.load(file)
     audio[0, 0] += 1e-4
     np.save(file, audio)
     with pytest.raises(InputError, match="damaged"):
-        load_adversarials(folder, params, prepared, "sha")
+        checked_adversarials(folder, params, prepared, "sha")
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(InputError, match="damaged"):
-        load_adversarials(folder, params, prepared, "sha")
+        checked_adversarials(folder, params, prepared, "sha")
     shutil.rmtree(folder)
     with pytest.raises(InputError, match="run the stage that writes it first"):
-        load_adversarials(folder, params, prepared, "sha")
+        checked_adversarials(folder, params, prepared, "sha")
 
 
 def test_a_violated_budget_is_seen(prepared: PreparedData, make_params: MakeParams) -> None:

@@ -366,14 +366,14 @@ def _curve(segments: Segments, files: list[Path], params: Params) -> Curve:
     ]
 
 
-def load_adversarials(
+def checked_adversarials(
     folder: Path,
     params: Params,
     data: PreparedData,
     source_sha256: str,
     shard: Shard = WHOLE,
-) -> dict[str, FloatArray]:
-    """Adversarial mixtures of this process's test tracks, by the track's file name.
+) -> dict[str, Path]:
+    """Files of the adversarial mixtures of this process's test tracks, by the track's file name.
 
     Raises:
         InputError: they were made with other parameters, another model or other data, or a
@@ -393,7 +393,8 @@ def load_adversarials(
     found = {}
     for entry in shard.items(index["tracks"]):
         path = folder / entry["file"]
-        found[entry["file"]] = read_array(path)
+        read_array(path)  # a missing or truncated file is named as such
         if sha256(path) != entry["sha256"]:
             raise InputError(f"{path}: damaged; run generate-pgd-adversarials again")
+        found[entry["file"]] = path
     return found
