@@ -41,7 +41,8 @@ def load_model(path: Path, params: Params, name: str, seed: int) -> RSVM | STFT:
     except FileNotFoundError:
         raise InputError(f"{path}: no such model; train it first") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a model file, or truncated ({error})") from None
+        said = f"not a model file, or truncated ({error}); delete it and run dvc repro"
+        raise InputError(f"{path}: {said}") from None
     for key, expected in _header(params, name, seed).items():
         if header.get(key) != expected:
             raise InputError(
