@@ -36,7 +36,7 @@ $(STAMP): requirements.txt pyproject.toml
 
 # The official seven-second previews (about 140 MB); needs a network.
 musdb18-7: setup
-	python -c 'from rsvm.data.codec import import_musdb; \
+	python -c 'from stemproof.data.codec import import_musdb; \
 	  import_musdb("pyav").DB(root="data/musdb18-7", download=True)'
 
 clean:

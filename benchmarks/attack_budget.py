@@ -16,15 +16,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rsvm.attacks.build import build_pgd
-from rsvm.attacks.norms import make_budget
-from rsvm.data.store import PreparedData, loud_mask
-from rsvm.medians import median_of_medians
-from rsvm.metrics import si_sdr
-from rsvm.params import load_params
-from rsvm.runtime import make_fabric
-from rsvm.separator import batches
-from rsvm.systems import load_separator
+from stemproof.attacks.build import build_pgd
+from stemproof.attacks.norms import make_budget
+from stemproof.data.store import PreparedData, loud_mask
+from stemproof.figures.medians import median_of_medians
+from stemproof.figures.si_sdr import si_sdr
+from stemproof.params import load_params
+from stemproof.core.runtime import make_fabric
+from stemproof.separators.protocol import batches
+from stemproof.separators.systems import load_separator
 
 
 def main() -> None:

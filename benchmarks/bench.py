@@ -44,26 +44,26 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import reference
 
-from rsvm.attacks.build import build_attack
-from rsvm.attacks.generate import Victim, checked_adversarials, generate
-from rsvm.attacks.gradient import GradientAttack
-from rsvm.attacks.norms import budget_of, make_budget
-from rsvm.attacks.objectives import negative_si_sdr
-from rsvm.attacks.steps import Constant
-from rsvm.bsseval import Estimate, TrackEstimates, score, score_all, score_by_museval, score_sdr
-from rsvm.data.codec import Decoder, _probe, import_musdb
-from rsvm.data.prepare import prepare
-from rsvm.data.store import PreparedData
-from rsvm.demo.songs import render_demo
-from rsvm.evaluate import evaluate
-from rsvm.metrics import si_sdr
-from rsvm.model.framing import analyze, padding, synthesize
-from rsvm.model.rsvm import RSVM, build_model
-from rsvm.params import Params, load_params
-from rsvm.runtime import describe_environment
-from rsvm.separator import InformedRSVM
-from rsvm.train import training_losses
-from rsvm.workplace import workplace
+from stemproof.attacks.build import build_attack
+from stemproof.attacks.generate import Victim, checked_adversarials, generate
+from stemproof.attacks.gradient import GradientAttack
+from stemproof.attacks.norms import budget_of, make_budget
+from stemproof.attacks.objectives import negative_si_sdr
+from stemproof.attacks.steps import Constant
+from stemproof.figures.bsseval import Estimate, TrackEstimates, score, score_all, score_by_museval, score_sdr
+from stemproof.data.codec import Decoder, _probe, import_musdb
+from stemproof.data.prepare import prepare
+from stemproof.data.store import PreparedData
+from stemproof.data.demo.songs import render_demo
+from stemproof.evaluation.evaluate import evaluate
+from stemproof.figures.si_sdr import si_sdr
+from stemproof.separators.rsvm.framing import analyze, padding, synthesize
+from stemproof.separators.rsvm.model import RSVM, build_model
+from stemproof.params import Params, load_params
+from stemproof.core.runtime import describe_environment
+from stemproof.separators.protocol import InformedRSVM
+from stemproof.separators.rsvm.train import training_losses
+from stemproof.core.workers import workplace
 
 SEGMENTS = 16
 RATE = 44_100
@@ -756,7 +756,7 @@ def commit() -> str:
         return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
     try:
-        changed = git("status", "--porcelain", "--", "rsvm", "stages", "benchmarks/*.py")
+        changed = git("status", "--porcelain", "--", "stemproof", "stages", "benchmarks/*.py")
         return git("rev-parse", "HEAD").strip() + (", changed" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout"

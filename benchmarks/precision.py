@@ -26,13 +26,13 @@ from torch.utils._pytree import tree_map
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rsvm.attacks.generate import Victim, checked_adversarials, generate
-from rsvm.data.store import PreparedData
-from rsvm.evaluate import evaluate, summarize
-from rsvm.params import Params, load_params
-from rsvm.runtime import make_fabric
-from rsvm.separator import informed
-from rsvm.train import train
+from stemproof.attacks.generate import Victim, checked_adversarials, generate
+from stemproof.data.store import PreparedData
+from stemproof.evaluation.evaluate import evaluate, summarize
+from stemproof.params import Params, load_params
+from stemproof.core.runtime import make_fabric
+from stemproof.separators.protocol import informed
+from stemproof.separators.rsvm.train import train
 
 PRODUCTS = {
     torch.ops.aten.convolution.default,

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsvm.losses import neg_snr, total_variation
-from rsvm.metrics import si_sdr
-from rsvm.model.framing import padding
-from rsvm.model.rsvm import RSVM
+from stemproof.separators.rsvm.losses import neg_snr, total_variation
+from stemproof.figures.si_sdr import si_sdr
+from stemproof.separators.rsvm.framing import padding
+from stemproof.separators.rsvm.model import RSVM
 
 
 def encode(model: RSVM, waveform: Tensor) -> Tensor:

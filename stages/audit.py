@@ -13,14 +13,14 @@ from common import (
     model_file,
     run,
 )
-from rsvm.attacks.generate import INDEX, UNIVERSAL
-from rsvm.audit.run import System, audit, choose_material
-from rsvm.data.store import PreparedData
-from rsvm.files import fresh_directory, read_array, read_json, write_csv, write_json
-from rsvm.model.checkpoint import load_model
-from rsvm.params import load_params
-from rsvm.runtime import make_fabric
-from rsvm.separator import informed
+from stemproof.attacks.generate import INDEX, UNIVERSAL
+from stemproof.audit.run import System, audit, choose_material
+from stemproof.data.store import PreparedData
+from stemproof.core.files import fresh_directory, read_array, read_json, write_csv, write_json
+from stemproof.separators.checkpoint import load_model
+from stemproof.params import load_params
+from stemproof.core.runtime import make_fabric
+from stemproof.separators.protocol import informed
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ from typer import Option
 
 from common import METRICS, PARAMS, PREPARED, adversarial_folder, metrics_file, model_file, run
 from common import crafting_model as crafted_by
-from rsvm.attacks.generate import checked_adversarials
-from rsvm.claims import Data, check_run, code_commit, make_claim
-from rsvm.data.store import PreparedData
-from rsvm.files import read_json, sha256, write_text
-from rsvm.params import load_params
+from stemproof.attacks.generate import checked_adversarials
+from stemproof.report.claims import Data, check_run, code_commit, make_claim
+from stemproof.data.store import PreparedData
+from stemproof.core.files import read_json, sha256, write_text
+from stemproof.params import load_params
 
 RESULTS = Path("results")
 

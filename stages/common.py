@@ -12,8 +12,8 @@ import typer
 # experiment, and where the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rsvm.errors import InputError
-from rsvm.params import Params
+from stemproof.core.errors import InputError
+from stemproof.params import Params
 
 PARAMS = Path("params.yaml")
 DEMO = Path("data/demo")

@@ -7,10 +7,10 @@ import pandas as pd
 from typer import Argument, Option
 
 from common import PARAMS, PLOTS, run
-from rsvm.errors import InputError
-from rsvm.evaluate import contrast
-from rsvm.params import load_params
-from rsvm.report.tables import COMPARED
+from stemproof.core.errors import InputError
+from stemproof.evaluation.evaluate import contrast
+from stemproof.params import load_params
+from stemproof.report.tables import COMPARED
 
 
 def main(

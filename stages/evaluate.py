@@ -17,11 +17,11 @@ from common import (
     model_file,
     run,
 )
-from rsvm.attacks.generate import INDEX, checked_adversarials
-from rsvm.data.store import PreparedData
-from rsvm.errors import InputError
-from rsvm.evaluate import Evaluation, compare, evaluate, remember, remembered, summarize
-from rsvm.files import (
+from stemproof.attacks.generate import INDEX, checked_adversarials
+from stemproof.data.store import PreparedData
+from stemproof.core.errors import InputError
+from stemproof.evaluation.evaluate import Evaluation, compare, evaluate, remember, remembered, summarize
+from stemproof.core.files import (
     code_fingerprint,
     fingerprint,
     fresh_directory,
@@ -30,10 +30,10 @@ from rsvm.files import (
     write_json,
     write_text,
 )
-from rsvm.model.checkpoint import load_model
-from rsvm.params import Params, load_params
-from rsvm.runtime import describe_environment, make_fabric, shard_of
-from rsvm.systems import load_separator
+from stemproof.separators.checkpoint import load_model
+from stemproof.params import Params, load_params
+from stemproof.core.runtime import describe_environment, make_fabric, shard_of
+from stemproof.separators.systems import load_separator
 
 
 def main() -> None:

@@ -15,12 +15,12 @@ from common import (
     model_file,
     run,
 )
-from rsvm.attacks.generate import Victim, generate
-from rsvm.data.store import PreparedData
-from rsvm.files import fresh_directory, sha256, write_text
-from rsvm.params import load_params
-from rsvm.runtime import make_fabric, shard_of
-from rsvm.systems import load_separator
+from stemproof.attacks.generate import Victim, generate
+from stemproof.data.store import PreparedData
+from stemproof.core.files import fresh_directory, sha256, write_text
+from stemproof.params import load_params
+from stemproof.core.runtime import make_fabric, shard_of
+from stemproof.separators.systems import load_separator
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """prepare-musdb18: decode a data set in the MUSDB18 layout, once."""
 
 from common import METRICS, PARAMS, PREPARED, run
-from rsvm.data.prepare import prepare
-from rsvm.files import write_json
-from rsvm.params import load_params
+from stemproof.data.prepare import prepare
+from stemproof.core.files import write_json
+from stemproof.params import load_params
 
 
 def main() -> None:

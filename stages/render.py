@@ -1,8 +1,8 @@
 """render-demo: write the demo songs."""
 
 from common import DEMO, PARAMS, run
-from rsvm.demo.songs import render_demo
-from rsvm.params import load_params
+from stemproof.data.demo.songs import render_demo
+from stemproof.params import load_params
 
 
 def main() -> None:

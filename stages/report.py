@@ -1,9 +1,9 @@
 """report: report/index.html and report/report.md."""
 
 from common import METRICS, PARAMS, PLOTS, REPORT, metrics_file, run
-from rsvm.files import write_text
-from rsvm.params import load_params
-from rsvm.report.build import Sources, build_report
+from stemproof.core.files import write_text
+from stemproof.params import load_params
+from stemproof.report.build import Sources, build_report
 
 
 def main() -> None:

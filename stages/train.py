@@ -5,12 +5,12 @@ from typing import Annotated
 from typer import Option
 
 from common import CHECKPOINTS, METRICS, PARAMS, PLOTS, PREPARED, PUBLISHED, model_file, run
-from rsvm.data.store import PreparedData
-from rsvm.files import write_csv, write_json
-from rsvm.model.checkpoint import save_model
-from rsvm.params import load_params
-from rsvm.runtime import make_fabric
-from rsvm.train import describe, obtain
+from stemproof.data.store import PreparedData
+from stemproof.core.files import write_csv, write_json
+from stemproof.separators.checkpoint import save_model
+from stemproof.params import load_params
+from stemproof.core.runtime import make_fabric
+from stemproof.separators.rsvm.train import describe, obtain
 
 
 def main(

@@ -14,7 +14,7 @@ import soundfile
 import torch
 import yaml
 
-from rsvm.params import Params, load_params
+from stemproof.params import Params, load_params
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 4000
@@ -92,7 +92,7 @@ def songs(tmp_path: Path) -> Path:
         write_track(root / "train" / f"train {number}", number)
     for number in range(2):
         write_track(root / "test" / f"test {number}", 100 + number)
-    from rsvm.data.codec import import_musdb
+    from stemproof.data.codec import import_musdb
 
     musdb = import_musdb("pyav")
     setup = yaml.safe_load((Path(musdb.__path__[0]) / "configs" / "mus.yaml").read_text())

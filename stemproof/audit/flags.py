@@ -1,0 +1,227 @@
+"""From figures to flags: what makes a robustness figure doubtful, in plain words."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stemproof.params import AuditParams
+
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One check.
+
+    Attributes:
+        name: a short name.
+        raised: whether the figure is doubtful.
+        reason: what was measured, in one sentence.
+    """
+
+    name: str
+    raised: bool
+    reason: str
+
+
+def randomized(figures: Figures, settings: AuditParams) -> Flag:
+    """Two passes over one input must agree bit for bit."""
+    difference = figures["repeat_difference"]
+    return Flag(
+        "randomized",
+        difference > 0,
+        f"two passes over the same input differ by up to {difference:.2g}; score it as an entry of "
+        "its own, attacked with eot_samples > 1"
+        if difference
+        else "two passes over the same input are bit-identical",
+    )
+
+
+def zero_gradients(figures: Figures, settings: AuditParams) -> Flag:
+    """A gradient that vanishes hides the way, it does not close it."""
+    share = figures["gradient"]["zero_share"]
+    return Flag(
+        "zero gradients",
+        share > settings.zero_gradient_share,
+        f"{share:.1%} of the input gradients are exactly zero",
+    )
+
+
+def wrong_gradients(figures: Figures, settings: AuditParams) -> Flag:
+    """The gradient must predict what a small step does."""
+    error = figures["gradient"]["finite_difference_error"]
+    return Flag(
+        "wrong gradients",
+        error > settings.gradient_error,
+        f"the gradient differs from a finite difference by {error:.1%} (median)",
+    )
+
+
+def nan_on_silence(figures: Figures, settings: AuditParams) -> Flag:
+    """Silence must give numbers."""
+    broken = bool(figures["gradient"]["nan_on_silence"])
+    return Flag(
+        "NaN on silence",
+        broken,
+        "output or gradient is NaN on silence" if broken else "silence gives finite numbers",
+    )
+
+
+def black_box_beats_white_box(figures: Figures, settings: AuditParams) -> Flag:
+    """An attack without gradients must not do better than one with them."""
+    found = figures["black_box"]
+    return Flag(
+        "black box beats white box",
+        found["beats_white_box"] > settings.black_box_share,
+        f"random search with {found['queries']} queries is stronger on "
+        f"{found['beats_white_box']:.1%} of the segments",
+    )
+
+
+def not_converged(figures: Figures, settings: AuditParams) -> Flag:
+    """More steps or more restarts must not matter."""
+    # FGSM is among them: one step that beats many is a sign of masked gradients.
+    steps = figures["steps"][str(figures["default_steps"])] - min(figures["steps"].values())
+    first, second = figures["restarts"].values()
+    worst = max(steps, first - second)
+    return Flag(
+        "not converged",
+        worst >= settings.tolerance_db,
+        f"another number of steps lowers AT-BS by {max(steps, 0):.3f} dB, twice the restarts by "
+        f"{first - second:.3f} dB",
+    )
+
+
+def weak_step_rule(figures: Figures, settings: AuditParams) -> Flag:
+    """No other way of stepping may be stronger."""
+    best = min(figures["rules"], key=figures["rules"].get)
+    gain = figures["at_bs"] - figures["rules"][best]
+    return Flag(
+        "weak step rule",
+        gain >= settings.tolerance_db,
+        f"the best rule ({best}) lowers AT-BS by {max(gain, 0):.3f} dB",
+    )
+
+
+def weak_loss(figures: Figures, settings: AuditParams) -> Flag:
+    """No other loss may be stronger, nor the worst of all per segment."""
+    gain = figures["at_bs"] - figures["objectives"]["worst"]
+    return Flag(
+        "weak loss",
+        gain >= settings.tolerance_db,
+        f"the worst of {len(figures['objectives']) - 1} losses per segment lowers AT-BS by "
+        f"{max(gain, 0):.3f} dB",
+    )
+
+
+def not_monotone(figures: Figures, settings: AuditParams) -> Flag:
+    """A larger budget must not help the system, until nothing is left to lose."""
+    collapsed = figures["mixture_si_sdr"]
+    values = [max(value, collapsed) for value in figures["eps"].values()]
+    rise = max((after - before for before, after in itertools.pairwise(values)), default=0.0)
+    return Flag(
+        "not monotone",
+        rise > settings.tolerance_db,
+        f"the largest rise of AT-BS from one eps to the next is {max(rise, 0):.3f} dB",
+    )
+
+
+def does_not_collapse(figures: Figures, settings: AuditParams) -> Flag:
+    """A huge budget must break every system."""
+    factor, at_bs = list(figures["eps"].items())[-1]
+    return Flag(
+        "does not collapse",
+        at_bs > figures["mixture_si_sdr"],
+        f"at {factor} times eps AT-BS is {at_bs:.1f} dB; the mixture itself scores "
+        f"{figures['mixture_si_sdr']:.1f} dB",
+    )
+
+
+def no_better_than_noise(figures: Figures, settings: AuditParams) -> Flag:
+    """The attack must be more than noise of the same size."""
+    drop = figures["bs"] - figures["at_bs"]
+    noise = max(kind["worst"] for kind in figures["noise"].values())
+    return Flag(
+        "no better than noise",
+        drop <= 2 * max(noise, 0),
+        f"the attack costs {drop:.3f} dB, the worst random noise of the same norm {noise:.4f} dB",
+    )
+
+
+def stronger_from_elsewhere(figures: Figures, settings: AuditParams) -> Flag:
+    """An attack crafted on another model must not beat the model's own; nor for another seed."""
+    gain, source, played = max(
+        (scores[figures["crafted_on"][played]] - value, source, played)
+        for played, scores in figures["transfer"].items()
+        for source, value in scores.items()
+    )
+    return Flag(
+        "stronger from elsewhere",
+        gain >= settings.tolerance_db,
+        f"what was crafted on {source} lowers AT-BS of {played} by {gain:.3f} dB more"
+        if gain > 0
+        else f"of {len(figures['transfer'][played])} sources none is stronger",
+    )
+
+
+def weak_mask_gradient(figures: Figures, settings: AuditParams) -> Flag:
+    """A recomputed mask must not be stronger against its own attack than against its twin's."""
+    if "masks" not in figures:
+        return Flag("weak mask gradient", False, "the system has no mask")
+    own = figures["masks"]["recomputed"]["recomputed"]
+    gain = own - figures["masks"]["fixed"]["recomputed"]
+    measured = f"through the straight-through gradient AT-BS is {own:.2f} dB; what was crafted on "
+    measured += f"the fixed mask lowers it by {max(gain, 0):.3f} dB more"
+    if figures["mask"] == "fixed":
+        return Flag("weak mask gradient", False, f"not in use; with a recomputed mask, {measured}")
+    return Flag("weak mask gradient", gain >= settings.tolerance_db, measured)
+
+
+def few_seeds(figures: Figures, settings: AuditParams) -> Flag:
+    """A difference between two trained models may be the luck of training."""
+    seeds = figures["seeds"]
+    if seeds is None:
+        return Flag("few seeds", False, "not trained: there is no luck of training")
+    return Flag(
+        "few seeds",
+        seeds < settings.seeds,
+        f"{seeds} training {'seed' if seeds == 1 else 'seeds'}, at least {settings.seeds} are "
+        "needed to tell a difference from luck (train.seeds)"
+        if seeds < settings.seeds
+        else f"{seeds} training seeds",
+    )
+
+
+def budget_violated(figures: Figures, settings: AuditParams) -> Flag:
+    """Nothing may exceed the budget, also after reading it back."""
+    used = figures["budget_used"]
+    return Flag(
+        "budget violated", used > 1, f"the largest stored perturbation is {used:.6f} of the budget"
+    )
+
+
+CHECKS: tuple[Callable[[Figures, AuditParams], Flag], ...] = (
+    budget_violated,
+    randomized,
+    zero_gradients,
+    wrong_gradients,
+    nan_on_silence,
+    no_better_than_noise,
+    not_converged,
+    weak_step_rule,
+    weak_loss,
+    not_monotone,
+    does_not_collapse,
+    black_box_beats_white_box,
+    stronger_from_elsewhere,
+    weak_mask_gradient,
+    few_seeds,
+)
+
+
+def raise_flags(figures: Figures, settings: AuditParams) -> list[Flag]:
+    """Run every check on one system's figures."""
+    return [check(figures, settings) for check in CHECKS]

@@ -1,0 +1,178 @@
+"""Writing results so that a reader sees either the whole file or none of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from stemproof.core.errors import InputError
+
+FloatArray = NDArray[np.float32]
+# The umask can only be read by setting it, for all threads: once, at import.
+UMASK = os.umask(0)
+os.umask(UMASK)
+# What writers raise when the disk is full: NumPy, PyTorch and soundfile, safetensors.
+WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it onto ``path`` when the block succeeds.
+
+    The temporary file keeps the suffix of ``path``. When the block fails the temporary file
+    is removed and whatever stood at ``path`` is untouched.
+
+    Raises:
+        InputError: the file system is full or not writable.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    temporary = Path(name)
+    # mkstemp makes files private; results should be as readable as any other new file.
+    temporary.chmod(0o666 & ~UMASK)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except WRITE_ERRORS as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be written ({reason}); is the disk full?") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with written_aside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write strict JSON (no NaN, no infinity), atomically, with a final newline.
+
+    Raises:
+        InputError: a number is not finite; NaN must be counted and left out, never stored.
+    """
+    write_text(path, json.dumps(_finite(value, path.name), indent=2) + "\n")
+
+
+def _finite(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item, f"{where}: {key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item, where) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(
+            f"{where} is {value}, and only finite numbers are stored; which system gives outputs "
+            "that are not numbers?"
+        )
+    return value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: the file is missing or not JSON.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: a JSON object was expected")
+    return value
+
+
+def write_array(path: Path, array: FloatArray) -> None:
+    """Write an array as ``.npy`` (lossless float32, the same bytes every time), atomically."""
+    with written_aside(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def read_array(path: Path) -> FloatArray:
+    """Memory-map a float32 ``.npy`` file, read-only.
+
+    Raises:
+        InputError: the file is missing, truncated or not float32.
+    """
+    try:
+        array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and run again") from None
+    if array.dtype != np.float32:
+        raise InputError(f"{path}: float32 was expected, not {array.dtype}")
+    return array
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a small table, atomically; floats with nine significant digits."""
+    lines = [",".join(header)]
+    lines += [",".join(_cell(cell) for cell in row) for row in rows]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _cell(cell: Any) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:.9g}"
+    text = str(cell)
+    if any(mark in text for mark in ',"\n'):
+        text = '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the stage that writes it first")
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint(*parts: Any) -> str:
+    """A SHA-256 over the canonical JSON of ``parts``: is a resumed run the same run?"""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """A SHA-256 of this package's source: unfinished work of other code is not gone on with."""
+    package = Path(__file__).parent
+    sources = sorted(package.rglob("*.py"))
+    return fingerprint([[str(file.relative_to(package)), sha256(file)] for file in sources])
+
+
+def fresh_directory(path: Path) -> Path:
+    """Empty and (re)create a directory."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path

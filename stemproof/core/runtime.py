@@ -1,0 +1,157 @@
+"""Device, threads and determinism, set once per stage."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from stemproof.core.errors import InputError
+from stemproof.params import RuntimeParams
+from stemproof.core.shards import Shard
+from stemproof.core.gpus import VARIABLE, claim_gpu
+
+# One process may score or store for long while the others wait. That one of them has ended is not
+# learned from waiting: Fabric ends the first process when another fails, and the others end with
+# the process that started them.
+PATIENCE = timedelta(days=2)
+WATCH = 1.0  # seconds between two looks at the parent
+PARENT = "STEMPROOF_PARENT"  # environment variable: number of the process that starts others
+
+
+def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
+    """Set the thread count and deterministic algorithms, find the devices, start the processes.
+
+    With more than one device, Fabric starts this script once per further device of the machine
+    (or finds the processes of torchrun or SLURM); :func:`shard_of` says which one this is.
+
+    Args:
+        runtime: accelerator, devices, precision and threads.
+        alone: one process is enough, whatever the parameters say.
+
+    Raises:
+        InputError: the accelerator that was asked for is not there. There is no fallback. Or the
+            list of GPUs of a sweep is not one, or every stage takes several (:mod:`stemproof.core.gpus`).
+            Or a launcher started another number of processes than the parameters say.
+    """
+    devices, nodes = (1, 1) if alone else (runtime.devices, runtime.nodes)
+    if runtime.accelerator != "cpu":
+        if devices * nodes > 1 and VARIABLE in os.environ:
+            raise InputError(
+                f"{VARIABLE} gives every stage one GPU, but runtime.devices x runtime.nodes = "
+                f"{devices * nodes}; set both to 1, or unset {VARIABLE}"
+            )
+        claim_gpu()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    tf32 = runtime.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    # cuBLAS repeats its bits only with a fixed workspace.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if runtime.accelerator == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "runtime.accelerator = cuda, but PyTorch sees no CUDA device; "
+            "set runtime.accelerator = cpu, or install a driver and a CUDA build of PyTorch"
+        )
+    _check_count(_launched(), devices * nodes)
+    accelerator = _resolve(runtime)
+    if runtime.precision in ("16-mixed", "tf32") and accelerator == "cpu":
+        raise InputError(
+            f"runtime.precision = {runtime.precision} needs CUDA; set it to 32-true or bf16-mixed"
+        )
+    _end_with_parent()
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision="32-true" if tf32 else runtime.precision,  # type: ignore[arg-type]
+            strategy=DDPStrategy(timeout=PATIENCE) if devices * nodes > 1 else "auto",
+        )
+        fabric.launch()
+    except Exception as error:  # Fabric raises its own exceptions of several kinds.
+        raise InputError(
+            f"runtime: {devices} device(s) of kind {runtime.accelerator} on {nodes} node(s) "
+            f"cannot be had ({error})"
+        ) from None
+    _check_count(fabric.world_size, devices * nodes)
+    # Only now: launching several processes shares out the cores, whatever was set before.
+    torch.set_num_threads(runtime.threads)
+    return fabric
+
+
+def _launched() -> int | None:
+    """How many processes torchrun or srun started; None where neither did."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    steps = os.environ.get("SLURM_STEP_NUM_TASKS")
+    # An interactive shell on a node is a step of one task, in which Fabric may start processes.
+    return int(steps) if steps and steps != "1" else None
+
+
+def _check_count(found: int | None, wanted: int) -> None:
+    """Each of a wrong number of processes would take itself for the first, and write."""
+    if found is not None and found != wanted:
+        raise InputError(
+            f"{found} process(es) were started, but this stage needs {wanted} (runtime.devices x "
+            "runtime.nodes, one for what is not shared); start as many with torchrun or srun, or "
+            "set runtime.devices to the processes of each node"
+        )
+
+
+def _end_with_parent() -> None:
+    """End a further process when the one that started it has ended: nobody waits for it any more.
+
+    Of the processes of a machine Fabric starts all but the first, which leaves its number in the
+    environment: it may have ended before they look.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        os.environ[PARENT] = str(os.getpid())
+        return
+    parent = int(os.environ.get(PARENT, os.getppid()))  # torchrun's agent leaves none
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def shard_of(fabric: Fabric) -> Shard:
+    """Which of the processes this is."""
+    return Shard(fabric.global_rank, fabric.world_size)
+
+
+def _resolve(runtime: RuntimeParams) -> str:
+    """``auto`` is CUDA where there is one, else the CPU."""
+    if runtime.accelerator != "auto":
+        return runtime.accelerator
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def describe_environment(runtime: RuntimeParams) -> dict[str, str]:
+    """Device, threads and versions: what a figure was computed with."""
+    cuda = _resolve(runtime) == "cuda"
+    packages = ("torch", "numpy", "scipy", "musdb", "museval", "dvc")
+    return {
+        "device": torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
+        "threads": str(runtime.threads),
+        "precision": runtime.precision,
+        "python": platform.python_version(),
+    } | {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

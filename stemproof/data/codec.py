@@ -1,0 +1,201 @@
+"""musdb and museval without an ffmpeg program: PyAV carries FFmpeg's libraries.
+
+musdb reads audio through stempeg, which refuses to be imported unless ``ffmpeg`` and
+``ffprobe`` are on the PATH and then runs them as processes. :func:`import_musdb` lets the
+same musdb classes (layout, split, tracks) read through PyAV instead. The two ways agree to
+one 16-bit step (they may carry different releases of FFmpeg's AAC decoder).
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, Literal
+from unittest import mock
+
+import av
+import numpy as np
+
+from stemproof.core.errors import InputError
+from stemproof.core.files import FloatArray
+
+Decoder = Literal["pyav", "ffmpeg"]
+
+
+def import_musdb(decoder: Decoder) -> ModuleType:
+    """Import musdb, set to decode through ``decoder``.
+
+    Raises:
+        InputError: ``decoder`` is ``ffmpeg`` and the programs are not installed.
+    """
+    if decoder == "ffmpeg" and not _ffmpeg_installed():
+        raise InputError(
+            "data.decoder = ffmpeg, but the programs ffmpeg and ffprobe are not on the PATH; "
+            "install them or set data.decoder = pyav, which needs no program"
+        )
+    with _stempeg_importable():
+        import musdb
+        import stempeg.read
+    if decoder == "pyav":
+        stempeg.read.ffmpeg = SimpleNamespace(
+            probe=probe, _run=SimpleNamespace(Error=av.error.FFmpegError)
+        )
+        stempeg.read._read_ffmpeg = _read
+    else:
+        import ffmpeg
+
+        stempeg.read.ffmpeg = ffmpeg
+        stempeg.read._read_ffmpeg = _READ_BY_PROGRAM
+    module: ModuleType = musdb
+    return module
+
+
+def import_museval() -> ModuleType:
+    """Import museval (which imports musdb), with its fallback for singular frames restored.
+
+    museval catches ``np.linalg.linalg.LinAlgError``, a name that NumPy 2 removed: a singular
+    frame would end in AttributeError instead of the least-squares solution.
+    """
+    import_musdb("pyav")
+    if not hasattr(np.linalg, "linalg"):
+        np.linalg.linalg = np.linalg  # type: ignore[attr-defined]
+    import museval
+
+    module: ModuleType = museval
+    return module
+
+
+def example_stem() -> Path:
+    """The one real recording that stempeg ships: seven seconds of a MUSDB18 *test* song."""
+    with _stempeg_importable():
+        import stempeg
+    return Path(stempeg.example_stem_path())
+
+
+def _ffmpeg_installed() -> bool:
+    return bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
+
+
+_READ_BY_PROGRAM: Any = None
+
+
+@contextmanager
+def _stempeg_importable() -> Iterator[None]:
+    """Let stempeg pass its check for the programs, once, at import."""
+    global _READ_BY_PROGRAM
+    if _READ_BY_PROGRAM is None:
+        which = shutil.which if _ffmpeg_installed() else (lambda name, *_: name)
+        with mock.patch.object(shutil, "which", which):
+            import stempeg.read
+        _READ_BY_PROGRAM = stempeg.read._read_ffmpeg
+    yield
+
+
+def probe(filename: str | Path) -> dict[str, Any]:
+    """What ``ffprobe`` would say of a file, as far as stempeg asks.
+
+    Raises:
+        av.error.FFmpegError: the file is no audio container.
+    """
+    path = Path(filename)
+    # Opening a container takes a fifth as long as decoding seven seconds of it, and musdb asks
+    # for every stem; a file that has changed is looked at again.
+    seen = path.stat()
+    return {"streams": [dict(stream) for stream in _probe(path, seen.st_mtime_ns, seen.st_size)]}
+
+
+@lru_cache(maxsize=4096)
+def _probe(path: Path, modified: int, size: int) -> list[dict[str, Any]]:
+    with av.open(str(path)) as container:
+        return [_describe(stream) for stream in container.streams]
+
+
+def _describe(stream: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {"index": stream.index, "codec_type": stream.type}
+    if stream.type == "audio":
+        samples = round(float(stream.duration * stream.time_base) * stream.rate)
+        described |= {
+            "sample_rate": str(stream.rate),
+            "channels": stream.channels,
+            "duration_ts": samples,
+            "duration": str(samples / stream.rate),
+            "tags": {"handler_name": stream.metadata.get("handler_name")},
+        }
+    return described
+
+
+def announced_samples(filename: str | Path, stem: int) -> int:
+    """How many samples a file's header promises, for its ``stem``-th audio stream (or its only)."""
+    if str(filename).endswith(".wav"):
+        return _wav_samples(Path(filename))
+    streams = [s for s in probe(filename)["streams"] if s["codec_type"] == "audio"]
+    return int(streams[min(stem, len(streams) - 1)]["duration_ts"])
+
+
+def _wav_samples(path: Path) -> int:
+    """Frames that a RIFF header announces; FFmpeg and libsndfile tell what is there instead."""
+    block = 0
+    with path.open("rb") as stream:
+        stream.seek(12)
+        while len(head := stream.read(8)) == 8:
+            kind, size = struct.unpack("<4sI", head)
+            if kind == b"fmt ":
+                block = struct.unpack("<HHIIHH", stream.read(16))[4]
+                size -= 16
+            elif kind == b"data" and block:
+                return int(size // block)
+            stream.seek(size + size % 2, 1)
+    return 0
+
+
+def decode(filename: str | Path, stream_index: int) -> FloatArray:
+    """Decode one stream, frames x channels, full scale 1.
+
+    PCM wider than 16 bits is read as float32; everything else is rounded to 16 bits, as musdb
+    does, so that figures agree with those of other users of musdb. float32 holds both exactly.
+
+    Raises:
+        av.error.FFmpegError: the stream cannot be decoded.
+    """
+    with av.open(str(filename)) as container:
+        stream: Any = container.streams[stream_index]
+        wide = stream.codec_context.name.startswith(("pcm_f", "pcm_s24", "pcm_s32"))
+        resampler = av.AudioResampler(
+            format="flt" if wide else "s16", layout=stream.layout, rate=stream.rate
+        )
+        pieces = [
+            piece.to_ndarray().reshape(-1, stream.channels)
+            for frame in container.decode(stream)
+            for piece in resampler.resample(frame)
+        ]
+        pieces += [
+            piece.to_ndarray().reshape(-1, stream.channels) for piece in resampler.resample(None)
+        ]
+        if not pieces:
+            return np.zeros((0, stream.channels), dtype=np.float32)
+        waveform = np.concatenate(pieces)
+    return waveform if wide else waveform * np.float32(1 / 32768)
+
+
+def _read(
+    filename: str,
+    sample_rate: int,
+    channels: int,
+    start: float | None,
+    duration: float | None,
+    dtype: type,
+    ffmpeg_format: str,
+    stem_idx: int,
+) -> FloatArray:
+    """Stand in for ``stempeg.read._read_ffmpeg``: the whole stream at its own rate.
+
+    musdb asks for float64, which would hold the same numbers in twice the memory.
+    """
+    if start or duration is not None:
+        raise NotImplementedError("chunks are cut from prepared tracks, not while decoding")
+    return decode(filename, stem_idx)

@@ -1,0 +1,174 @@
+"""Write demo songs in the MUSDB18-HQ layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import yaml
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from stemproof.data.codec import decode, example_stem, import_musdb
+from stemproof.data.library import RENDERED, SOURCES
+from stemproof.data.demo.band import Score, bass, chords, drums, stereo
+from stemproof.data.demo.voice import VOWELS, Note, Singer, sing
+from stemproof.core.files import fresh_directory, write_text, written_aside
+from stemproof.params import DemoParams
+
+Signal = NDArray[np.float64]
+MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
+# Progressions in scale steps (semitones above the key) with their chord quality.
+PROGRESSIONS = (
+    ((0, MAJOR), (7, MAJOR), (9, MINOR), (5, MAJOR)),
+    ((9, MINOR), (5, MAJOR), (0, MAJOR), (7, MAJOR)),
+    ((0, MAJOR), (5, MAJOR), (7, MAJOR), (5, MAJOR)),
+    ((0, MINOR), (8, MAJOR), (3, MAJOR), (10, MAJOR)),
+    ((2, MINOR), (7, MAJOR), (0, MAJOR), (9, MINOR)),
+)
+# SI-SDR of a mixture as the estimate of its vocals, in dB, as in MUSDB18.
+MIXTURE_SI_SDR = (-7.5, -2.5)
+PEAK = 0.9
+
+
+def render_demo(demo: DemoParams, rate: int, workers: int, destination: Path) -> None:
+    """Write train/, test/ and mus.yaml (musdb's set-up, with the validation songs' names).
+
+    The test split also holds the one real recording that stempeg ships; everything else is
+    rendered from ``demo.seed``.
+
+    Args:
+        demo: how many songs, how long, and the seed.
+        rate: sample rate in Hz.
+        workers: processes.
+        destination: emptied first.
+    """
+    fresh_directory(destination)
+    splits = (
+        ("train", "Train", demo.train_songs),
+        ("train", "Valid", demo.valid_songs),
+        ("test", "Test", demo.test_songs),
+    )
+    named = [
+        (subset, f"Demo - {kind} Song {number:02d}")
+        for subset, kind, count in splits
+        for number in range(1, count + 1)
+    ]
+    # One seed sequence a song: no song depends on how many there are.
+    seeds = [
+        np.random.SeedSequence([demo.seed, split, number])
+        for split, (_, _, count) in enumerate(splits)
+        for number in range(count)
+    ]
+    jobs = Parallel(n_jobs=workers, return_as="generator")(
+        delayed(_write_song)(destination / subset / name, seed, demo.seconds, rate)
+        for (subset, name), seed in zip(named, seeds, strict=True)
+    )
+    for _ in tqdm(jobs, total=len(named), desc="render demo", unit="song"):
+        pass
+    _write_real_song(destination / "test", rate)
+    _write_setup(destination, [name for _, name in named if "Valid" in name])
+
+
+def render_song(seed: np.random.SeedSequence, seconds: float, rate: int) -> dict[str, Signal]:
+    """Render the four stems of one song, each frames x 2, full scale 1.
+
+    Key, tempo, chords, arrangement and voice are drawn from ``seed``.
+    """
+    rng = np.random.default_rng(seed)
+    key = int(rng.integers(48, 60))
+    progression = PROGRESSIONS[rng.integers(len(PROGRESSIONS))]
+    harmony = [
+        (key + step, key + step + quality[1], key + step + quality[2])
+        for step, quality in progression
+    ]
+    score = Score(float(rng.uniform(76, 138)), harmony, seconds)
+    voice = sing(_melody(score, rng), _singer(rng), seconds, rate, rng)
+    dry = {
+        "drums": drums(score, rate, rng) * rng.uniform(0.5, 0.9),
+        "bass": bass(score, rate, rng) * rng.uniform(0.3, 0.6),
+        "other": chords(score, rate, rng) * rng.uniform(0.25, 0.5),
+        "vocals": voice,
+    }
+    pans = {"drums": 0.0, "bass": 0.0, "other": rng.uniform(-0.5, 0.5), "vocals": 0.0}
+    stems = {name: stereo(dry[name], pans[name], rng, rate) for name in SOURCES}
+    _balance(stems, rng.uniform(*MIXTURE_SI_SDR))
+    return stems
+
+
+def _singer(rng: np.random.Generator) -> Singer:
+    return Singer(
+        tract=float(rng.uniform(0.95, 1.25)),
+        vibrato_rate=float(rng.uniform(4.8, 6.4)),
+        vibrato_depth=float(rng.uniform(0.2, 0.5)),
+        breath=float(rng.uniform(0.01, 0.05)),
+    )
+
+
+def _melody(score: Score, rng: np.random.Generator) -> list[Note]:
+    """Notes of the sounding chord, with steps between them and rests between phrases."""
+    notes: list[Note] = []
+    vowels = list(VOWELS)
+    position = 0.0
+    while position < score.seconds - 0.3:
+        length = score.beat * rng.choice([0.5, 1.0, 1.0, 1.5, 2.0])
+        chord = score.chord_at(int(position / score.beat))
+        pitch = float(rng.choice(chord)) + 12 + rng.choice([-2, 0, 0, 0, 2])
+        sung = min(length * 0.93, score.seconds - position)
+        notes.append(Note(position, float(sung), pitch, vowels[rng.integers(len(vowels))]))
+        position += float(length)
+        if len(notes) % 7 == 0:
+            position += score.beat / 2  # a breath
+    return notes
+
+
+def _balance(stems: dict[str, Signal], mixture_si_sdr: float) -> None:
+    """Scale the vocals to the wanted SI-SDR of the mono mixture, then everything to the peak.
+
+    With ``m = g v + a`` the SI-SDR of m against v is ``g'^2 |v|^2 / |a'|^2``, where the part of
+    the accompaniment along v counts as vocals; one correction after a first guess suffices.
+    """
+    vocals = stems["vocals"].mean(axis=1)
+    rest = sum(stems[name].mean(axis=1) for name in SOURCES if name != "vocals")
+    along = np.dot(rest, vocals) / np.dot(vocals, vocals)
+    across = rest - along * vocals
+    wanted = np.sqrt(10 ** (mixture_si_sdr / 10) * np.dot(across, across) / np.dot(vocals, vocals))
+    stems["vocals"] *= wanted - along
+    peak = np.abs(sum(stems.values())).max()
+    for name in stems:
+        stems[name] *= PEAK / peak
+
+
+def _write_song(folder: Path, seed: np.random.SeedSequence, seconds: float, rate: int) -> None:
+    stems = render_song(seed, seconds, rate)
+    rounded = {name: np.round(stem * 32768).astype(np.int32) for name, stem in stems.items()}
+    # Summed after rounding, so that the 16-bit stems add up to the mixture exactly.
+    mixture = np.sum(list(rounded.values()), axis=0)
+    _write_wavs(folder, {**rounded, "mixture": mixture}, rate)
+
+
+def _write_real_song(folder: Path, rate: int) -> None:
+    path = example_stem()
+    signals = {
+        name: np.round(decode(path, index) * 32768).astype(np.int32)
+        for index, name in enumerate(("mixture", *SOURCES))
+    }
+    _write_wavs(folder / path.name.removesuffix(".stem.mp4"), signals, rate)
+
+
+def _write_wavs(folder: Path, signals: dict[str, NDArray[np.int32]], rate: int) -> None:
+    folder.mkdir(parents=True)
+    for name, signal in signals.items():
+        samples = np.clip(signal, -32768, 32767).astype(np.int16)
+        with written_aside(folder / f"{name}.wav") as temporary:
+            soundfile.write(str(temporary), samples, rate, subtype="PCM_16")
+
+
+def _write_setup(destination: Path, validation: list[str]) -> None:
+    musdb = import_musdb("pyav")
+    setup = yaml.safe_load((Path(musdb.__path__[0]) / "configs" / "mus.yaml").read_text())
+    setup["validation_tracks"] = validation
+    setup[RENDERED] = True  # tells data.source = demo from recordings
+    write_text(destination / "mus.yaml", yaml.safe_dump(setup, sort_keys=False))

@@ -1,0 +1,165 @@
+"""Decode every track once, check it, and store it as memory-mapped mono float32."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from stemproof.data.codec import announced_samples
+from stemproof.data.library import SOURCES, SPLITS, LibraryTrack, find_tracks
+from stemproof.data.store import MANIFEST, loud_mask, segment_starts
+from stemproof.core.errors import InputError
+from stemproof.core.files import FloatArray, fresh_directory, sha256, write_array, write_json
+from stemproof.params import Params
+
+Record = dict[str, Any]
+
+
+def prepare(params: Params, destination: Path) -> dict[str, Any]:
+    """Decode ``params.data.root`` into ``destination`` and describe it.
+
+    Each track becomes one ``.npy`` file, 2 x samples (mixture, vocals): stereo is averaged to
+    mono, and the accompaniment is mixture minus vocals wherever it is needed. A manifest
+    names the files with their SHA-256. One track per worker is in memory at a time.
+
+    Returns:
+        The content of ``metrics/data.json``: tracks, seconds, segments, silent segments and
+        how far the stems add up, per split.
+
+    Raises:
+        InputError: a track cannot be used; the message names the file.
+    """
+    tracks = find_tracks(params.data, params.segment_samples)
+    # Written beside the old data, which stays until the new is whole.
+    work = fresh_directory(destination.with_name(f"{destination.name}.part"))
+    # Threads: PyAV and NumPy leave Python's lock, and musdb's tracks need not be pickled.
+    jobs = Parallel(n_jobs=params.runtime.workers, backend="threading", return_as="generator")(
+        delayed(_prepare_track)(track, index, params, work) for index, track in enumerate(tracks)
+    )
+    records: Iterable[Record] = tqdm(jobs, total=len(tracks), desc="prepare", unit="track")
+    records = list(records)
+    write_json(
+        work / MANIFEST,
+        {
+            "source": params.data.source,
+            "sample_rate": params.data.sample_rate,
+            "tracks": [
+                {key: record[key] for key in ("split", "name", "file", "samples", "sha256")}
+                for record in records
+            ],
+        },
+    )
+    summary = {split: _summarize(records, split, params.data.sample_rate) for split in SPLITS}
+    for split, figures in summary.items():
+        if figures["segments"] == figures["silent_segments"]:
+            raise InputError(
+                f"data.root = {params.data.root}: the vocals of every {split} segment are silent "
+                "(see segments.loud_db)"
+            )
+    shutil.rmtree(destination, ignore_errors=True)
+    work.rename(destination)
+    return {"source": params.data.source, **summary}
+
+
+def _prepare_track(track: LibraryTrack, index: int, params: Params, destination: Path) -> Record:
+    mono, stems_sum_snr_db = _decode(track)
+    file = f"{track.split}-{index:04d}.npy"
+    write_array(destination / file, mono)
+    overlap = params.segments.train_overlap if track.split == "train" else 0.0
+    length = params.segment_samples
+    starts = segment_starts(mono.shape[1], length, overlap)
+    # One at a time: overlapping segments together are many times the track.
+    loud = [
+        bool(loud_mask(mono[1:, start : start + length], params.segments.loud_db)[0])
+        for start in starts
+    ]
+    return {
+        "split": track.split,
+        "name": track.name,
+        "file": file,
+        "samples": mono.shape[1],
+        "sha256": sha256(destination / file),
+        "segments": len(starts),
+        "silent_segments": loud.count(False),
+        "stems_sum_snr_db": stems_sum_snr_db,
+    }
+
+
+def _decode(track: LibraryTrack) -> tuple[FloatArray, float | None]:
+    """Decode the mixture, then one source after the other.
+
+    Returns:
+        Mono mixture and vocals (2 x samples), and the SNR of the mixture to what the sources leave
+        of it, in dB; None when they leave nothing.
+
+    Raises:
+        InputError: a stem is damaged, of another length, or holds NaN.
+    """
+    mixture = _read(track.musdb_track, track.path)
+    mono = np.empty((2, len(mixture)), dtype=np.float32)
+    mono[0] = mixture.mean(axis=1)
+    rest = mixture.astype(np.float64)
+    signal_power = _power(rest)
+    del mixture
+    for name in SOURCES:
+        source = track.musdb_track.sources[name]
+        path = Path(source.path)
+        audio = _read(source, path)
+        if len(audio) != len(rest):
+            raise InputError(
+                f"{path}: {len(audio)} samples, but the mixture has {len(rest)}; "
+                "all stems of a track must be of one length"
+            )
+        if name == "vocals":
+            mono[1] = audio.mean(axis=1)
+        rest -= audio
+    error_power = _power(rest)
+    if signal_power == 0 or error_power == 0:
+        return mono, None
+    return mono, 10 * float(np.log10(signal_power / error_power))
+
+
+def _read(part: Any, path: Path) -> FloatArray:
+    """One stem as musdb reads it, frames x 2."""
+    try:
+        # 16-bit steps and float32 are all that a decoder gives, whatever type they come in.
+        audio = np.asarray(part.audio, dtype=np.float32)
+    except (av.error.FFmpegError, OSError, ValueError, Warning) as error:
+        raise InputError(f"{path}: cannot be decoded ({error})") from None
+    announced = announced_samples(path, part.stem_id)
+    if len(audio) < announced:
+        raise InputError(f"{path}: truncated; {len(audio)} of {announced} samples could be read")
+    if not np.isfinite(audio).all():
+        raise InputError(f"{path}: holds samples that are not numbers (NaN or infinity)")
+    return audio
+
+
+def _power(signal: NDArray[np.float64]) -> float:
+    return float(np.vdot(signal, signal))
+
+
+def _summarize(records: Iterable[Record], split: str, sample_rate: int) -> dict[str, Any]:
+    chosen = [record for record in records if record["split"] == split]
+    snrs = [r["stems_sum_snr_db"] for r in chosen if r["stems_sum_snr_db"] is not None]
+    summary: dict[str, Any] = {
+        "tracks": len(chosen),
+        "seconds": round(sum(record["samples"] for record in chosen) / sample_rate, 3),
+        "segments": sum(record["segments"] for record in chosen),
+        "silent_segments": sum(record["silent_segments"] for record in chosen),
+        "tracks_with_exact_stems_sum": len(chosen) - len(snrs),
+    }
+    if snrs:
+        summary["stems_sum_snr_db_median"] = round(float(np.median(snrs)), 3)
+        summary["stems_sum_snr_db_min"] = round(min(snrs), 3)
+    silent = [r["name"] for r in chosen if r["silent_segments"] == r["segments"]]
+    if silent:
+        summary["tracks_with_silent_vocals"] = ", ".join(silent)
+    return summary

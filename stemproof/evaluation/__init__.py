@@ -1,0 +1,1 @@
+"""Playing clean, attacked and noisy mixtures to a system."""

@@ -1,0 +1,308 @@
+"""BSSEval v4 of the vocals of whole tracks: our own in batches, museval's, or the SDR alone.
+
+Both compute the same figures (Vincent et al., 2006; Liutkus et al., 2018): distortion filters of
+512 taps are fitted to the whole track, and energy ratios are taken in one-second windows. Ours
+factorizes a track's system of equations once for all of its estimates, needs no more than one
+window in memory at once, and takes every energy in the frequency domain.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy import fft
+
+from stemproof.data.codec import import_museval
+from stemproof.core.files import FloatArray
+from stemproof.core.workers import workplace
+
+FIGURES = ("sdr", "isr", "sir", "sar")
+TAPS = 512  # of the distortion filters
+BLOCK = 8192  # samples per transform of the correlations
+AT_ONCE = 8  # blocks that are transformed together
+Signals = NDArray[np.float64]
+Spectra = NDArray[np.complex128]
+# Figures by name, or why there are none.
+Score = dict[str, float] | str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a system heard, and the vocals it estimated; mono waveforms of one length.
+
+    Attributes:
+        heard: the mixture, clean or attacked. What it has beyond ``vocals`` is the estimate of
+            the accompaniment.
+        vocals: the estimate.
+    """
+
+    heard: FloatArray
+    vocals: FloatArray
+
+
+@dataclass(frozen=True)
+class TrackEstimates:
+    """One track's true mixture and vocals, and what is to be scored against them.
+
+    Attributes:
+        track: its name.
+        mixture: true mixture.
+        vocals: true vocals.
+        estimates: of systems, or of one system under several conditions.
+    """
+
+    track: str
+    mixture: FloatArray
+    vocals: FloatArray
+    estimates: list[Estimate]
+
+    def sources(self, part: slice) -> Signals:
+        """Some samples of vocals and accompaniment: true ones, then of each estimate.
+
+        Returns:
+            (2 + 2 x estimates) x samples.
+        """
+        pairs = [(self.mixture, self.vocals)]
+        pairs += [(estimate.heard, estimate.vocals) for estimate in self.estimates]
+        rows = []
+        for whole, vocals in pairs:
+            rows += [vocals[part].astype(np.float64)]
+            rows += [whole[part].astype(np.float64) - vocals[part]]
+        return np.stack(rows)
+
+
+def score_all(
+    tracks: Sequence[TrackEstimates],
+    rate: int,
+    method: str,
+    workers: int,
+    scheduler: str = "none",
+) -> list[list[Score]]:
+    """Score tracks in parallel, in the order given; one score an estimate.
+
+    Args:
+        tracks: what to score.
+        rate: samples per second; also the window.
+        method: ``fast``, ``museval``, or ``sdr``: the SDR and nothing else.
+        workers: processes of this machine, of one thread each.
+        scheduler: ``none``, or the address of a Dask scheduler whose workers are used instead.
+
+    Raises:
+        InputError: the scheduler cannot be reached, or ``distributed`` is not installed.
+    """
+    function = {"fast": score, "museval": score_by_museval, "sdr": score_sdr}[method]
+    with workplace(scheduler):
+        scores: list[list[Score]] = Parallel(n_jobs=workers if scheduler == "none" else -1)(
+            delayed(function)(track, rate) for track in tracks
+        )
+    return scores
+
+
+def score(track: TrackEstimates, rate: int) -> list[Score]:
+    """SDR, ISR, SIR and SAR of the vocals of each estimate: medians over one-second windows.
+
+    Windows in which any source, true or estimated, is silent are left out, as in museval.
+
+    Returns:
+        The figures of each estimate, or why there are none.
+    """
+    samples = len(track.vocals)
+    window = min(rate, samples)
+    if not all(np.any(row) for row in (track.vocals, track.mixture - track.vocals)):
+        return ["a source is silent throughout"] * len(track.estimates)
+    filters = _filters(track)
+    size = fft.next_fast_len(window + TAPS - 1, real=True)
+    alone, both = fft.rfft(filters.alone, size), fft.rfft(filters.both, size)
+    # Parseval for a real signal: all but the first and the last bin stand for two.
+    weights = np.full(size // 2 + 1, 2.0 / size)
+    weights[0] = 1.0 / size
+    if size % 2 == 0:
+        weights[-1] = 1.0 / size
+    ratios: list[list[Signals]] = [[] for _ in track.estimates]
+    for sources in _windows(track, window):
+        # Of an estimate of the accompaniment only its silence matters.
+        truth, rest, *estimates = fft.rfft(sources[[0, 1, *range(2, len(sources), 2)]], size)
+        for number, row in enumerate(_rows(track)):
+            if not _all_sound(sources, row):
+                continue
+            target = truth * alone[number]
+            projected = truth * both[number, 0] + rest * both[number, 1]
+            numerators = [
+                np.sum(sources[0] ** 2),
+                np.sum(sources[0] ** 2),
+                _energy(target, weights),
+                _energy(projected, weights),
+            ]
+            denominators = [
+                squared_error(sources, row),
+                _energy(target - truth, weights),
+                _energy(projected - target, weights),
+                _energy(estimates[number] - projected, weights),
+            ]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratios[number].append(10 * np.log10(np.divide(numerators, denominators)))
+    return [_summary(of_windows) for of_windows in ratios]
+
+
+def squared_error(sources: Signals, row: int = 2) -> float:
+    """Energy of an estimate's error: all that the SDR needs beside the truth's.
+
+    Spatial distortion, interference and artifacts add up to it, whatever the filters are.
+
+    Args:
+        sources: sources x samples; true vocals first.
+        row: which source is the estimate.
+    """
+    return float(np.sum((sources[row] - sources[0]) ** 2))
+
+
+def score_sdr(track: TrackEstimates, rate: int) -> list[Score]:
+    """The SDR alone, in its closed form, which needs no filters.
+
+    Returns:
+        As :func:`score`, with one figure.
+    """
+    ratios: list[list[Signals]] = [[] for _ in track.estimates]
+    for sources in _windows(track, min(rate, len(track.vocals))):
+        energy = float(np.sum(sources[0] ** 2))
+        for number, row in enumerate(_rows(track)):
+            if _all_sound(sources, row):
+                error = squared_error(sources, row)
+                with np.errstate(divide="ignore"):
+                    ratios[number].append(10 * np.log10(np.divide([energy], [error])))
+    return [_summary(of_windows, ("sdr",)) for of_windows in ratios]
+
+
+def _rows(track: TrackEstimates) -> range:
+    """Rows of the vocals' estimates in :meth:`TrackEstimates.sources`."""
+    return range(2, 2 + 2 * len(track.estimates), 2)
+
+
+def _all_sound(sources: Signals, row: int) -> bool:
+    """Whether no source, true or of this estimate, is silent."""
+    return all(bool(np.any(sources[number])) for number in (0, 1, row, row + 1))
+
+
+def _summary(ratios: Sequence[Signals], figures: Sequence[str] = FIGURES) -> Score:
+    """Medians over windows of the figures, or why there are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        medians = np.nanmedian(np.reshape(ratios, (-1, len(figures))), axis=0)
+    if np.isnan(medians).any():
+        return "no window in which every source sounds"
+    if np.isinf(medians).any():
+        return "a figure is infinite: the estimate is the truth, or a filter of it"
+    return dict(zip(figures, medians.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class _Filters:
+    """Least-squares projections of each estimate.
+
+    Attributes:
+        alone: onto delayed vocals, estimates x taps.
+        both: onto delayed vocals and accompaniment, estimates x 2 x taps.
+    """
+
+    alone: Signals
+    both: Signals
+
+
+def _filters(track: TrackEstimates) -> _Filters:
+    """Fit the distortion filters of all estimates with one factorization a track."""
+    lags = _correlations(track)
+    # The inner products of the delayed references (rows) with each estimate (columns).
+    with_estimates = lags[:, 2:].transpose(0, 2, 1).reshape(2 * TAPS, -1)
+    try:
+        factor, _ = scipy.linalg.cho_factor(
+            _gram(lags), lower=True, overwrite_a=True, check_finite=False
+        )
+    except np.linalg.LinAlgError:  # dependent references
+        gram = _gram(lags)
+        both = scipy.linalg.lstsq(gram, with_estimates)[0]
+        alone = scipy.linalg.lstsq(gram[:TAPS, :TAPS], with_estimates[:TAPS])[0]
+    else:
+        both = scipy.linalg.cho_solve((factor, True), with_estimates)
+        # The factor of a leading block is the leading block of the factor.
+        leading = np.asfortranarray(factor[:TAPS, :TAPS])
+        alone = scipy.linalg.cho_solve((leading, True), with_estimates[:TAPS])
+    return _Filters(alone.T, both.T.reshape(-1, 2, TAPS))
+
+
+def _gram(lags: Signals) -> Signals:
+    """Inner products of the delayed references, in the order in which LAPACK works in place."""
+    gram = np.empty((2 * TAPS, 2 * TAPS), order="F")
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        place = np.s_[i * TAPS : (i + 1) * TAPS, j * TAPS : (j + 1) * TAPS]
+        gram[place] = scipy.linalg.toeplitz(lags[i, j], lags[j, i])
+    # museval adds the spacing of doubles to the diagonal; so do we.
+    gram[np.diag_indices(2 * TAPS)] += np.finfo(float).eps
+    return gram
+
+
+def _correlations(track: TrackEstimates) -> Signals:
+    """``sum_n x[n] y[n + lag]`` of true vocals and accompaniment with every waveform.
+
+    Returns:
+        2 x (2 + estimates) x taps; the first two columns are the references themselves.
+    """
+    hop = BLOCK - TAPS + 1
+    together = hop * AT_ONCE
+    samples = len(track.vocals)
+    count_rows = 2 + len(track.estimates)
+    total: Spectra = np.zeros((2, count_rows, BLOCK // 2 + 1), dtype=np.complex128)
+    for start in range(0, samples, together):
+        rows = track.sources(slice(start, start + together + TAPS - 1))
+        rows = np.delete(rows, np.s_[3::2], axis=0)  # accompaniment estimates are not needed
+        count = -(-min(together, samples - start) // hop)
+        padded = np.zeros((len(rows), count * hop + TAPS - 1))
+        padded[:, : rows.shape[1]] = rows[:, : padded.shape[1]]
+        longer = np.lib.stride_tricks.sliding_window_view(padded, BLOCK, axis=-1)[:, ::hop]
+        shorter = longer[:2].copy()
+        shorter[..., hop:] = 0
+        total += np.einsum("ibf,jbf->ijf", fft.rfft(shorter).conj(), fft.rfft(longer))
+    return np.asarray(fft.irfft(total, BLOCK)[..., :TAPS])
+
+
+def _windows(track: TrackEstimates, window: int) -> Iterator[Signals]:
+    """Sources x samples, window by window; a rest is left out, as in museval.
+
+    One at a time: larger arrays would be new memory in every round, and slower.
+    """
+    for start in range(0, len(track.vocals) - window + 1, window):
+        yield track.sources(slice(start, start + window))
+
+
+def _energy(spectrum: Spectra, weights: Signals) -> float:
+    return float((spectrum.real**2 + spectrum.imag**2) @ weights)
+
+
+def score_by_museval(track: TrackEstimates, rate: int) -> list[Score]:
+    """The same by museval.
+
+    Vocals and accompaniment are passed together; with a single source museval gives nothing.
+
+    Returns:
+        The figures, or why museval gave none: a failure is counted, never fatal.
+    """
+    museval = import_museval()
+    sources = track.sources(slice(None))
+    scores: list[Score] = []
+    for row in range(2, len(sources), 2):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                windows = museval.evaluate(
+                    sources[:2, :, None], sources[row : row + 2, :, None], win=rate, hop=rate
+                )
+        except Exception as error:  # museval raises ValueError, LinAlgError, AttributeError, ...
+            scores.append(f"{type(error).__name__}: {error}")
+        else:
+            scores.append(_summary(list(np.stack([figure[0] for figure in windows], axis=-1))))
+    return scores

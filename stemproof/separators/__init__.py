@@ -1,0 +1,1 @@
+"""Separators: the protocol, the registry, and the kinds behind it."""

@@ -1,0 +1,82 @@
+"""Checkpoints that the authors of RSVM published, as models of this project."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stemproof.core.errors import InputError
+from stemproof.separators.rsvm.encoder import CONTEXT_KERNEL
+from stemproof.separators.rsvm.model import RSVM
+from stemproof.params import ModelParams, VariantParams
+
+ENCODER_KEYS = ("conv_a1.weight", "conv_a2.weight")
+DECODER_KEYS = ("norm_factor", "freq_mat", "phi")
+
+
+def load_published(
+    analysis_path: Path,
+    synthesis_path: Path,
+    *,
+    kernel: int = 2048,
+    hop: int = 256,
+    sample_rate: int = 44_100,
+    segment_seconds: float = 1,
+) -> RSVM:
+    """Load a published pair of state dicts as a model with ``encode`` and ``decode``.
+
+    Args:
+        analysis_path: ``analysis_*.pytorch``, with conv_a1.weight and conv_a2.weight.
+        synthesis_path: ``synthesis_*.pytorch``, with norm_factor, freq_mat and phi.
+        kernel: samples per filter.
+        hop: samples between frames.
+        sample_rate: in Hz.
+        segment_seconds: length that ``decode`` gives by default.
+
+    Raises:
+        InputError: a file is missing, is no plain state dict, or has other keys or shapes.
+    """
+    analysis = _read_state(Path(analysis_path), ENCODER_KEYS)
+    synthesis = _read_state(Path(synthesis_path), DECODER_KEYS)
+    channels = analysis["conv_a1.weight"].shape[0]
+    _expect(analysis_path, analysis, "conv_a1.weight", (channels, 1, kernel))
+    _expect(analysis_path, analysis, "conv_a2.weight", (channels, channels, CONTEXT_KERNEL))
+    # The code that made them also has a form with one modulation for all filters.
+    if synthesis["norm_factor"].shape == (1, 1, kernel):
+        synthesis["norm_factor"] = synthesis["norm_factor"].expand(channels, 1, kernel)
+    _expect(synthesis_path, synthesis, "norm_factor", (channels, 1, kernel))
+    _expect(synthesis_path, synthesis, "freq_mat", (channels, 1, 1))
+    _expect(synthesis_path, synthesis, "phi", (channels, 1, 1))
+    model = RSVM(
+        ModelParams(channels=channels, kernel=kernel, hop=hop),
+        VariantParams(),
+        sample_rate,
+        round(segment_seconds * sample_rate),
+    )
+    model.load_state_dict(
+        {f"encoder.{key}": analysis[key] for key in ENCODER_KEYS}
+        | {f"decoder.{key}": synthesis[key] for key in DECODER_KEYS}
+    )
+    return model
+
+
+def _read_state(path: Path, keys: tuple[str, ...]) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; put the published checkpoint there") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a plain PyTorch state dict ({reason})") from None
+    missing = [key for key in keys if key not in state] if isinstance(state, dict) else keys
+    if missing:
+        raise InputError(f"{path}: it has no {', '.join(missing)}; is it the right file?")
+    return {key: state[key].float() for key in keys}
+
+
+def _expect(path: Path, state: dict[str, Tensor], key: str, shape: tuple[int, ...]) -> None:
+    if tuple(state[key].shape) != shape:
+        raise InputError(f"{path}: {key} is {tuple(state[key].shape)}, {shape} was expected")

@@ -1,0 +1,294 @@
+"""From recordings to segments; and every kind of bad input, named in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, write_track
+
+from stemproof.data import codec
+from stemproof.data.prepare import prepare
+from stemproof.data.store import PreparedData, loud_mask, segment_starts
+from stemproof.data.demo.songs import MIXTURE_SI_SDR, render_demo, render_song
+from stemproof.core.errors import InputError
+from stemproof.params import DemoParams, Params
+
+MakeParams = Callable[..., Params]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_prepared_data_is_what_was_recorded(
+    songs: Path, tmp_path: Path, make_params: MakeParams
+) -> None:
+    params = make_params(data={"root": str(songs)})
+    summary = prepare(params, tmp_path / "out")
+    assert [summary[split]["tracks"] for split in ("train", "valid", "test")] == [4, 1, 2]
+    assert summary["test"]["segments"] == 2 * 4
+    assert summary["train"]["segments"] == 4 * 7  # 1.1 s, segments of 0.25 s, half overlapping
+    assert summary["train"]["tracks_with_exact_stems_sum"] == 4
+    data = PreparedData(tmp_path / "out")
+    track = data.tracks("test")[0]
+    assert track.name == "test 0"
+    vocals, _ = soundfile.read(songs / "test" / "test 0" / "vocals.wav", always_2d=True)
+    assert np.array_equal(track.audio[1], vocals.mean(axis=1).astype(np.float32))
+    segments = data.training_segments(params)
+    drawn = segments.vocals([0, 5]) + segments.accompaniment([0, 5])
+    mixtures = [segments._cut(number, 0) for number in (0, 5)]
+    assert np.allclose(drawn.numpy(), np.stack(mixtures), atol=1e-7)
+
+
+def test_prepare_is_byte_identical(songs: Path, tmp_path: Path, make_params: MakeParams) -> None:
+    params = make_params(data={"root": str(songs)}, runtime={"workers": 2})
+    first, second = prepare(params, tmp_path / "a"), prepare(params, tmp_path / "b")
+    assert first == second
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_segments_and_loudness() -> None:
+    assert segment_starts(100, 40, 0.0) == [0, 40]
+    assert segment_starts(100, 40, 0.5) == [0, 20, 40, 60]
+    assert segment_starts(39, 40, 0.5) == []
+    quiet = np.array([[0.0] * 4, [0.05] * 4, [0.0501] * 4])
+    assert loud_mask(quiet, -10).tolist() == [False, True, True]  # norm 0.1 is exactly -10
+
+
+def break_nothing_there(root: Path) -> None:
+    shutil.rmtree(root)
+
+
+def break_empty(root: Path) -> None:
+    shutil.rmtree(root / "train")
+
+
+def break_layout(root: Path) -> None:
+    shutil.rmtree(root / "train")
+    (root / "train").mkdir()
+    (root / "train" / "song.stem.mp4").touch()
+
+
+def break_missing_stem(root: Path) -> None:
+    (root / "train" / "train 1" / "bass.wav").unlink()
+
+
+def break_truncated(root: Path) -> None:
+    path = root / "train" / "train 1" / "bass.wav"
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def break_cut_by_half(root: Path) -> None:
+    for name in ("mixture", "drums", "bass", "other", "vocals"):
+        path = root / "train" / "train 1" / f"{name}.wav"
+        path.write_bytes(path.read_bytes()[: 44 + 8800])
+
+
+def break_setup(root: Path) -> None:
+    (root / "mus.yaml").write_text("a: [")
+
+
+def break_kind(root: Path) -> None:
+    with (root / "mus.yaml").open("a") as stream:
+        stream.write("rendered: true\n")
+
+
+def break_text(root: Path) -> None:
+    (root / "test" / "test 0" / "vocals.wav").write_text("not audio at all" * 50)
+
+
+def break_rate(root: Path) -> None:
+    shutil.rmtree(root / "train" / "train 2")
+    write_track(root / "train" / "train 2", 1, rate=RATE * 2)
+
+
+def break_mono(root: Path) -> None:
+    path = root / "train" / "train 0" / "other.wav"
+    audio, rate = soundfile.read(path)
+    soundfile.write(path, audio[:, 0], rate, subtype="PCM_16")
+
+
+def break_lengths(root: Path) -> None:
+    path = root / "train" / "train 0" / "other.wav"
+    audio, rate = soundfile.read(path)
+    soundfile.write(path, audio[:-50], rate, subtype="PCM_16")
+
+
+def break_nan(root: Path) -> None:
+    path = root / "train" / "train 3" / "drums.wav"
+    audio, rate = soundfile.read(path)
+    audio[7] = np.nan
+    soundfile.write(path, audio, rate, subtype="FLOAT")
+
+
+def break_silent(root: Path) -> None:
+    for track in (root / "test").iterdir():
+        audio, rate = soundfile.read(track / "vocals.wav")
+        soundfile.write(track / "vocals.wav", 0 * audio, rate, subtype="PCM_16")
+
+
+def break_short(root: Path) -> None:
+    shutil.rmtree(root / "test" / "test 1")
+    write_track(root / "test" / "test 1", 1, seconds=0.1)
+
+
+def break_validation(root: Path) -> None:
+    (root / "mus.yaml").unlink()
+
+
+@pytest.mark.parametrize(
+    ("breaking", "said"),
+    [
+        (break_nothing_there, r"data.root = .*songs: no such folder"),
+        (break_empty, r"has no folder train/"),
+        (break_layout, r"train: data.source = musdb18hq needs a folder.*set data.source = musdb18"),
+        (break_missing_stem, r"train 1/bass.wav: missing"),
+        (break_truncated, r"train 1/bass.wav: not readable as audio, or truncated"),
+        (break_cut_by_half, r"train 1/mixture.wav: truncated; 2200 of 4400 samples could be read"),
+        (break_setup, r"mus.yaml: not valid YAML"),
+        (break_kind, r"holds rendered demo songs, but data.source = musdb18hq"),
+        (break_text, r"test 0/vocals.wav: not readable as audio"),
+        (break_rate, r"train 2/mixture.wav: sample rate 8000 Hz.*data.sample_rate = 4000"),
+        (break_mono, r"train 0/other.wav: stereo was expected, it has 1 channel"),
+        (break_lengths, r"train 0/other.wav: 4350 samples, but the mixture has 4400"),
+        (break_nan, r"train 3/drums.wav: holds samples that are not numbers"),
+        (break_silent, r"the vocals of every test segment are silent"),
+        (break_short, r"test 1/mixture.wav: 400 samples, shorter than one segment"),
+        (break_validation, r"no track for the valid split"),
+    ],
+)
+def test_bad_recordings_are_named(
+    songs: Path,
+    tmp_path: Path,
+    make_params: MakeParams,
+    breaking: Callable[[Path], None],
+    said: str,
+) -> None:
+    breaking(songs)
+    with pytest.raises(InputError, match=said) as error:
+        prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+    assert "\n" not in str(error.value)
+
+
+def test_one_silent_track_is_reported_not_refused(
+    songs: Path, tmp_path: Path, make_params: MakeParams
+) -> None:
+    path = songs / "test" / "test 1" / "vocals.wav"
+    audio, rate = soundfile.read(path)
+    soundfile.write(path, 0 * audio, rate, subtype="PCM_16")
+    summary = prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+    assert summary["test"]["tracks_with_silent_vocals"] == "test 1"
+    assert summary["test"]["silent_segments"] == 4
+
+
+def test_wav_folders_where_stems_were_announced(songs: Path, make_params: MakeParams) -> None:
+    params = make_params(data={"root": str(songs), "source": "musdb18"})
+    with pytest.raises(InputError, match="set data.source = musdb18hq"):
+        prepare(params, songs / "out")
+
+
+def test_ffmpeg_missing(
+    songs: Path, tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec.shutil, "which", lambda name: None)
+    params = make_params(data={"root": str(songs), "decoder": "ffmpeg"})
+    with pytest.raises(InputError, match="ffmpeg and ffprobe are not on the PATH.*pyav"):
+        prepare(params, tmp_path / "out")
+
+
+def test_disk_full(
+    songs: Path, tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(InputError, match=r"\.npy: cannot be written \(No space left on device\)"):
+        prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*"))  # no half-written file is left
+
+
+def test_a_damaged_prepared_file(songs: Path, tmp_path: Path, make_params: MakeParams) -> None:
+    prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+    path = tmp_path / "out" / "train-0000.npy"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match="train-0000.npy: damaged"):
+        PreparedData(tmp_path / "out").tracks("train")
+    (tmp_path / "out" / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="manifest.json: not valid JSON"):
+        PreparedData(tmp_path / "out")
+
+
+def test_the_real_recording_that_stempeg_ships() -> None:
+    path = codec.example_stem()
+    mixture, vocals = codec.decode(path, 0), codec.decode(path, 4)
+    assert mixture.shape == vocals.shape
+    assert mixture.shape[1] == 2
+    assert len(mixture) > 6 * 44_100
+    stems = sum(codec.decode(path, index) for index in range(1, 5))
+    error = mixture - stems
+    assert 10 * np.log10(np.sum(mixture**2) / np.sum(error**2)) > 10
+
+
+@pytest.mark.skipif(not codec._ffmpeg_installed(), reason="the ffmpeg program is not installed")
+def test_pyav_agrees_with_the_ffmpeg_program() -> None:
+    codec.import_musdb("ffmpeg")
+    import stempeg
+
+    theirs, _ = stempeg.read_stems(str(codec.example_stem()), ffmpeg_format="s16le")
+    ours = np.stack([codec.decode(codec.example_stem(), index) for index in range(5)])
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() * 32768 <= 1
+
+
+@pytest.fixture(scope="module")
+def song() -> dict[str, np.ndarray]:
+    return render_song(np.random.SeedSequence(3), 4.0, 44_100)
+
+
+def test_demo_songs_are_like_music(song: dict[str, np.ndarray]) -> None:
+    mixture = np.sum(list(song.values()), axis=0)
+    assert np.abs(mixture).max() <= 0.9 + 1e-9
+    vocals, mono = song["vocals"].mean(axis=1), mixture.mean(axis=1)
+    target = vocals * (vocals @ mono) / (vocals @ vocals)
+    ratio = 10 * np.log10(np.sum(target**2) / np.sum((mono - target) ** 2))
+    assert MIXTURE_SI_SDR[0] - 0.1 < ratio < MIXTURE_SI_SDR[1] + 0.1
+    for name, stem in song.items():
+        spectrum = np.abs(np.fft.rfft(stem[:, 0])) ** 2
+        high = spectrum[np.fft.rfftfreq(len(stem), 1 / 44_100) > 12_000].sum() / spectrum.sum()
+        assert name == "bass" or high > 1e-6, name
+
+
+def test_demo_songs_differ_and_repeat() -> None:
+    first, second, third = (
+        render_song(np.random.SeedSequence(seed), 2.0, 44_100) for seed in (1, 1, 2)
+    )
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert not any(np.allclose(first[name], third[name]) for name in first)
+
+
+def test_demo_folder_is_a_musdb_library(tmp_path: Path, make_params: MakeParams) -> None:
+    demo = DemoParams(seed=1, train_songs=2, valid_songs=1, test_songs=1, seconds=2)
+    render_demo(demo, 44_100, 1, tmp_path / "demo")
+    mixture, _ = soundfile.read(tmp_path / "demo/train/Demo - Train Song 01/mixture.wav")
+    stems = [
+        soundfile.read(tmp_path / f"demo/train/Demo - Train Song 01/{name}.wav", dtype="int16")[0]
+        for name in ("drums", "bass", "other", "vocals")
+    ]
+    assert np.array_equal(np.sum(stems, axis=0, dtype=np.int32), np.round(mixture * 32768))
+    params = make_params(
+        data={"root": str(tmp_path / "demo"), "source": "demo", "sample_rate": 44_100},
+        segments={"seconds": 1.0},
+    )
+    summary = prepare(params, tmp_path / "out")
+    assert [summary[split]["tracks"] for split in ("train", "valid", "test")] == [2, 1, 2]
+    names = [track.name for track in PreparedData(tmp_path / "out").tracks("test")]
+    assert names == ["Demo - Test Song 01", "The Easton Ellises - Falcon 69"]

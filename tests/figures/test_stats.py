@@ -1,0 +1,189 @@
+"""Intervals against SciPy and against the truth on simulated data; Holm against its definition."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from stemproof.figures.statistics import bootstrap, holm, median, median_difference, median_rise, paired_median
+
+OPTIONS = {"resamples": 300, "confidence": 0.95, "seed": 0}
+
+
+def mean(figure: np.ndarray) -> np.ndarray:
+    return np.asarray(figure.mean(axis=-1))
+
+
+def test_agrees_with_scipy_where_it_has_the_method() -> None:
+    """One seed, paired samples, percentile intervals."""
+    draw = np.random.default_rng(3)
+    bs = draw.normal(6, 2, size=41)
+    at_bs = bs - draw.gamma(2, 0.3, size=41)
+    ours = bootstrap(median_difference, bs, at_bs, resamples=20_000, confidence=0.9, seed=0)
+    theirs = scipy_stats.bootstrap(
+        (bs, at_bs),
+        lambda x, y, axis: np.median(x, axis=axis) - np.median(y, axis=axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=20_000,
+        confidence_level=0.9,
+        rng=np.random.default_rng(1),
+    )
+    assert ours.value == pytest.approx(np.median(bs) - np.median(at_bs), abs=1e-12)
+    spread = theirs.standard_error
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.1 * spread)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.1 * spread)
+
+
+def test_the_p_value_agrees_with_a_paired_t_test() -> None:
+    """For a mean of many normal differences both ask the same question."""
+    draw = np.random.default_rng(5)
+    for shift in (0.0, 0.15, 0.3):
+        sample = draw.normal(shift, 1, size=200)
+        ours = bootstrap(mean, sample, resamples=20_000, confidence=0.95, seed=1)
+        theirs = scipy_stats.ttest_1samp(sample, 0).pvalue
+        assert ours.p == pytest.approx(theirs, abs=0.02)
+        assert (ours.p < 0.05) == (not ours.low <= 0 <= ours.high)
+
+
+def test_few_tracks_cannot_show_much() -> None:
+    """Three tracks that agree: no test of signs gives less than 1/4."""
+    interval = bootstrap(mean, np.array([1.0, 1.1, 1.2]), resamples=999, confidence=0.95, seed=0)
+    assert interval.low > 0
+    assert interval.p == 0.25
+
+
+def simulated(
+    draw: np.random.Generator, seeds: int, tracks: int, of_seeds: float, of_tracks: float
+) -> np.ndarray:
+    """A figure with truth 1: an effect of the seed, one of the track, and one of both."""
+    return (
+        1.0
+        + draw.normal(0, of_seeds, size=(seeds, 1))
+        + draw.normal(0, of_tracks, size=(1, tracks))
+        + draw.normal(0, 0.3, size=(seeds, tracks))
+    )
+
+
+@pytest.mark.parametrize(
+    ("seeds", "of_seeds", "least", "most"),
+    [
+        (1, 0.0, 0.85, 0.95),  # tracks only: an ordinary bootstrap
+        (3, 0.1, 0.85, 0.96),  # seeds matter less than tracks
+        (10, 1.0, 0.82, 0.96),  # seeds matter most, and there are ten
+        (3, 1.0, 0.55, 0.90),  # seeds matter most, and there are three: too narrow, as said
+    ],
+)
+def test_coverage_of_90_percent_intervals(
+    seeds: int, of_seeds: float, least: float, most: float
+) -> None:
+    hits = 0
+    for trial in range(300):
+        draw = np.random.default_rng(trial)
+        sample = simulated(draw, seeds, 40, of_seeds, of_tracks=1.0)
+        interval = bootstrap(mean, sample, resamples=300, confidence=0.9, seed=trial)
+        hits += interval.low <= 1.0 <= interval.high
+    assert least <= hits / 300 <= most
+
+
+def test_the_variance_of_few_seeds_is_not_shrunk() -> None:
+    """Three seeds without any difference between tracks: the variance of their mean, unbiased."""
+    variances = []
+    for trial in range(400):
+        values = np.random.default_rng(trial).normal(0, 1, size=(3, 1)) * np.ones((1, 5))
+        interval = bootstrap(mean, values, resamples=400, confidence=0.6827, seed=trial)
+        # Half the width of a 68 % interval stands for a standard deviation; the draws of two of
+        # three seeds are known exactly, and so is their variance.
+        pairs = [np.mean(pair) for pair in itertools.product(values[:, 0], repeat=2)]
+        variances.append(np.var(pairs))
+        assert min(values[:, 0]) <= interval.low <= interval.high <= max(values[:, 0])
+    assert np.mean(variances) == pytest.approx(1 / 3, rel=0.15)
+
+
+def test_differences_are_paired_by_track_and_seed() -> None:
+    figure = np.random.default_rng(0).normal(0, 10, size=(3, 30))
+    options = {"resamples": 500, "confidence": 0.95, "seed": 1}
+    for statistic in (median_difference, paired_median):
+        interval = bootstrap(statistic, figure + 0.5, figure, **options)  # type: ignore[arg-type]
+        assert interval.low == pytest.approx(0.5) == interval.high
+    still = bootstrap(median_rise, figure, figure - 1, figure + 2, figure + 1, **options)  # type: ignore[arg-type]
+    assert still.low == pytest.approx(0, abs=1e-9) == still.high
+    assert still.p > 0.5
+
+
+def test_few_seeds_do_not_make_small_p_values() -> None:
+    """Three seeds whose luck is all there is: false rejections stay rare."""
+    wrong = 0
+    for trial in range(300):
+        draw = np.random.default_rng(trial)
+        difference = simulated(draw, 3, 40, of_seeds=1.0, of_tracks=0.1) - 1
+        interval = bootstrap(paired_median, difference, 0 * difference, **OPTIONS)  # type: ignore[arg-type]
+        wrong += interval.p < 0.05
+    assert wrong / 300 < 0.09
+
+
+@pytest.mark.parametrize("statistic", ["median_difference", "median_rise", "paired_median"])
+def test_coverage_of_the_statistics_in_use(statistic: str) -> None:
+    """Three seeds, songs that matter more than seeds, and a known difference of 0.5."""
+    hits = 0
+    for trial in range(200):
+        draw = np.random.default_rng(trial)
+        bs_0 = simulated(draw, 3, 40, 0.1, 1.0)
+        bs_1 = bs_0 + 0.5 + 0.2 * draw.normal(size=bs_0.shape) + 0.05 * draw.normal(size=(3, 1))
+        if statistic == "median_rise":
+            at_0 = bs_0 - 1 + 0.1 * draw.normal(size=bs_0.shape)
+            at_1 = bs_1 - 1.5 + 0.1 * draw.normal(size=bs_0.shape)
+            interval = bootstrap(median_rise, bs_1, at_1, bs_0, at_0, **OPTIONS)  # type: ignore[arg-type]
+        else:
+            function = median_difference if statistic == "median_difference" else paired_median
+            interval = bootstrap(function, bs_1, bs_0, **OPTIONS)  # type: ignore[arg-type]
+        hits += interval.low <= 0.5 <= interval.high
+    assert hits / 200 >= 0.85
+
+
+def test_a_system_of_one_model_is_paired_with_every_seed() -> None:
+    figure = np.random.default_rng(0).normal(0, 1, size=(3, 30))
+    one = figure[:1]
+    interval = bootstrap(median_difference, figure, one, resamples=200, confidence=0.9, seed=0)
+    assert interval.value == pytest.approx(np.median(figure, axis=1).mean() - np.median(one))
+
+
+def test_bootstrap_covers_the_median() -> None:
+    """On samples of a known distribution, 90 % intervals hold the truth about 90 times in 100."""
+    hits = 0
+    for seed in range(200):
+        sample = np.random.default_rng(seed).normal(1.0, 2.0, size=40)
+        interval = bootstrap(median, sample, resamples=300, confidence=0.9, seed=seed)
+        hits += interval.low <= 1.0 <= interval.high
+    assert 165 <= hits <= 198
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
+def test_holm_is_the_closure_of_bonferroni(p_values: list[float]) -> None:
+    """A hypothesis is rejected when every intersection that holds it is, by Bonferroni."""
+    numbers = range(len(p_values))
+    expected = [
+        max(
+            min(1.0, size * min(p_values[number] for number in subset))
+            for size in range(1, len(p_values) + 1)
+            for subset in itertools.combinations(numbers, size)
+            if hypothesis in subset
+        )
+        for hypothesis in numbers
+    ]
+    assert holm(p_values) == pytest.approx(expected, abs=1e-12)
+
+
+def test_holm_keeps_the_chance_of_any_false_rejection() -> None:
+    draw = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(2000):
+        wrong += min(holm(list(draw.uniform(size=5)))) < 0.05
+    assert wrong / 2000 == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 2000))
