@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from stemproof.attacks.norms import Budget, Norm
-from stemproof.figures.si_sdr import si_sdr
-from stemproof.separators.protocol import Context, Separator
+from stemproof.attacks.case import Case, Found
+from stemproof.attacks.objectives import negative_si_sdr
+from stemproof.attacks.protocol import Method, Words
+from stemproof.core.params import Section
+
+if TYPE_CHECKING:
+    from stemproof.attacks.params import AttackParams
 
 REACHED = 0.02  # dB; so near to its level a perturbation has reached it
 
@@ -35,33 +41,26 @@ class MinimalPerturbation:
     """
 
     drop: float
-    norm: Norm = "l2"
+    norm: Literal["linf", "l2"] = "l2"
     steps: int = 30
     bisections: int = 8
     overshoot: float = 0.02
 
-    def __call__(
-        self,
-        separator: Separator,
-        mixture: Tensor,
-        vocals: Tensor,
-        context: Context,
-        budget: Budget,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Attack a batch; see :class:`stemproof.attacks.protocol.Attack`.
+    def __call__(self, case: Case) -> Found:
+        """Attack a batch.
 
-        The budget is not used: what is sought is how large one would have to be. A segment whose
+        The budget is not used: what is sought is how large one would have to be. An item whose
         level is not reached within ``steps`` keeps its last iterate, unless an earlier one cost
         more: too little, and too large. Whoever reports the perturbations' size has to count them.
         """
-        level = self._loss(separator, mixture, vocals, context) + self.drop
+        mixture = case.mixture
+        level = self._loss(case, mixture) + self.drop
         delta = torch.zeros_like(mixture)
         best, best_loss = delta, torch.full_like(level, -torch.inf)
         curve = []
         for step in range(self.steps + 1):
             candidate = (mixture + delta).requires_grad_(True)
-            loss = -si_sdr(vocals, separator.separate(candidate, context))
+            loss = negative_si_sdr.loss(case, candidate, case.vocals)
             curve.append(loss.detach())
             better = loss.detach() > best_loss
             best = torch.where(better[:, None], delta, best)
@@ -72,36 +71,58 @@ class MinimalPerturbation:
                 break
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
             delta = delta + (1 + self.overshoot) * self._step(gradient, missing[:, None])
-        smallest = self._scale_down(separator, mixture, vocals, context, best, level)
-        last = self._loss(separator, mixture + smallest, vocals, context)
+        smallest = self._scaled_down(case, best, level)
+        last = self._loss(case, mixture + smallest)
         # One length for all batches of a run, however many steps each of them needed.
         curve += [last] * (self.steps + 1 - len(curve))
-        return mixture + smallest, torch.stack(curve, dim=1).cummax(dim=1).values
+        return Found(mixture + smallest, torch.stack(curve, dim=1).cummax(dim=1).values)
 
     def _step(self, gradient: Tensor, missing: Tensor) -> Tensor:
         if self.norm == "linf":
             return missing * gradient.sign() / gradient.abs().sum(-1, keepdim=True).clamp_min(1e-30)
         return missing * gradient / gradient.square().sum(-1, keepdim=True).clamp_min(1e-30)
 
-    def _loss(
-        self, separator: Separator, mixture: Tensor, vocals: Tensor, context: Context
-    ) -> Tensor:
+    def _loss(self, case: Case, heard: Tensor) -> Tensor:
         with torch.no_grad():
-            return -si_sdr(vocals, separator.separate(mixture, context))
+            return negative_si_sdr.loss(case, heard, case.vocals)
 
-    def _scale_down(
-        self,
-        separator: Separator,
-        mixture: Tensor,
-        vocals: Tensor,
-        context: Context,
-        delta: Tensor,
-        level: Tensor,
-    ) -> Tensor:
+    def _scaled_down(self, case: Case, delta: Tensor, level: Tensor) -> Tensor:
         low, high = torch.zeros_like(level), torch.ones_like(level)
         for _ in range(self.bisections):
             middle = (low + high) / 2
-            loss = self._loss(separator, mixture + middle[:, None] * delta, vocals, context)
-            enough = loss >= level
+            enough = self._loss(case, case.mixture + middle[:, None] * delta) >= level
             low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
         return high[:, None] * delta
+
+
+class MinimalSettings(Section):
+    """What the perturbation shall cost."""
+
+    drop: float = Field(default=3.0, gt=0, le=100)
+
+
+def _build(params: AttackParams) -> MinimalPerturbation:
+    own: MinimalSettings = params.settings
+    return MinimalPerturbation(own.drop, "l2" if params.norm == "l2" else "linf")
+
+
+def _words(params: AttackParams) -> Words:
+    return Words(
+        how="DeepFool for a regression",
+        knows="{weights}, the true vocals and {side}",
+        worst_kept=False,
+    )
+
+
+METHOD = Method(
+    name="minimal",
+    settings=MinimalSettings,
+    norms=("linf", "l2"),
+    build=_build,
+    words=_words,
+    summary="the smallest perturbation that costs `attack.minimal.drop` dB; no budget",
+    needs=frozenset({"gradient", "vocals"}),
+    losses=("si_sdr",),
+    bounded=False,
+    aim=lambda params: float(params.settings.drop),
+)

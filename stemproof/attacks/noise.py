@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from stemproof.attacks.norms import Budget, L0Budget
-from stemproof.attacks.objectives import Objective
-from stemproof.separators.protocol import Context, Separator
+from stemproof.attacks.budgets import Budget, L0Budget
+from stemproof.attacks.case import Case, Found
+from stemproof.attacks.objectives import OBJECTIVES, Objective
+from stemproof.attacks.protocol import Method, Words
+from stemproof.core.params import Section
+from stemproof.core.random import Draws
 
-# (mixtures, budget, generator on the CPU) -> perturbations of full norm, batch x samples
-Noise = Callable[[Tensor, Budget, torch.Generator], Tensor]
+if TYPE_CHECKING:
+    from stemproof.attacks.params import AttackParams
+
+# (mixtures, budget, draws) -> perturbations of full norm, batch x samples
+Noise = Callable[[Tensor, Budget, Draws], Tensor]
 
 
-def signs(like: Tensor, budget: Budget, generator: torch.Generator) -> Tensor:
+def signs(like: Tensor, budget: Budget, draws: Draws) -> Tensor:
     """Plus or minus one level: the largest energy that the budget allows."""
     if isinstance(budget, L0Budget):
-        return budget.start(like, generator)
-    return _full(torch.randint(0, 2, like.shape, generator=generator).to(like) * 2 - 1, budget)
+        return budget.start(like, draws)
+    return _full(draws.signs(like.shape[-1]).to(like), budget)
 
 
-def uniform(like: Tensor, budget: Budget, generator: torch.Generator) -> Tensor:
+def uniform(like: Tensor, budget: Budget, draws: Draws) -> Tensor:
     """Uniform between minus and plus one level."""
-    return _full(torch.rand(like.shape, generator=generator).to(like) * 2 - 1, budget)
+    return _full(draws.uniform(like.shape[-1]).to(like) * 2 - 1, budget)
 
 
-def gaussian(like: Tensor, budget: Budget, generator: torch.Generator) -> Tensor:
+def gaussian(like: Tensor, budget: Budget, draws: Draws) -> Tensor:
     """Normal; under linf clipped at three standard deviations, which become the level."""
-    draw = torch.randn(like.shape, generator=generator).to(like)
+    draw = draws.normal(like.shape[-1]).to(like)
     return _full(draw.clamp(-3, 3), budget)
 
 
@@ -38,42 +45,53 @@ def _full(noise: Tensor, budget: Budget) -> Tensor:
     return budget.project(noise * budget.radius / budget.size(noise).to(noise))
 
 
+NOISES: dict[str, Noise] = {"signs": signs, "uniform": uniform, "gaussian": gaussian}
+
+
 @dataclass(frozen=True)
 class RandomNoise:
-    """The control in the place of an attack: the worst of a few draws of random signs.
+    """The control in the place of an attack: random signs; restarts make it the worst of many.
 
     Attributes:
-        objective: by what the worst is chosen, per segment.
-        draws: how many.
+        objective: by what the worst is chosen, per item.
     """
 
     objective: Objective
-    draws: int
 
-    def __call__(
-        self,
-        separator: Separator,
-        mixture: Tensor,
-        vocals: Tensor,
-        context: Context,
-        budget: Budget,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Play noise to a batch; see :class:`stemproof.attacks.protocol.Attack`."""
-        target = self.objective.target(separator, mixture, vocals, context)
-        keep = budget.keeper(mixture)
+    def __call__(self, case: Case) -> Found:
+        """Play noise to a batch."""
+        target = self.objective.target(case)
+        noise = signs(case.mixture, case.budget, case.draws("noise"))
+        noisy = case.budget.keeper(case.mixture)(case.mixture + noise)
         with torch.no_grad():
-            worst = mixture.clone()
-            worst_loss = self.objective(separator.separate(mixture, context), target)
-            curve = [worst_loss]
-            for _ in range(self.draws):
-                noisy = keep(mixture + signs(mixture, budget, generator))
-                loss = self.objective(separator.separate(noisy, context), target)
-                better = loss > worst_loss
-                worst = torch.where(better[:, None], noisy, worst)
-                worst_loss = torch.where(better, loss, worst_loss)
-                curve.append(worst_loss)
-        return worst, torch.stack(curve, dim=1)
+            clean = self.objective.loss(case, case.mixture, target)
+            loss = self.objective.loss(case, noisy, target)
+        better = loss > clean
+        worst = torch.where(better[:, None], noisy, case.mixture)
+        return Found(worst, torch.stack([clean, torch.maximum(clean, loss)], dim=1))
 
 
-NOISES: dict[str, Noise] = {"signs": signs, "uniform": uniform, "gaussian": gaussian}
+class NoiseSettings(Section):
+    """Noise has no settings of its own; ``attack.restarts`` is the number of draws."""
+
+
+def _build(params: AttackParams) -> RandomNoise:
+    return RandomNoise(OBJECTIVES[params.loss])
+
+
+def _words(params: AttackParams) -> Words:
+    return Words(
+        how=f"random signs, the worst of {params.restarts} draws",
+        knows="outputs only, by which the worst draw is chosen; the true vocals, and {side}",
+    )
+
+
+METHOD = Method(
+    name="noise",
+    settings=NoiseSettings,
+    norms=("linf", "l2", "l0"),
+    build=_build,
+    words=_words,
+    summary="random signs, the worst of `attack.restarts` draws",
+    restarts=True,
+)

@@ -1,4 +1,4 @@
-"""What an adversary maximizes: one loss per segment."""
+"""What an adversary maximizes: one loss an item."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stemproof.attacks.case import Case
 from stemproof.figures.si_sdr import si_sdr
-from stemproof.separators.protocol import Context, Separator
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Objective:
     """A loss of the estimate against a target; larger is worse for the separator.
 
     Attributes:
-        measure: (estimate, target), each batch x samples, -> loss per segment.
+        measure: (estimate, target), each batch x samples, -> loss per item.
         against_clean: the target is what the system makes of the clean mixture, so that the
             adversary needs no true vocals; by default the target is the true vocals.
     """
@@ -25,18 +25,17 @@ class Objective:
     measure: Callable[[Tensor, Tensor], Tensor]
     against_clean: bool = False
 
-    def __call__(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """Loss per segment."""
-        return self.measure(estimate, target)
-
-    def target(
-        self, separator: Separator, mixture: Tensor, vocals: Tensor, context: Context
-    ) -> Tensor:
+    def target(self, case: Case) -> Tensor:
         """What estimates are measured against, batch x samples; without a gradient."""
         if not self.against_clean:
-            return vocals
+            return case.vocals
         with torch.no_grad():
-            return separator.separate(mixture, context)
+            return case.separate(case.mixture)
+
+    def loss(self, case: Case, heard: Tensor, target: Tensor) -> Tensor:
+        """Loss per item when ``heard`` (batch x samples) is played; a mean over the passes."""
+        passes = [self.measure(case.separate(heard), target) for _ in range(case.passes)]
+        return torch.stack(passes).mean(0)
 
 
 # Minus the SI-SDR against the true vocals, in dB: the figure that is reported.

@@ -1,41 +1,74 @@
-"""What every attack is: a function from a batch of segments to adversarial mixtures."""
+"""What every attack is, and what it says of itself."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import torch
-from torch import Tensor
+from stemproof.attacks.case import Case, Found
+from stemproof.core.params import Section
 
-from stemproof.attacks.norms import Budget
-from stemproof.separators.protocol import Context, Separator
+if TYPE_CHECKING:
+    from stemproof.attacks.params import AttackParams
+
+Need = Literal["gradient", "vocals", "start"]
 
 
 class Attack(Protocol):
-    """Any attack on a batch of segments."""
+    """Any attack on a batch of recordings."""
 
-    def __call__(
-        self,
-        separator: Separator,
-        mixture: Tensor,
-        vocals: Tensor,
-        context: Context,
-        budget: Budget,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Attack a batch.
-
-        Args:
-            separator: the system; differentiable in the mixture for attacks by gradient.
-            mixture: clean mixtures, batch x samples.
-            vocals: true vocals, batch x samples.
-            context: what the separator is given, made from the clean stems.
-            budget: where the perturbation may lie.
-            generator: on the CPU; whatever the attack draws.
-
-        Returns:
-            Adversarial mixtures (batch x samples, float32, inside the budget), and the worst
-            loss so far after 0, 1, ... steps (batch x steps + 1); NaN for a segment on which a
-            loss or a gradient was not a number.
-        """
+    def __call__(self, case: Case) -> Found:
+        """Attack a batch."""
         ...
+
+
+@dataclass(frozen=True)
+class Words:
+    """The threat model of a method in words, from which the report writes sentences.
+
+    Attributes:
+        how: the method and its settings.
+        knows: what the adversary knows of the system and the recording; ``{weights}`` stands for
+            whose weights, ``{side}`` for what the separator is given beside the mixture.
+        worst_kept: whether the worst that was found is kept.
+        whom: what is attacked; ``{length}`` stands for the length of a segment.
+    """
+
+    how: str
+    knows: str
+    worst_kept: bool = True
+    whom: str = "Each segment of {length} is attacked by itself"
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attack as the parameters know it: one entry of the registry.
+
+    Attributes:
+        name: under ``attack.method``; also the key of its settings under ``attack``.
+        settings: its own section.
+        norms: values of ``attack.norm`` that it works with.
+        build: from the parameters to the attack.
+        words: its threat model.
+        needs: ``gradient`` of the separator, true ``vocals``, or that the loss has a gradient at
+            the clean mixture (``start``).
+        restarts: whether another run can find something else.
+        losses: values of ``attack.loss`` that it works with; empty for all.
+        bounded: whether a budget bounds the perturbation.
+        aim: what it shall cost in dB, for a method that looks for no more; segments on which it
+            costs less are counted.
+        summary: what it is, for the documentation.
+    """
+
+    name: str
+    settings: type[Section]
+    norms: tuple[str, ...]
+    build: Callable[[AttackParams], Attack]
+    words: Callable[[AttackParams], Words]
+    summary: str
+    needs: frozenset[Need] = frozenset({"vocals"})
+    restarts: bool = False
+    losses: tuple[str, ...] = ()
+    bounded: bool = True
+    aim: Callable[[AttackParams], float] | None = None

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from pydantic import Field
 
-from stemproof.attacks.norms import Budget, L0Budget
-from stemproof.attacks.objectives import Objective
-from stemproof.separators.protocol import Context, Separator
+from stemproof.attacks.budgets import L0Budget
+from stemproof.attacks.case import Case, Found
+from stemproof.attacks.objectives import OBJECTIVES, Objective
+from stemproof.attacks.protocol import Method, Words
+from stemproof.core.params import Section
+
+if TYPE_CHECKING:
+    from stemproof.attacks.params import AttackParams
 
 
 @dataclass(frozen=True)
 class SparseSaliency:
-    """Change the most salient samples of each segment.
+    """Change the most salient samples of each item.
 
     JSMA (Papernot et al., 2016, algorithm 1) changes, again and again, the features to which a
     class score is most sensitive. For a regression the class score becomes the objective: the
@@ -23,38 +29,31 @@ class SparseSaliency:
     the amplitude; it is another threat model than L-inf and L2, and not comparable to them.
 
     Attributes:
-        objective: what is maximized, per segment.
+        objective: what is maximized, per item.
         rounds: gradients computed; each round fixes an equal share of the samples.
     """
 
     objective: Objective
     rounds: int = 10
 
-    def __call__(
-        self,
-        separator: Separator,
-        mixture: Tensor,
-        vocals: Tensor,
-        context: Context,
-        budget: Budget,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Attack a batch; see :class:`stemproof.attacks.protocol.Attack`.
+    def __call__(self, case: Case) -> Found:
+        """Attack a batch.
 
         Raises:
             TypeError: the budget is not an L0 budget.
         """
+        mixture, budget = case.mixture, case.budget
         if not isinstance(budget, L0Budget):
             raise TypeError("sparse saliency needs an L0 budget")
         count = int(budget.radius.max())
-        target = self.objective.target(separator, mixture, vocals, context)
+        target = self.objective.target(case)
         keep = budget.keeper(mixture)
         delta = torch.zeros_like(mixture)
         worst, worst_loss = mixture.clone(), torch.full_like(mixture[:, 0], -torch.inf)
         curve = []
         for done in range(self.rounds + 1):
             candidate = keep(mixture + delta).requires_grad_(True)
-            loss = self.objective(separator.separate(candidate, context), target)
+            loss = self.objective.loss(case, candidate, target)
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
             better = loss.detach() > worst_loss
             worst = torch.where(better[:, None], candidate.detach(), worst)
@@ -66,4 +65,33 @@ class SparseSaliency:
                 chosen = saliency.topk(share, dim=-1).indices
                 signs = gradient.gather(-1, chosen).sign()
                 delta = delta.scatter(-1, chosen, budget.amplitude * signs)
-        return worst, torch.stack(curve, dim=1)
+        return Found(worst, torch.stack(curve, dim=1))
+
+
+class SparseSettings(Section):
+    """In how many rounds the samples are chosen."""
+
+    rounds: int = Field(default=10, ge=1, le=100_000)
+
+
+def _build(params: AttackParams) -> SparseSaliency:
+    own: SparseSettings = params.settings
+    return SparseSaliency(OBJECTIVES[params.loss], own.rounds)
+
+
+def _words(params: AttackParams) -> Words:
+    return Words(
+        how=f"sparse saliency in {params.settings.rounds} rounds",
+        knows="{weights}, the true vocals and {side}",
+    )
+
+
+METHOD = Method(
+    name="sparse",
+    settings=SparseSettings,
+    norms=("l0",),
+    build=_build,
+    words=_words,
+    summary="the most salient samples",
+    needs=frozenset({"gradient", "vocals", "start"}),
+)

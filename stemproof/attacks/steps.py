@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stemproof.attacks.norms import Budget
+from stemproof.attacks.budgets import Budget
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Iterate:
     Attributes:
         step: number of the step to be made, from 0.
         delta: perturbation, batch x samples, inside the budget.
-        loss: per segment, to be maximized.
+        loss: per item, to be maximized.
         gradient: of the loss in the perturbation, batch x samples.
         budget: the ball.
     """
@@ -96,7 +96,7 @@ class Adam(Decaying):
         """Normalize each sample's gradient by its running size."""
         if self.first is None or self.second is None:
             self.first, self.second = torch.zeros_like(at.delta), torch.zeros_like(at.delta)
-        # The gradient's scale is arbitrary and can be tiny: bring it to 1 per segment.
+        # The gradient's scale is arbitrary and can be tiny: bring it to 1 per item.
         scale = at.gradient.abs().amax(-1, keepdim=True).clamp_min(1e-38)
         gradient = at.gradient / scale
         self.first = self.betas[0] * self.first + (1 - self.betas[0]) * gradient
@@ -132,7 +132,7 @@ class AutoPGD:
         self._checkpoints = sorted({math.ceil(point * self.steps) for point in points})
 
     def next(self, at: Iterate) -> Tensor:
-        """One step of the algorithm, per segment."""
+        """One step of the algorithm, per item."""
         if self._state is None:
             self._state = _AutoState.begin(at)
         state = self._state

@@ -1,37 +1,40 @@
-"""One perturbation for all: learned on training segments, played to test segments."""
+"""One perturbation for all: learned on training recordings, played to test recordings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from stemproof.attacks.norms import Budget
-from stemproof.attacks.objectives import Objective
-from stemproof.separators.protocol import Context, Separator
+from stemproof.attacks.budgets import Bound
+from stemproof.attacks.case import Case, Found
+from stemproof.attacks.objectives import OBJECTIVES, Objective
+from stemproof.attacks.protocol import Method, Words
+from stemproof.core.params import Section
 
-# Mixture and vocals of some segments, each batch x samples, and what the separator is given.
-Batch = tuple[Tensor, Tensor, Context]
+if TYPE_CHECKING:
+    from stemproof.attacks.params import AttackParams
 
 
-class Batches(Protocol):
-    """Batches that can be gone through again and again."""
+class Cases(Protocol):
+    """Batches of training recordings, all of one length, that can be gone through again."""
 
     def __len__(self) -> int:
         """How many."""
         ...
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Case]:
         """From the first to the last."""
         ...
 
 
 @dataclass(frozen=True)
 class SamePerturbation:
-    """Play one perturbation (1 x samples) to every segment.
+    """Play one perturbation (1 x samples) to every recording.
 
     Attributes:
         delta: the perturbation.
@@ -41,24 +44,13 @@ class SamePerturbation:
     delta: Tensor
     objective: Objective
 
-    def __call__(
-        self,
-        separator: Separator,
-        mixture: Tensor,
-        vocals: Tensor,
-        context: Context,
-        budget: Budget,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Attack a batch; see :class:`stemproof.attacks.protocol.Attack`."""
-        played = budget.keeper(mixture)(mixture + self.delta)
-        target = self.objective.target(separator, mixture, vocals, context)
+    def __call__(self, case: Case) -> Found:
+        """Play it to a batch."""
+        played = case.budget.keeper(case.mixture)(case.mixture + self.delta)
+        target = self.objective.target(case)
         with torch.no_grad():
-            losses = [
-                self.objective(separator.separate(heard, context), target)
-                for heard in (mixture, played)
-            ]
-        return played, torch.stack(losses, dim=1)
+            losses = [self.objective.loss(case, heard, target) for heard in (case.mixture, played)]
+        return Found(played, torch.stack(losses, dim=1))
 
 
 @dataclass(frozen=True)
@@ -66,38 +58,70 @@ class UniversalPerturbation:
     """A single perturbation that raises the mean loss (Moosavi-Dezfooli et al., 2017).
 
     It is found by projected steepest ascent on the mean loss over batches, which needs no
-    per-segment minimal perturbations (as in Shafahi et al., 2020, algorithm 2).
+    minimal perturbation of each recording (as in Shafahi et al., 2020, algorithm 2).
 
     Attributes:
         objective: what is maximized.
+        bound: of the one perturbation.
         epochs: passes over the batches.
         step_size: step as a fraction of the radius, decaying linearly over the run.
     """
 
     objective: Objective
+    bound: Bound
     epochs: int
     step_size: float = 0.5
 
-    def learn(self, separator: Separator, batches: Batches, budget: Budget) -> SamePerturbation:
-        """Learn the perturbation.
-
-        Args:
-            separator: differentiable in the mixture.
-            batches: training segments, all of one length.
-            budget: of one perturbation, radius 1 x 1.
-
-        Returns:
-            The attack that plays it.
-        """
-        delta = torch.zeros_like(next(iter(batches))[0][:1])
-        total, done = self.epochs * len(batches), 0
+    def learned(self, cases: Cases) -> SamePerturbation:
+        """Learn the perturbation on some cases; the attack that plays it."""
+        delta = torch.zeros_like(next(iter(cases)).mixture[:1])
+        budget = self.bound.budget(delta)
+        total, done = self.epochs * len(cases), 0
         for _ in range(self.epochs):
-            for mixture, vocals, context in batches:
-                target = self.objective.target(separator, mixture, vocals, context)
+            for case in cases:
+                target = self.objective.target(case)
                 free = delta.clone().requires_grad_(True)
-                loss = self.objective(separator.separate(mixture + free, context), target)
+                loss = self.objective.loss(case, case.mixture + free, target)
                 (gradient,) = torch.autograd.grad(loss.mean(), free)
                 length = self.step_size * (1 - done / total) * budget.radius
                 delta = budget.project(delta + length * budget.steepest(gradient))
                 done += 1
         return SamePerturbation(delta, self.objective)
+
+    def __call__(self, case: Case) -> Found:
+        """Learn on a batch and play to it: one perturbation for the whole batch."""
+        return self.learned([case])(case)  # type: ignore[arg-type]
+
+
+class UniversalSettings(Section):
+    """How it is learned."""
+
+    epochs: int = Field(default=10, ge=1, le=100_000)
+    step_size: float = Field(default=0.5, gt=0, le=10)
+
+
+def _build(params: AttackParams) -> UniversalPerturbation:
+    own: UniversalSettings = params.settings
+    return UniversalPerturbation(OBJECTIVES[params.loss], params.bound, own.epochs, own.step_size)
+
+
+def _words(params: AttackParams) -> Words:
+    return Words(
+        how=f"learned in {params.settings.epochs} passes",
+        knows="{weights}, and training segments with their vocals and side information, but "
+        "nothing of the segment that is attacked, for which the system has {side}",
+        worst_kept=False,
+        whom="All segments of {length} get the same perturbation",
+    )
+
+
+METHOD = Method(
+    name="universal",
+    settings=UniversalSettings,
+    norms=("linf",),
+    build=_build,
+    words=_words,
+    summary="one perturbation for all, learned on the training split in "
+    "`attack.universal.epochs` passes",
+    needs=frozenset({"gradient", "start"}),
+)

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stemproof.attacks.build import build_attack, build_pgd
-from stemproof.attacks.gradient import fgsm
-from stemproof.attacks.protocol import Attack
-from stemproof.attacks.minimal import REACHED, MinimalPerturbation
+from stemproof.attacks.budgets import Bound, used
+from stemproof.attacks.build import build_attack
+from stemproof.attacks.case import Case
+from stemproof.attacks.fgsm import fgsm
+from stemproof.attacks.minimal import MinimalPerturbation
 from stemproof.attacks.noise import NOISES
-from stemproof.attacks.norms import Budget, L0Budget, Norm, make_budget, used
 from stemproof.attacks.objectives import OBJECTIVES, negative_si_sdr
+from stemproof.attacks.params import AttackParams
+from stemproof.attacks.pgd import build_pgd
+from stemproof.attacks.protocol import Attack
+from stemproof.attacks.restarts import Restarts
 from stemproof.attacks.search import RandomSearch
 from stemproof.attacks.sparse import SparseSaliency
 from stemproof.attacks.steps import STEP_RULES
 from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
+from stemproof.audit.params import AuditParams
+from stemproof.evaluation.evaluate import REACHED
 from stemproof.figures.medians import median_of_medians
 from stemproof.figures.si_sdr import si_sdr, snr
-from stemproof.params import AttackParams, AuditParams
-from stemproof.separators.protocol import Context, Separator
+from stemproof.separators.protocol import Separator, side_of
 
 Values = NDArray[np.float64]
 
@@ -36,13 +41,15 @@ class Material:
 
     Attributes:
         tracks: name of the track of each segment.
-        mixture: segments x samples.
-        vocals: segments x samples.
+        mixture: segments x channels x samples.
+        vocals: segments x channels x samples.
+        seeds: of each segment's random numbers.
     """
 
     tracks: list[str]
     mixture: Tensor
     vocals: Tensor
+    seeds: tuple[int, ...]
 
     def median(self, values: Values) -> float:
         """Median over tracks of the medians over segments."""
@@ -55,7 +62,7 @@ def auditable(attack: AttackParams) -> AttackParams:
     Methods without such a ball (sparse, minimal) are threat models of their own; what is audited
     beside them is PGD in L2 when they are measured in L2, else in L-inf.
     """
-    if attack.method in ("sparse", "minimal") or attack.norm == "l0":
+    if not attack.of_method.bounded or attack.norm == "l0":
         norm = "l2" if attack.norm == "l2" else "linf"
         return attack.model_copy(update={"method": "pgd", "norm": norm})
     return attack
@@ -90,23 +97,34 @@ class Auditor:
         self.attack = auditable(attack)
         self.settings = settings
         self.played = played
-        self.context = separator.context(material.mixture, material.vocals)
+        self.case = self._case_of(material)
         self._crafted: dict[Any, Tensor] = {}
 
-    def figures(self, attacked: Tensor | None = None) -> dict[str, Any]:
-        """Everything that the flags are raised from.
+    def _case_of(self, material: Material) -> Case:
+        return Case.of(
+            self.separator,
+            material.mixture,
+            material.vocals,
+            self.attack.bound,
+            material.seeds,
+            self.attack.eot_samples,
+        )
 
-        Args:
-            attacked: mixtures that were crafted elsewhere; by default on the model itself.
-        """
-        attacked = self.own() if attacked is None else attacked
+    @property
+    def default_steps(self) -> int:
+        """Gradient steps of the audited PGD."""
+        return build_pgd(self.attack).steps
+
+    def figures(self) -> dict[str, Any]:
+        """Everything that the flags are raised from."""
+        attacked = self.own()
         own = self.score(attacked)
-        clean = self.score(self.material.mixture)
+        clean = self.score(self.case.mixture)
         return {
             "bs": self.material.median(clean),
             "at_bs": self.material.median(own),
             "mixture_si_sdr": self.material.median(
-                si_sdr(self.material.vocals, self.material.mixture).double().cpu().numpy()
+                si_sdr(self.case.vocals, self.case.mixture).double().cpu().numpy()
             ),
             "noise": self.noise(),
             "steps": self.steps(),
@@ -123,14 +141,9 @@ class Auditor:
             "budget_used": self.budget_used(attacked),
         }
 
-    def score(self, mixture: Tensor) -> Values:
-        """SI-SDR of the separated vocals, one a segment."""
-        return self._score(mixture, self.material.vocals, self.context)
-
-    def _score(self, mixture: Tensor, vocals: Tensor, context: Context) -> Values:
-        with torch.no_grad():
-            estimate = self.separator.separate(mixture, context)
-        return si_sdr(vocals, estimate).double().cpu().numpy()
+    def score(self, heard: Tensor) -> Values:
+        """SI-SDR of the separated vocals, one a segment, when ``heard`` is played."""
+        return _score(self.case, heard)
 
     def own(self) -> Tensor:
         """Adversarial mixtures of the audited attack itself."""
@@ -141,42 +154,27 @@ class Auditor:
             return self.run(attack)
         if self.played is not None:
             return self.run(SamePerturbation(self.played, attack.objective))
-        return self.run(self._learn(attack))
+        return self.run(self._learned(attack))
 
-    def pgd(self, factor: float = 1.0, **changes: Any) -> Tensor:
+    def pgd(self, factor: float = 1.0, restarts: int | None = None, **changes: Any) -> Tensor:
         """Adversarial mixtures of PGD in a multiple of the budget, with some parts replaced.
 
         Several checks ask for the same attack; each is run once.
         """
-        attack = replace(build_pgd(self.attack), **changes)
+        runs = self.attack.restarts if restarts is None else restarts
+        attack: Attack = replace(build_pgd(self.attack), **changes)
+        if runs > 1:
+            attack = Restarts(attack, runs)
         key = (factor, attack)
         if key not in self._crafted:
             self._crafted[key] = self.run(attack, factor)
         return self._crafted[key]
 
     def run(self, attack: Attack, factor: float = 1.0) -> Tensor:
-        """Adversarial mixtures of any attack in a multiple of the budget."""
-        return self._run(attack, self.budget(factor))
-
-    def _run(self, attack: Attack, budget: Budget) -> Tensor:
-        found, _ = attack(
-            self.separator,
-            self.material.mixture,
-            self.material.vocals,
-            self.context,
-            budget,
-            self.generator(),
-        )
-        return found
-
-    def budget(self, factor: float = 1.0) -> Any:
-        """A multiple of the budget of the parameters."""
-        snr = self.attack.snr - 20 * float(np.log10(factor))
-        return make_budget(self.attack.norm, self.material.mixture, self.attack.eps * factor, snr)
-
-    def generator(self) -> torch.Generator:
-        """The same random numbers for every attack."""
-        return torch.Generator().manual_seed(self.attack.seed)
+        """Adversarial mixtures of any attack in a multiple of the budget, batch x samples."""
+        bound = self.attack.bound
+        # The budget of the parameters itself is not computed from a multiple.
+        return attack(self.case.within(bound if factor == 1 else bound.times(factor))).adversarial
 
     def median_at_bs(self, adversarial: Tensor) -> float:
         """Median AT-BS."""
@@ -184,17 +182,14 @@ class Auditor:
 
     def noise(self) -> dict[str, dict[str, float]]:
         """Drop under random noise of the same norm: median, and worst over draws."""
-        clean = self.score(self.material.mixture)
+        case = self.case
+        clean = self.score(case.mixture)
         result = {}
-        generator = self.generator()
         for name, draw in NOISES.items():
+            draws = case.draws(f"audit {name}")
             drops = np.stack(
                 [
-                    clean
-                    - self.score(
-                        self.material.mixture
-                        + draw(self.material.mixture, self.budget(), generator)
-                    )
+                    clean - self.score(case.mixture + draw(case.mixture, case.budget, draws))
                     for _ in range(self.settings.noise_draws)
                 ]
             )
@@ -206,10 +201,9 @@ class Auditor:
 
     def steps(self) -> dict[str, float]:
         """AT-BS against the number of steps; FGSM is its own entry."""
-        result = {
-            "fgsm": self.median_at_bs(self.run(fgsm(negative_si_sdr, self.attack.eot_samples)))
-        }
-        for steps in sorted({*self.settings.steps, self.attack.steps, 2 * self.attack.steps}):
+        result = {"fgsm": self.median_at_bs(self.run(fgsm(negative_si_sdr)))}
+        own = self.default_steps
+        for steps in sorted({*self.settings.steps, own, 2 * own}):
             result[str(steps)] = self.median_at_bs(self.pgd(steps=steps))
         return result
 
@@ -260,24 +254,25 @@ class Auditor:
         on every segment is left out.
         """
         result: dict[str, dict[str, float]] = {"l2": {}, "linf": {}}
-        norms: tuple[Norm, Norm] = ("l2", "linf")
-        clean = self.score(self.material.mixture)
+        norms: tuple[Literal["linf", "l2"], ...] = ("l2", "linf")
+        clean = self.score(self.case.mixture)
         for norm in norms:
             for drop in self.settings.minimal_drops:
                 found = self.run(MinimalPerturbation(drop, norm))
                 if bool(np.all(clean - self.score(found) > drop - REACHED)):
-                    delta = found - self.material.mixture
-                    figures = snr(self.material.mixture, delta).double().cpu().numpy()
+                    delta = found - self.case.mixture
+                    figures = snr(self.case.mixture, delta).double().cpu().numpy()
                     result[norm][f"{drop:g}"] = self.material.median(figures)
         return result
 
     def sparse(self) -> dict[str, float]:
         """AT-BS when only a few samples change: a threat model of its own."""
-        count = self.material.mixture.new_full(
-            (len(self.material.tracks), 1), self.settings.sparse_samples
+        bound = Bound(
+            "l0",
+            samples=self.settings.sparse_samples,
+            amplitude=self.settings.sparse_amplitude,
         )
-        budget = L0Budget(count, self.settings.sparse_amplitude)
-        found = self._run(SparseSaliency(negative_si_sdr), budget)
+        found = SparseSaliency(negative_si_sdr)(self.case.within(bound)).adversarial
         return {
             "samples": self.settings.sparse_samples,
             "amplitude": self.settings.sparse_amplitude,
@@ -286,30 +281,23 @@ class Auditor:
 
     def universal(self) -> dict[str, float]:
         """AT-BS under one perturbation for all segments, learned on training segments (linf)."""
-        context = self.separator.context(self.training.mixture, self.training.vocals)
-        played = self._learn(UniversalPerturbation(negative_si_sdr, self.settings.universal_epochs))
-        delta = played.delta
+        bound = Bound("linf", eps=self.attack.eps)
+        attack = UniversalPerturbation(negative_si_sdr, bound, self.settings.universal_epochs)
+        training = self._case_of(self.training)
+        delta = self._learned(attack).delta
         return {
-            "at_bs_training": self.training.median(
-                self._score(self.training.mixture + delta, self.training.vocals, context)
-            ),
-            "bs_training": self.training.median(
-                self._score(self.training.mixture, self.training.vocals, context)
-            ),
-            "at_bs": self.median_at_bs(self.material.mixture + delta),
+            "at_bs_training": self.training.median(_score(training, training.mixture + delta)),
+            "bs_training": self.training.median(_score(training, training.mixture)),
+            "at_bs": self.median_at_bs(self.case.mixture + delta),
         }
 
-    def _learn(self, attack: UniversalPerturbation) -> SamePerturbation:
-        budget = make_budget("linf", self.training.mixture[:1], self.attack.eps, 0.0)
-        context = self.separator.context(self.training.mixture, self.training.vocals)
-        seen = [(self.training.mixture, self.training.vocals, context)]
-        return attack.learn(self.separator, seen, budget)
+    def _learned(self, attack: UniversalPerturbation) -> SamePerturbation:
+        return attack.learned([self._case_of(self.training)])
 
     def gradient_health(self) -> dict[str, float]:
         """Zero gradients, agreement with a finite difference, and silence."""
-        mixture = self.material.mixture.clone().requires_grad_(True)
-        estimate = self.separator.separate(mixture, self.context)
-        loss = negative_si_sdr(estimate, self.material.vocals)
+        mixture = self.case.mixture.clone().requires_grad_(True)
+        loss = negative_si_sdr.measure(self.case.separate(mixture), self.case.vocals)
         (gradient,) = torch.autograd.grad(loss.sum(), mixture, allow_unused=True)
         if gradient is None:
             gradient = torch.zeros_like(mixture)
@@ -328,8 +316,8 @@ class Auditor:
         signs = torch.where(gradient >= 0, 1.0, -1.0).to(gradient)
         predicted = (gradient * signs).sum(-1).double().cpu().numpy()
         length = max(self.attack.eps, 1e-4) / 20
-        ahead = self.score(self.material.mixture + length * signs)
-        behind = self.score(self.material.mixture - length * signs)
+        ahead = self.score(self.case.mixture + length * signs)
+        behind = self.score(self.case.mixture - length * signs)
         measured = -(ahead - behind) / (2 * length)
         scale = np.maximum(np.abs(predicted), np.abs(measured)) + 1e-12
         # A difference that is not a number is as wrong as it can be.
@@ -337,9 +325,9 @@ class Auditor:
 
     def _nan_on_silence(self) -> bool:
         silence = torch.zeros_like(self.material.mixture[:1]).requires_grad_(True)
-        context = self.separator.context(silence.detach(), silence.detach())
-        estimate = self.separator.separate(silence, context)
-        loss = negative_si_sdr(estimate, silence.detach())
+        side = side_of(self.separator, silence.detach(), silence.detach())
+        estimate = self.separator.separate(silence, side)
+        loss = negative_si_sdr.measure(estimate.flatten(1), silence.detach().flatten(1))
         (gradient,) = torch.autograd.grad(loss.sum(), silence, allow_unused=True)
         finite = bool(torch.isfinite(estimate).all())
         return not finite or (gradient is not None and not bool(torch.isfinite(gradient).all()))
@@ -347,13 +335,13 @@ class Auditor:
     def repeat_difference(self) -> float:
         """Largest difference between two passes over the same input."""
         with torch.no_grad():
-            first = self.separator.separate(self.material.mixture, self.context)
-            second = self.separator.separate(self.material.mixture, self.context)
+            first = self.separator.separate(self.material.mixture, self.case.side)
+            second = self.separator.separate(self.material.mixture, self.case.side)
         return float(torch.nan_to_num((first - second).abs(), nan=1.0).max())
 
     def budget_used(self, adversarial: Tensor) -> float:
         """Largest perturbation as a fraction of the budget."""
-        return used(self.budget(), self.material.mixture, adversarial)
+        return used(self.case.budget, self.case.mixture, adversarial)
 
 
 def transfer(auditors: Mapping[str, Auditor]) -> dict[str, dict[str, float]]:
@@ -372,3 +360,8 @@ def other_mask(fixed: Auditor, recomputed: Auditor) -> dict[str, dict[str, float
     it is the undefended twin, and what is crafted on it is played to the other.
     """
     return transfer({"fixed": fixed, "recomputed": recomputed})
+
+
+def _score(case: Case, heard: Tensor) -> Values:
+    with torch.no_grad():
+        return si_sdr(case.vocals, case.separate(heard)).double().cpu().numpy()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stemproof.params import AuditParams
+from stemproof.audit.params import AuditParams
 
 Figures = Mapping[str, Any]
 
@@ -154,7 +154,7 @@ def no_better_than_noise(figures: Figures, settings: AuditParams) -> Flag:
 def stronger_from_elsewhere(figures: Figures, settings: AuditParams) -> Flag:
     """An attack crafted on another model must not beat the model's own; nor for another seed."""
     gain, source, played = max(
-        (scores[figures["crafted_on"][played]] - value, source, played)
+        (scores[played] - value, source, played)
         for played, scores in figures["transfer"].items()
         for source, value in scores.items()
     )

@@ -14,8 +14,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from stemproof.core.errors import InputError
-from stemproof.params import RuntimeParams
+from stemproof.core.params import Section
 from stemproof.core.shards import Shard
+from pydantic import Field
+
 from stemproof.core.gpus import VARIABLE, claim_gpu
 
 # One process may score or store for long while the others wait. That one of them has ended is not

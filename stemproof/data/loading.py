@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stemproof.data.store import TrainingSegments
+from stemproof.data.store import MIXTURE, VOCALS, TrainingSegments
 from stemproof.core.shards import Shard
 
 AHEAD = 4  # batches read before they are asked for
@@ -45,13 +45,13 @@ class ResidentSegments:
         self.device = device
         offsets = [0]
         for track in segments.tracks:
-            offsets.append(offsets[-1] + track.audio.shape[1])
+            offsets.append(offsets[-1] + track.samples)
         self.audio = torch.empty(2, offsets[-1], device=device)
         for track, offset in zip(segments.tracks, offsets, strict=False):
-            samples = track.audio.shape[1]
-            for row in (0, 1):
-                audio = torch.from_numpy(track.read(row, 0, samples))
-                self.audio[row, offset : offset + samples] = audio.to(device)
+            for stem in (MIXTURE, VOCALS):
+                audio = torch.from_numpy(track.read(stem, 0, track.samples))
+                mono = audio[0] if len(audio) == 1 else audio.mean(dim=0)
+                self.audio[stem, offset : offset + track.samples] = mono.to(device)
         starts = [offsets[track] + start for track, start in segments.index]
         self.starts = torch.tensor(starts, device=device)
         self.span = torch.arange(segments.length, device=device)
@@ -61,12 +61,12 @@ class ResidentSegments:
 
     def vocals(self, numbers: list[int]) -> Tensor:
         """Vocals of the given segments, batch x samples."""
-        return self.audio[1][self._places(numbers)]
+        return self.audio[VOCALS][self._places(numbers)]
 
     def accompaniment(self, numbers: list[int]) -> Tensor:
         """Mixture minus vocals of the given segments, batch x samples."""
         places = self._places(numbers)
-        return self.audio[0][places] - self.audio[1][places]
+        return self.audio[MIXTURE][places] - self.audio[VOCALS][places]
 
     def _places(self, numbers: list[int]) -> Tensor:
         chosen = torch.tensor(numbers).to(self.device, non_blocking=True)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_array, read_json, sha256
-from stemproof.params import Params
+from stemproof.data.params import SegmentParams
 
 MANIFEST = "manifest.json"
+MIXTURE, VOCALS = 0, 1  # stems of a prepared track, in the order of its file
 
 
 def segment_starts(samples: int, length: int, overlap: float) -> list[int]:
@@ -39,38 +40,70 @@ def loud_mask(vocals: NDArray[np.floating], threshold_db: float) -> NDArray[np.b
 
 @dataclass(frozen=True)
 class PreparedTrack:
-    """A prepared track, mapped into memory: row 0 is the mixture, row 1 the vocals."""
+    """A prepared track, mapped into memory.
+
+    Attributes:
+        name: of the song.
+        file: name of its file in the folder.
+        audio: mixture and vocals, 2 x channels x samples.
+    """
 
     name: str
     file: str
-    sha256: str
     audio: FloatArray
 
-    def segments(self, length: int, part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixture and vocals of all segments or some, each segments x samples, without overlap."""
-        first, last, _ = part.indices(self.count(length))
-        rows = [self.read(row, first * length, (last - first) * length) for row in (0, 1)]
-        mixture, vocals = (torch.from_numpy(row.reshape(-1, length)) for row in rows)
-        return mixture, vocals
+    @property
+    def mixture(self) -> FloatArray:
+        """Channels x samples."""
+        return self.audio[MIXTURE]
+
+    @property
+    def vocals(self) -> FloatArray:
+        """Channels x samples."""
+        return self.audio[VOCALS]
+
+    @property
+    def samples(self) -> int:
+        """Length."""
+        return int(self.audio.shape[-1])
 
     def count(self, length: int) -> int:
         """How many whole segments there are without overlap."""
-        return self.audio.shape[1] // length
+        return self.samples // length
 
-    def segment(self, number: int, length: int) -> FloatArray:
-        """One segment, 2 x length; nothing else of the track is read."""
-        return np.stack([self.read(row, number * length, length) for row in (0, 1)])
+    def segments(self, length: int, part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mixture and vocals of all segments or some, without overlap.
 
-    def read(self, row: int, start: int, length: int) -> FloatArray:
-        """Some samples of one row, read from the file and not through the mapping.
+        Nothing else of the track is read. Each is segments x channels x length.
+        """
+        first, last, _ = part.indices(self.count(length))
+        cuts = []
+        for stem in (MIXTURE, VOCALS):
+            audio = self.read(stem, first * length, (last - first) * length)
+            cut = audio.reshape(len(audio), -1, length).transpose(1, 0, 2)
+            cuts.append(torch.from_numpy(np.ascontiguousarray(cut)))
+        return cuts[0], cuts[1]
+
+    def read(self, stem: int, start: int, length: int) -> FloatArray:
+        """Some samples of one stem, channels x length, from the file and not through the mapping.
 
         What is read through a mapping stays with the process for as long as there is memory: in a
         long training that would be the whole data set.
         """
-        if not isinstance(self.audio, np.memmap) or self.audio.filename is None:
-            return np.array(self.audio[row, start : start + length])
-        place = self.audio.offset + 4 * (row * self.audio.shape[1] + start)
-        return np.fromfile(self.audio.filename, dtype="<f4", count=length, offset=place)
+        audio = self.audio
+        if not isinstance(audio, np.memmap) or audio.filename is None:
+            return np.array(audio[stem, :, start : start + length])
+        _, channels, samples = audio.shape
+        rows = [
+            np.fromfile(
+                audio.filename,
+                dtype="<f4",
+                count=length,
+                offset=audio.offset + 4 * ((stem * channels + channel) * samples + start),
+            )
+            for channel in range(channels)
+        ]
+        return np.stack(rows)
 
 
 @dataclass(frozen=True)
@@ -87,42 +120,62 @@ class TrainingSegments:
         return [
             (number, start)
             for number, track in enumerate(self.tracks)
-            for start in segment_starts(track.audio.shape[1], self.length, self.overlap)
+            for start in segment_starts(track.samples, self.length, self.overlap)
         ]
 
     def __len__(self) -> int:
         return len(self.index)
 
     def vocals(self, numbers: list[int]) -> torch.Tensor:
-        """Vocals of the given segments, batch x samples."""
-        return torch.from_numpy(np.stack([self._cut(number, 1) for number in numbers]))
+        """Vocals of the given segments, batch x samples (the mean of the channels)."""
+        return torch.from_numpy(np.stack([self._cut(number, VOCALS) for number in numbers]))
 
     def accompaniment(self, numbers: list[int]) -> torch.Tensor:
         """Mixture minus vocals of the given segments, batch x samples."""
-        cuts = [self._cut(number, 0) - self._cut(number, 1) for number in numbers]
+        cuts = [self._cut(number, MIXTURE) - self._cut(number, VOCALS) for number in numbers]
         return torch.from_numpy(np.stack(cuts))
 
-    def _cut(self, number: int, row: int) -> FloatArray:
+    def _cut(self, number: int, stem: int) -> FloatArray:
         track, start = self.index[number]
-        return self.tracks[track].read(row, start, self.length)
+        audio = self.tracks[track].read(stem, start, self.length)
+        return audio[0] if len(audio) == 1 else audio.mean(axis=0)
 
 
 class PreparedData:
-    """The folder that ``prepare-musdb18`` wrote.
+    """The folder that ``prepare-musdb18`` wrote, opened and verified.
+
+    Every file that the manifest names is read once and held against its SHA-256: what is computed
+    with is what was prepared.
+
+    Args:
+        folder: where it is.
+        verify: whether the hashes are compared.
 
     Raises:
-        InputError: the manifest or a file it names is missing or damaged.
+        InputError: the manifest or a file it names is missing or damaged, or has changed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, verify: bool = True) -> None:
         self.folder = folder
         self.manifest = read_json(folder / MANIFEST)
         self.fingerprint = sha256(folder / MANIFEST)
+        if verify:
+            for entry in self.manifest["tracks"]:
+                if sha256(folder / entry["file"]) != entry["sha256"]:
+                    raise InputError(
+                        f"{folder / entry['file']}: changed since it was prepared; run "
+                        "prepare-musdb18 again"
+                    )
 
     @property
     def source(self) -> str:
         """``demo``, ``musdb18`` or ``musdb18hq``."""
         return str(self.manifest["source"])
+
+    @property
+    def sample_rate(self) -> int:
+        """Of all tracks, in Hz."""
+        return int(self.manifest["sample_rate"])
 
     def tracks(self, split: str) -> list[PreparedTrack]:
         """The tracks of one split, in the manifest's order."""
@@ -132,13 +185,13 @@ class PreparedData:
                 continue
             path = self.folder / entry["file"]
             audio = read_array(path)
-            if audio.shape != (2, entry["samples"]):
+            if audio.ndim != 3 or audio.shape[::2] != (2, entry["samples"]):
                 raise InputError(f"{path}: damaged; prepare the data again")
-            tracks.append(PreparedTrack(entry["name"], entry["file"], entry["sha256"], audio))
+            tracks.append(PreparedTrack(entry["name"], entry["file"], audio))
         return tracks
 
-    def training_segments(self, params: Params) -> TrainingSegments:
+    def training_segments(self, segments: SegmentParams) -> TrainingSegments:
         """The training split, cut with overlap."""
         return TrainingSegments(
-            self.tracks("train"), params.segment_samples, params.segments.train_overlap
+            self.tracks("train"), segments.samples(self.sample_rate), segments.train_overlap
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from stemproof.attacks.params import AttackParams
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json
-from stemproof.params import Params
-from stemproof.report import figures, tables
-from stemproof.report.threat import threat_in_words
+from stemproof.data.params import SegmentParams
+from stemproof.figures.params import StatisticsParams
+from stemproof.paper import li2022
+from stemproof.report import pictures, tables
+from stemproof.report.words import threat_in_words
 
 DATA_NAMES = {
     "demo": "rendered demo songs (and one real seven-second excerpt in the test split)",
@@ -28,7 +32,7 @@ class Sources:
     """Where the report finds its figures.
 
     Attributes:
-        metrics: one metrics file a system, in table order.
+        systems: one metrics file a system, in table order.
         data: ``metrics/data.json``.
         comparison: ``metrics/comparison.json``.
         audit: ``metrics/audit.json``.
@@ -36,7 +40,7 @@ class Sources:
         plots: folder with curves/, attack/, tracks/ and audit/.
     """
 
-    metrics: dict[str, Path]
+    systems: dict[str, Path]
     data: Path
     comparison: Path
     audit: Path
@@ -44,7 +48,24 @@ class Sources:
     plots: Path
 
 
-def build_report(params: Params, sources: Sources) -> dict[str, str]:
+@dataclass(frozen=True)
+class Settings:
+    """What the report says of the parameters.
+
+    Attributes:
+        attack: the section ``attack``.
+        segments: the section ``segments``.
+        statistics: the section ``statistics``.
+        shown: all parameters of the run, as they are printed.
+    """
+
+    attack: AttackParams
+    segments: SegmentParams
+    statistics: StatisticsParams
+    shown: Mapping[str, Any]
+
+
+def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
     """Render the report.
 
     Returns:
@@ -53,21 +74,23 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
     Raises:
         InputError: a metrics file or a table is missing.
     """
-    systems = [{"name": name, **read_json(path)} for name, path in sources.metrics.items()]
+    systems = [{"name": name, **read_json(path)} for name, path in sources.systems.items()]
     data = read_json(sources.data)
     comparison = read_json(sources.comparison)
     audits = {
         name: {**flags, **read_json(sources.plots / "audit" / f"{name}.json")}
         for name, flags in read_json(sources.audit).items()
     }
+    informed = [system["name"] for system in systems if system["informed"]]
     context: dict[str, Any] = {
         "systems": systems,
+        "informed": informed,
         "data": data,
-        "data_name": DATA_NAMES[data["source"]],
+        "data_name": DATA_NAMES.get(data["source"], data["source"]),
         "comparison": comparison,
         "result": tables.result(systems),
         "differences": tables.differences(comparison),
-        "p_floor": f"{smallest_p(comparison, params.evaluate.bootstrap):.2g}",
+        "p_floor": f"{smallest_p(comparison, settings.statistics.bootstrap):.2g}",
         "controls": tables.controls(systems),
         "seeds": tables.seeds(systems),
         "bsseval": tables.bsseval(systems),
@@ -77,14 +100,11 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         "elsewhere": tables.elsewhere(audits),
         "models": tables.models(systems),
         "splits": tables.data(data),
-        "environment": read_json(sources.environment),
-        "threat": threat_in_words(params),
-        "confidence": f"{params.evaluate.confidence:.0%}",
-        "params": yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
-        "verdict": verdict(comparison, params.evaluate.confidence, "rb", "RB"),
-        "paired_verdict": verdict(
-            comparison, params.evaluate.confidence, "paired_drop", "The paired drop of SI-SDR"
-        ),
+        "environment": read_json(sources.environment)["environment"],
+        "threat": threat_in_words(settings.attack, settings.segments, bool(informed)),
+        "confidence": f"{settings.statistics.confidence:.0%}",
+        "params": yaml.safe_dump(dict(settings.shown), sort_keys=False),
+        "verdicts": li2022.verdicts(comparison, settings.statistics.confidence),
     }
     environment = Environment(
         loader=PackageLoader("stemproof.report", "templates"),
@@ -93,9 +113,9 @@ def build_report(params: Params, sources: Sources) -> dict[str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pictures = _pictures(list(sources.metrics), sources.plots, params)
+    drawn = _pictures(list(sources.systems), sources.plots, settings.attack)
     return {
-        "index.html": environment.get_template("index.html").render(**context, pictures=pictures),
+        "index.html": environment.get_template("index.html").render(**context, pictures=drawn),
         "report.md": environment.get_template("report.md").render(**context),
     }
 
@@ -111,41 +131,24 @@ def smallest_p(comparison: dict[str, Any], resamples: int) -> float:
     return float(min(1.0, count * max(2 / (resamples + 1), 2.0 ** (1 - comparison["n_tracks"]))))
 
 
-def verdict(comparison: dict[str, Any], confidence: float, key: str, figure: str) -> str:
-    """What an interval allows to say, in one sentence."""
-    entry = comparison["improved"][key]
-    numbers = f"{entry['difference']:+.3f} dB [{entry['low']:+.3f}, {entry['high']:+.3f}]"
-    if entry["low"] > 0:
-        claim = "is larger for the improved system (it loses more)"
-    elif entry["high"] < 0:
-        claim = "is smaller for the improved system (it loses less)"
-    else:
-        claim = "shows no difference between the systems: the interval holds zero"
-    if entry["low"] * entry["high"] > 0 and entry["p_holm"] >= 1 - confidence:
-        claim += ", but not after correction for the number of comparisons"
-    count = comparison["n_seeds"]
-    seeds = "one training seed each" if count == 1 else f"mean over {count} training seeds"
-    return f"{figure} {claim}; improved minus baseline is {numbers}, {seeds}."
-
-
-def _pictures(names: list[str], plots: Path, params: Params) -> dict[str, str]:
+def _pictures(names: list[str], plots: Path, attack: AttackParams) -> dict[str, str]:
     train = {name: _table(plots / "curves" / f"{name}.csv") for name in names}
-    attack = {name: _table(plots / "attack" / f"{name}.csv") for name in names}
+    crafted = {name: _table(plots / "attack" / f"{name}.csv") for name in names}
     tracks = {name: _table(plots / "tracks" / f"{name}.csv") for name in names}
     steps, budgets = (
         _by_system(_table(plots / "audit" / f"{table}.csv"), names) for table in ("steps", "eps")
     )
-    loss = "si_sdr" if params.attack.method == "minimal" else params.attack.loss
+    loss = attack.loss
     unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
     return {
-        "attack": figures.curves(
-            attack, "step", "loss", "Worst loss so far against steps", unit[loss]
+        "attack": pictures.curves(
+            crafted, "step", "loss", "Worst loss so far against steps", unit[loss]
         ),
-        "drops": figures.drops(tracks),
-        "steps": figures.curves(
+        "drops": pictures.drops(tracks),
+        "steps": pictures.curves(
             steps, "steps", "at_bs", "Audit: AT-BS against the number of steps", "dB"
         ),
-        "eps": figures.curves(
+        "eps": pictures.curves(
             budgets,
             "factor",
             "at_bs",
@@ -153,8 +156,8 @@ def _pictures(names: list[str], plots: Path, params: Params) -> dict[str, str]:
             "dB",
             log=True,
         ),
-        "bs": figures.curves(train, "epoch", "valid_bs", "Validation BS", "dB"),
-        "si_sdr": figures.curves(
+        "bs": pictures.curves(train, "epoch", "valid_bs", "Validation BS", "dB"),
+        "si_sdr": pictures.curves(
             train, "epoch", "valid_si_sdr", "Validation SI-SDR of the reconstruction", "dB"
         ),
     }

@@ -6,25 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# Li (2022), Table 1, in dB. The improved system's own figures give 0.42.
-PAPER = (
-    {"name": "RSVM, Li (2022), MUSDB18", "si_sdr": 29.88, "bs": 4.96, "at_bs": 4.29, "rb": 0.67},
-    {
-        "name": "improved RSVM, Li (2022), MUSDB18",
-        "si_sdr": 28.52,
-        "bs": 5.45,
-        "at_bs": 5.03,
-        "rb": 0.41,
-    },
-)
-COMPARED = {
-    "si_sdr": "SI-SDR",
-    "bs": "BS",
-    "at_bs": "AT-BS",
-    "rb": "RB",
-    "rb_net": "RB minus noise",
-    "paired_drop": "paired drop",
-}
+from stemproof.figures.table import BY_KEY, COMPARED
+from stemproof.paper import li2022
+
 Metrics = Mapping[str, Any]
 
 
@@ -51,31 +35,51 @@ def db(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}"
 
 
+ABSENT = Cell("-", "not of this system")
+
+
 def with_interval(metrics: Metrics, key: str) -> Cell:
-    """A figure and its interval."""
+    """A figure and its interval; a dash for a system that has no such figure."""
+    if key not in metrics:
+        return ABSENT
     return Cell(db(metrics[key]), f"{db(metrics[f'{key}_low'])}, {db(metrics[f'{key}_high'])}")
 
 
+def plain(metrics: Metrics, key: str, digits: int = 2) -> Cell:
+    """A figure without an interval; a dash for a system that has no such figure."""
+    return Cell(db(metrics[key], digits)) if key in metrics else ABSENT
+
+
+def known(systems: Sequence[Metrics], keys: Sequence[str]) -> list[str]:
+    """The figures that any of the systems has."""
+    return [key for key in keys if any(key in system for system in systems)]
+
+
 def result(systems: Sequence[Metrics]) -> Table:
-    """The paper's table."""
-    keys = ("si_sdr", "bs", "at_bs", "rb", "drop")
-    table = Table(["system", "SI-SDR", "BS", "AT-BS", "RB = BS - AT-BS", "paired drop"])
+    """The paper's table: the systems of the run, then the paper's own rows."""
+    keys = known(systems, ("si_sdr", "bs", "at_bs", "rb", "drop"))
+    words = {"rb": "RB = BS - AT-BS"}
+    table = Table(["system", *(words.get(key, BY_KEY[key].words) for key in keys)])
     for system in systems:
         table.rows.append([Cell(system["name"]), *(with_interval(system, key) for key in keys)])
-    for row in PAPER:
-        figures = [Cell(db(float(str(row[key])))) for key in keys[:-1]]
-        table.rows.append([Cell(str(row["name"]), kind="paper"), *figures, Cell("not given")])
+    for name, row in li2022.TABLE.items():
+        figures = [Cell(db(row[key])) if key in row else Cell("not given") for key in keys]
+        table.rows.append([Cell(name, kind="paper"), *figures])
     return table
 
 
 def differences(comparison: Metrics) -> Table:
     """Every system minus the reference, with adjusted p-values."""
-    table = Table([f"minus {comparison['reference']}", *COMPARED.values()], kind="wrap")
-    for name, figures in comparison.items():
-        if not isinstance(figures, Mapping):
-            continue
+    others = {name: of for name, of in comparison.items() if isinstance(of, Mapping)}
+    keys = [key for key in COMPARED if any(key in figures for figures in others.values())]
+    header = [f"minus {comparison['reference']}", *(COMPARED[key].words for key in keys)]
+    table = Table(header, kind="wrap")
+    for name, figures in others.items():
         row = [Cell(name)]
-        for key in COMPARED:
+        for key in keys:
+            if key not in figures:
+                row.append(ABSENT)
+                continue
             entry = figures[key]
             note = f"{entry['low']:+.2f}, {entry['high']:+.2f}"
             if "p_holm" in entry:
@@ -87,63 +91,51 @@ def differences(comparison: Metrics) -> Table:
 
 def controls(systems: Sequence[Metrics]) -> Table:
     """What must stand beside RB."""
-    table = Table(
-        [
-            "system",
-            "RB / BS",
-            "RB minus noise",
-            "drop under random noise",
-            "worst noise draw",
-            "perturbation SNR",
-            "output gain",
-            "mixture as estimate",
-            "STFT oracle mask",
-        ]
-    )
+    cells = {
+        "rb_net": with_interval,
+        "noise_drop": lambda system, key: plain(system, key, 4),
+        "noise_worst_drop": lambda system, key: plain(system, key, 4),
+        "perturbation_snr": plain,
+        "output_gain": plain,
+        "mixture_si_sdr": with_interval,
+        "stft_bs": with_interval,
+    }
+    keys = known(systems, list(cells))
+    table = Table(["system", "RB / BS", *(BY_KEY[key].words for key in keys)])
     for system in systems:
         relative = "BS is not positive"
         if "rb_relative" in system:
             relative = db(system["rb_relative"])
-        table.rows.append(
-            [
-                Cell(system["name"]),
-                Cell(relative),
-                with_interval(system, "rb_net"),
-                Cell(db(system["noise_drop"], 4)),
-                Cell(db(system["noise_worst_drop"], 4)),
-                Cell(db(system["perturbation_snr"])),
-                Cell(db(system["output_gain"])),
-                with_interval(system, "mixture_si_sdr"),
-                with_interval(system, "stft_bs"),
-            ]
-        )
+        figures = [cells[key](system, key) for key in keys]
+        table.rows.append([Cell(system["name"]), Cell(relative), *figures])
     return table
 
 
 def seeds(systems: Sequence[Metrics]) -> Table:
     """Every training seed by itself."""
-    table = Table(["system", "seed", "SI-SDR", "BS", "AT-BS", "RB", "drop"])
+    rows = [own for system in systems for own in system["seeds"].values()]
+    keys = known(rows, list(BY_KEY))
+    table = Table(["system", "seed", *(BY_KEY[key].words for key in keys)])
     for system in systems:
         for seed, own in system["seeds"].items():
-            figures = [Cell(db(own[key])) for key in ("si_sdr", "bs", "at_bs", "rb", "drop")]
+            figures = [plain(own, key) for key in keys]
             table.rows.append([Cell(system["name"]), Cell(seed), *figures])
     return table
 
 
 def bsseval(systems: Sequence[Metrics]) -> Table | None:
     """BSSEval, clean / attacked; None when it was not computed."""
-    if "bsseval" not in systems[0]:
+    scored = [system for system in systems if "bsseval" in system]
+    if not scored:
         return None
-    known = [
-        figure
-        for figure in ("sdr", "isr", "sir", "sar")
-        if any(figure in system["bsseval"].get("clean", {}) for system in systems)
-    ]
-    table = Table(["system", *map(str.upper, known), "tracks not scored"])
-    for system in systems:
+    figures = known(
+        [system["bsseval"].get("clean", {}) for system in scored], ("sdr", "isr", "sir", "sar")
+    )
+    table = Table(["system", *map(str.upper, figures), "tracks not scored"])
+    for system in scored:
         scores = system["bsseval"]
         row = [Cell(system["name"])]
-        for figure in known:
+        for figure in figures:
             both = [
                 db(scores[condition][figure]) if condition in scores else "-"
                 for condition in ("clean", "attacked")
@@ -177,8 +169,14 @@ def transfer(audits: Mapping[str, Metrics]) -> Table:
     return table
 
 
-def masks(audits: Mapping[str, Metrics]) -> Table:
-    """AT-BS with a fixed and with a recomputed mask, under the attack on either."""
+def masks(audits: Mapping[str, Metrics]) -> Table | None:
+    """AT-BS with a fixed and with a recomputed mask, under the attack on either.
+
+    None when no system has a mask.
+    """
+    masked = {name: audit for name, audit in audits.items() if "masks" in audit}
+    if not masked:
+        return None
     table = Table(
         [
             "system",
@@ -187,7 +185,7 @@ def masks(audits: Mapping[str, Metrics]) -> Table:
             "recomputed mask, attack on the fixed one",
         ]
     )
-    for name, audit in audits.items():
+    for name, audit in masked.items():
         crossed = audit["masks"]
         figures = (
             crossed["fixed"]["fixed"],
@@ -229,22 +227,16 @@ def elsewhere(audits: Mapping[str, Metrics]) -> Table:
 
 def models(systems: Sequence[Metrics]) -> Table:
     """Sizes and training, one row a model."""
-    table = Table(
-        ["system", "seed", "parameters", "encoder", "decoder", "gate after training", "epochs"]
-    )
+    rows = [own for system in systems for own in system["training"].values()]
+    sizes = list(dict.fromkeys(k for own in rows for k in own if k.startswith("parameters")))
+    words = [size.removeprefix("parameters_") for size in sizes]
+    table = Table(["system", "seed", *words, "gate after training", "epochs"])
     for system in systems:
         for seed, own in system["training"].items():
-            counts = [own[f"parameters{part}"] for part in ("", "_encoder", "_decoder")]
+            counts = [f"{own[size]:,}" if size in own else "-" for size in sizes]
             gate = f"{own['gate']:.3f}" if "gate" in own else "-"
-            table.rows.append(
-                [
-                    Cell(system["name"]),
-                    Cell(seed),
-                    *(Cell(f"{count:,}") for count in counts),
-                    Cell(gate),
-                    Cell(str(own["epoch"])),
-                ]
-            )
+            cells = [system["name"], seed, *counts, gate, str(own["epoch"])]
+            table.rows.append([Cell(text) for text in cells])
     return table
 
 

@@ -1,73 +1,164 @@
-"""Models on disk: safetensors, with what they are in the header."""
+"""Models on disk: safetensors that rebuild themselves from what their header says."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
+import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import written_aside
-from stemproof.separators.rsvm.model import RSVM
-from stemproof.separators.stft import STFT
-from stemproof.params import Params
+from stemproof.separators.kind import Kind
+from stemproof.separators.protocol import MaskKind, Separator
+from stemproof.separators.registry import code_of, find_kind
 
 # One entry: safetensors writes several in an order that changes from run to run.
-HEADER = "stemproof"
+HEADER, OLD_HEADER = "stemproof", "rsvm"
+FORMAT = 2
 
 
-def save_model(path: Path, model: RSVM | STFT, params: Params, name: str, seed: int) -> None:
-    """Write a variant's weights, atomically; the same weights give the same bytes."""
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of itself.
+
+    Attributes:
+        kind: of the separator.
+        name: of the system.
+        seed: of its training.
+        trained: whether the seed made a difference.
+        settings: what its kind rebuilds it from.
+    """
+
+    kind: Kind
+    name: str
+    seed: int
+    trained: bool
+    settings: Mapping[str, Any]
+
+
+def save(
+    path: Path,
+    kind: Kind,
+    model: nn.Module,
+    name: str,
+    seed: int,
+    settings: Mapping[str, Any],
+    trained: bool = True,
+) -> None:
+    """Write a model, atomically; the same weights and settings give the same bytes."""
     weights = {
         key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()
     }
-    header = json.dumps(_header(params, name, seed))
+    header = {
+        "format": FORMAT,
+        "kind": kind.name,
+        "name": name,
+        "seed": seed,
+        "trained": trained,
+        "settings": dict(settings),
+        "code": code_of(kind),
+    }
+    text = json.dumps(header, sort_keys=True)
     with written_aside(path) as temporary:
-        save_file(weights, str(temporary), metadata={HEADER: header})
+        save_file(weights, str(temporary), metadata={HEADER: text})
 
 
-def load_model(path: Path, params: Params, name: str, seed: int) -> RSVM | STFT:
-    """Read a variant's weights into a new model on the CPU.
+def read_header(path: Path) -> Header:
+    """What a model file says of itself.
 
     Raises:
-        InputError: the file is missing, damaged, of another variant or seed, or of other sizes.
+        InputError: the file is missing, damaged, of a kind that is not known, or newer than this
+            code.
     """
     try:
         with safetensors.safe_open(str(path), framework="pt") as stream:
-            header = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
-        weights = load_file(str(path))
+            metadata = stream.metadata() or {}
     except FileNotFoundError:
         raise InputError(f"{path}: no such model; train it first") from None
     except (safetensors.SafetensorError, OSError) as error:
-        said = f"not a model file, or truncated ({error}); delete it and run dvc repro"
-        raise InputError(f"{path}: {said}") from None
-    for key, expected in _header(params, name, seed).items():
-        if header.get(key) != expected:
-            raise InputError(
-                f"{path}: its {key} is {header.get(key)}, but params.yaml says {expected}; "
-                "train it again or restore its parameters"
-            )
-    variant = params.variant(name)
-    model: RSVM | STFT
-    if variant.stft:
-        model = STFT(params.model)
-    else:
-        model = RSVM(params.model, variant, params.data.sample_rate, params.segment_samples)
+        raise InputError(
+            f"{path}: not a model file, or truncated ({error}); delete it and run dvc repro"
+        ) from None
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"{path}: weights of another model ({error})") from None
-    return model
+        if HEADER not in metadata and OLD_HEADER in metadata:
+            return _old_header(json.loads(metadata[OLD_HEADER]))
+        header = json.loads(metadata[HEADER])
+        if header["format"] > FORMAT:
+            raise InputError(
+                f"{path}: format {header['format']} of a newer release; this one reads up to "
+                f"{FORMAT}"
+            )
+        return Header(
+            find_kind(header["kind"]),
+            str(header["name"]),
+            int(header["seed"]),
+            bool(header["trained"]),
+            dict(header["settings"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: its header is not one of this project ({type(error).__name__}: {error}); "
+            "delete it and run dvc repro"
+        ) from None
 
 
-def _header(params: Params, name: str, seed: int) -> dict[str, str]:
-    """What must agree between a model file and the parameters that use it."""
-    return {
-        "variant": name,
-        "seed": str(seed),
-        "settings": json.dumps(params.variant(name).model_dump(), sort_keys=True),
-        "model": json.dumps(params.model.model_dump(), sort_keys=True),
-        "sample_rate": str(params.data.sample_rate),
-    }
+def _old_header(header: Mapping[str, str]) -> Header:
+    """The header of files that were written before there were kinds."""
+    settings = json.loads(header["settings"])
+    sizes = json.loads(header["model"])
+    rate = int(header["sample_rate"])
+    if settings.pop("stft", False):
+        own = {"window": sizes["kernel"], "hop": sizes["hop"], "sample_rate": rate}
+        return Header(find_kind("stft"), header["variant"], int(header["seed"]), False, own)
+    published = settings.pop("published", None)
+    # The segment is only the length that `decode` gives when none is named.
+    own = {"sizes": sizes, "variant": settings, "sample_rate": rate, "segment_samples": rate}
+    kind = find_kind("rsvm")
+    return Header(kind, header["variant"], int(header["seed"]), published is None, own)
+
+
+def load(
+    path: Path,
+    mask: MaskKind = "fixed",
+    device: torch.device | str = "cpu",
+    compiled: bool = False,
+    identity: tuple[str, int] | None = None,
+) -> Separator:
+    """From a model file to a separator that is ready to be attacked: the only door.
+
+    Args:
+        path: file that :func:`save` wrote, now or under the project's old name.
+        mask: where the mask of an informed separator comes from.
+        device: where to compute.
+        compiled: let ``torch.compile`` translate the model, where its kind can.
+        identity: name and training seed that it must have; any when None.
+
+    Raises:
+        InputError: as :func:`read_header`, or it is another model, or the weights do not fit the
+            header.
+    """
+    header = read_header(path)
+    if identity is not None and (header.name, header.seed) != identity:
+        raise InputError(
+            f"{path}: holds {header.name} of seed {header.seed}, not {identity[0]} of seed "
+            f"{identity[1]}; delete it and run dvc repro"
+        )
+    try:
+        model = header.kind.rebuild(header.settings)
+        model.load_state_dict(load_file(str(path)))
+    except (RuntimeError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: its weights do not fit its header ({reason}); delete it and run dvc repro"
+        ) from None
+    model = model.to(device)
+    if compiled and hasattr(model, "compile_parts"):
+        model.compile_parts()
+    return header.kind.separator(model, mask)

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stemproof.params import AttentionParams, ConvolutionParams, VariantParams
+from stemproof.separators.rsvm.params import AttentionSettings, ConvolutionSettings, RSVMSettings
+
+
 from stemproof.core.shards import WHOLE
 
 
@@ -27,7 +29,7 @@ class FrameAttention(nn.Module):
         settings: heads, width, gate, positional term.
     """
 
-    def __init__(self, channels: int, settings: AttentionParams) -> None:
+    def __init__(self, channels: int, settings: AttentionSettings) -> None:
         super().__init__()
         self.heads = settings.heads
         self.position = settings.position
@@ -69,7 +71,7 @@ class FrameConvolution(nn.Module):
     no bias and no non-linearity of its own; unlike attention it sees three frames, not all.
     """
 
-    def __init__(self, channels: int, settings: ConvolutionParams) -> None:
+    def __init__(self, channels: int, settings: ConvolutionSettings) -> None:
         super().__init__()
         self.convolve = nn.Conv1d(channels, settings.width, 3, padding=1, bias=False)
         self.project_out = nn.Conv1d(settings.width, channels, 1, bias=False)
@@ -88,7 +90,7 @@ class ChannelDropout(nn.Module):
     ``1 / (1 - probability)``. The element-wise kind, the control, draws every frame apart.
     """
 
-    def __init__(self, variant: VariantParams) -> None:
+    def __init__(self, variant: RSVMSettings) -> None:
         super().__init__()
         self.probability = variant.dropout
         self.constant_over_time = variant.dropout_kind == "variational"

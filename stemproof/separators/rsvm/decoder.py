@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from stemproof.separators.rsvm.framing import synthesize
-from stemproof.params import ModelParams
+from stemproof.separators.rsvm.params import Sizes
+
 
 LOWEST_HZ, HIGHEST_HZ = 30.0, 22_050.0
 
@@ -34,7 +35,7 @@ class Decoder(nn.Module):
 
     sample_times: Tensor
 
-    def __init__(self, sizes: ModelParams, sample_rate: int) -> None:
+    def __init__(self, sizes: Sizes, sample_rate: int) -> None:
         super().__init__()
         self.hop = sizes.hop
         shape = (sizes.channels, 1, sizes.kernel)

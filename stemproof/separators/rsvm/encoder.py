@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from stemproof.separators.rsvm.attention import ChannelDropout, FrameAttention, FrameConvolution
 from stemproof.separators.rsvm.framing import analyze
-from stemproof.params import ModelParams, VariantParams
+from stemproof.separators.rsvm.params import RSVMSettings, Sizes
+
 
 CONTEXT_KERNEL = 5
 CONTEXT_DILATION = 10
@@ -20,7 +21,7 @@ class Encoder(nn.Module):
     between the two convolutions, which have no non-linearity between them.
     """
 
-    def __init__(self, sizes: ModelParams, variant: VariantParams) -> None:
+    def __init__(self, sizes: Sizes, variant: RSVMSettings) -> None:
         super().__init__()
         self.hop = sizes.hop
         # Named as in the published checkpoints; `analyze` applies it.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stemproof.params import TrainParams
+
 from stemproof.core.shards import WHOLE, Shard
+from stemproof.separators.rsvm.params import Recipe
 
 TINY = 1e-24  # as in the reference code
 SINKHORN_ITERATIONS = 1000
@@ -69,8 +70,8 @@ def sinkhorn_distance(coefficients: Tensor, p: int, entropy: float, shard: Shard
     return (plan * cost).sum()
 
 
-def regularizer(coefficients: Tensor, train: TrainParams, shard: Shard = WHOLE) -> Tensor:
-    """The regularizer that ``train.regularizer`` names, not yet weighted."""
-    if train.regularizer == "sinkhorn":
-        return sinkhorn_distance(coefficients, train.sinkhorn_p, train.sinkhorn_entropy, shard)
+def regularizer(coefficients: Tensor, recipe: Recipe, shard: Shard = WHOLE) -> Tensor:
+    """The regularizer that the recipe names, not yet weighted."""
+    if recipe.regularizer == "sinkhorn":
+        return sinkhorn_distance(coefficients, recipe.sinkhorn_p, recipe.sinkhorn_entropy, shard)
     return total_variation(coefficients, shard)

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from stemproof.separators.rsvm.decoder import Decoder
 from stemproof.separators.rsvm.encoder import Encoder
-from stemproof.params import ModelParams, Params, VariantParams
+from stemproof.separators.rsvm.params import RSVMSettings, Sizes
 
-MASK_THRESHOLD = 0.5
 
 
 class RSVM(nn.Module):
@@ -23,10 +22,11 @@ class RSVM(nn.Module):
     """
 
     def __init__(
-        self, sizes: ModelParams, variant: VariantParams, sample_rate: int, segment_samples: int
+        self, sizes: Sizes, variant: RSVMSettings, sample_rate: int, segment_samples: int
     ) -> None:
         super().__init__()
-        self.segment_samples = segment_samples
+        self.sizes, self.variant = sizes, variant
+        self.sample_rate, self.segment_samples = sample_rate, segment_samples
         self.encoder = Encoder(sizes, variant)
         self.decoder = Decoder(sizes, sample_rate)
         self._frozen_dictionary: Tensor | None = None
@@ -60,25 +60,23 @@ class RSVM(nn.Module):
         return self
 
 
-def binary_mask(vocals: Tensor, accompaniment: Tensor) -> Tensor:
-    """1 where ``vocals / accompaniment > 0.5``, else 0; 0/0 counts as 0.
-
-    Args:
-        vocals: coefficients of the true vocals, batch x channels x frames, non-negative.
-        accompaniment: coefficients of the true accompaniment, same shape.
-    """
-    return (vocals / accompaniment > MASK_THRESHOLD).to(vocals.dtype)
-
-
-def build_model(params: Params, variant: VariantParams, seed: int) -> RSVM:
+def build_model(
+    sizes: Sizes, variant: RSVMSettings, sample_rate: int, segment_samples: int, seed: int
+) -> RSVM:
     """A new model with seeded weights.
 
     Variants of one seed share the initial weights of everything they have in common, so that
     a difference between them is not one of luck at the start.
+
+    Args:
+        sizes: channels, kernel and hop.
+        variant: what sets it apart.
+        sample_rate: in Hz.
+        segment_samples: length of a segment.
+        seed: of the training.
     """
-    sizes = (params.data.sample_rate, params.segment_samples)
     torch.manual_seed(seed)
-    plain = RSVM(params.model, VariantParams(), *sizes)
-    model = RSVM(params.model, variant, *sizes)
+    plain = RSVM(sizes, RSVMSettings(), sample_rate, segment_samples)
+    model = RSVM(sizes, variant, sample_rate, segment_samples)
     model.load_state_dict(plain.state_dict(), strict=False)
     return model

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from stemproof.core.errors import InputError
+from stemproof.core.files import fingerprint, sha256
 from stemproof.separators.rsvm.encoder import CONTEXT_KERNEL
 from stemproof.separators.rsvm.model import RSVM
-from stemproof.params import ModelParams, VariantParams
+from stemproof.separators.rsvm.params import RSVMSettings, Sizes
 
 ENCODER_KEYS = ("conv_a1.weight", "conv_a2.weight")
 DECODER_KEYS = ("norm_factor", "freq_mat", "phi")
@@ -51,8 +52,8 @@ def load_published(
     _expect(synthesis_path, synthesis, "freq_mat", (channels, 1, 1))
     _expect(synthesis_path, synthesis, "phi", (channels, 1, 1))
     model = RSVM(
-        ModelParams(channels=channels, kernel=kernel, hop=hop),
-        VariantParams(),
+        Sizes(channels=channels, kernel=kernel, hop=hop),
+        RSVMSettings(),
         sample_rate,
         round(segment_seconds * sample_rate),
     )
@@ -61,6 +62,11 @@ def load_published(
         | {f"decoder.{key}": synthesis[key] for key in DECODER_KEYS}
     )
     return model
+
+
+def sha256_of_pair(analysis_path: Path, synthesis_path: Path) -> str:
+    """One hash of both files of a published model."""
+    return fingerprint(sha256(analysis_path), sha256(synthesis_path))
 
 
 def _read_state(path: Path, keys: tuple[str, ...]) -> dict[str, Tensor]:

@@ -1,0 +1,148 @@
+"""Attack every test segment of one model: what is computed, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stemproof.attacks.build import build_attack
+from stemproof.attacks.case import Case
+from stemproof.attacks.params import AttackParams
+from stemproof.attacks.protocol import Attack
+from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
+from stemproof.core.batches import batches
+from stemproof.core.errors import InputError
+from stemproof.core.files import FloatArray
+from stemproof.core.random import derive_seed
+from stemproof.data.segments import Segments
+from stemproof.separators.protocol import Separator
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """What was found for some segments.
+
+    Attributes:
+        adversarial: mixtures, segments x channels x samples.
+        losses: the worst so far after 0, 1, ... steps, segments x steps + 1.
+    """
+
+    adversarial: FloatArray
+    losses: FloatArray
+
+
+def craft(
+    params: AttackParams,
+    attack: Attack,
+    separator: Separator,
+    segments: Segments,
+    numbers: Sequence[int],
+    device: torch.device,
+) -> Crafted:
+    """Attack some segments, ``params.batch`` at once.
+
+    What a segment gets depends on its track's name and its place in it, not on the batch.
+
+    Args:
+        params: the section ``attack``.
+        attack: what :func:`prepared` gave.
+        separator: whose gradients are used.
+        segments: where they are.
+        numbers: which of them.
+        device: where to compute.
+
+    Raises:
+        InputError: a loss or a gradient is not a number.
+    """
+    found, losses = [], []
+    for part in batches(len(numbers), params.batch):
+        chosen = numbers[part]
+        case = case_of(params, separator, segments, chosen, device)
+        result = attack(case)
+        # NaN is never worse than what was found before: it would pass for robustness.
+        whole = torch.isfinite(result.losses).all(-1) & torch.isfinite(result.adversarial).all(-1)
+        broken = [segments.track(n) for n, good in zip(chosen, whole.tolist(), strict=True) if not good]
+        if broken:
+            raise InputError(_broken(case, broken))
+        found.append(case.shaped(result.adversarial).cpu())
+        losses.append(result.losses.cpu())
+    return Crafted(torch.cat(found).numpy(), torch.cat(losses).numpy())
+
+
+def case_of(
+    params: AttackParams,
+    separator: Separator,
+    segments: Segments,
+    numbers: Sequence[int],
+    device: torch.device,
+) -> Case:
+    """The case of some segments under the threat model of the parameters."""
+    mixture, vocals = segments.read(numbers, device)
+    seeds = [segments.seed(number, "attack", params.seed) for number in numbers]
+    return Case.of(separator, mixture, vocals, params.bound, seeds, params.eot_samples)
+
+
+def _broken(case: Case, tracks: list[str]) -> str:
+    named = ", ".join(dict.fromkeys(tracks))
+    largest = float(case.mixture.abs().max())
+    if largest > 1e6:
+        return f"{named}: samples up to {largest:.3g}, full scale being 1; scale the recording"
+    return (
+        f"{named}: output, loss or gradient of the system is not a number on {len(tracks)} of "
+        f"{len(case.mixture)} segments; train the system again, or choose another attack.loss"
+    )
+
+
+def prepared(
+    params: AttackParams,
+    separator: Separator,
+    training: Segments,
+    loud_db: float,
+    device: torch.device,
+    learned: Tensor | None = None,
+) -> Attack:
+    """The attack of the parameters, ready to be run.
+
+    A universal perturbation is learned on the training split first, unless it is known.
+
+    Args:
+        params: the section ``attack``.
+        separator: whose gradients are used.
+        training: segments that a universal perturbation is learned on.
+        loud_db: which of them count.
+        device: where to compute.
+        learned: the universal perturbation, 1 x samples, when it is known already.
+    """
+    attack = build_attack(params)
+    if not isinstance(attack, UniversalPerturbation):
+        return attack
+    if learned is not None:
+        return SamePerturbation(learned.to(device), attack.objective)
+    loud = training.loud(loud_db)
+    if not loud:
+        raise InputError("no training segment has audible vocals; see segments.loud_db")
+    torch.manual_seed(derive_seed("universal", params.seed))
+    return attack.learned(_Cases(params, separator, training, loud, device))
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """Training segments in batches, to be gone through again and again."""
+
+    params: AttackParams
+    separator: Separator
+    segments: Segments
+    numbers: list[int]
+    device: torch.device
+
+    def __len__(self) -> int:
+        return -(-len(self.numbers) // self.params.batch)
+
+    def __iter__(self) -> Iterator[Case]:
+        for part in batches(len(self.numbers), self.params.batch):
+            yield case_of(
+                self.params, self.separator, self.segments, self.numbers[part], self.device
+            )

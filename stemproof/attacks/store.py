@@ -1,0 +1,338 @@
+"""Adversarial mixtures on disk: unfinished work, and the folder of one model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from stemproof.attacks.budgets import used
+from stemproof.attacks.craft import Crafted, craft, prepared
+from stemproof.attacks.params import AttackParams
+from stemproof.attacks.universal import SamePerturbation
+from stemproof.core.batches import batches
+from stemproof.core.errors import InputError
+from stemproof.core.files import (
+    FloatArray,
+    fingerprint,
+    fresh_directory,
+    read_array,
+    read_json,
+    sha256,
+    write_array,
+    write_csv,
+    write_json,
+)
+from stemproof.core.params import first_difference
+from stemproof.core.resume import code_fingerprint
+from stemproof.core.shards import WHOLE, Shard
+from stemproof.data.params import SegmentParams
+from stemproof.data.segments import Segments
+from stemproof.data.store import PreparedData, PreparedTrack
+from stemproof.figures.medians import median_of_medians
+from stemproof.separators.protocol import Separator
+
+INDEX = "index.json"
+CURVE = "curve.csv"
+UNIVERSAL = "universal.npy"
+SYSTEM = "system.safetensors"
+FORMAT = 1
+CHECKED_AT_ONCE = 64  # segments, in double precision
+
+
+@dataclass(frozen=True)
+class Victim:
+    """Who is attacked.
+
+    Attributes:
+        name: system and training seed, for messages and folders.
+        separator: the system.
+        file: its model file, of which the result keeps a copy.
+    """
+
+    name: str
+    separator: Separator
+    file: Path
+
+
+def generate(
+    params: AttackParams,
+    cut: SegmentParams,
+    victim: Victim,
+    data: PreparedData,
+    device: torch.device,
+    destination: Path,
+    scratch: Path,
+    shard: Shard = WHOLE,
+) -> None:
+    """Attack the test split for one model, and store what was found.
+
+    The folder holds one ``.npy`` a track (segments x channels x samples, adversarial mixtures), the
+    loss after every step, the system that was attacked, and an index with hashes. Tracks that are
+    done stand in ``scratch`` until all are, so that a run that was killed goes on where it
+    stopped. Several processes share the tracks, and the first one stores what all of them found.
+
+    Args:
+        params: the section ``attack``.
+        cut: the section ``segments``.
+        victim: the system.
+        data: prepared data.
+        device: where to compute.
+        destination: the folder; what it held is replaced.
+        scratch: for unfinished work, seen by all processes.
+        shard: which of the processes this is.
+    """
+    segments = Segments.of(data.tracks("test"), cut.samples(data.sample_rate))
+    model = sha256(victim.file)
+    settings = params.model_dump(mode="json")
+    runtime = [torch.get_num_threads(), torch.__version__, device.type]
+    decides = [settings, cut.model_dump(mode="json"), model, data.fingerprint]
+    run = fingerprint(decides, runtime, code_fingerprint())
+    work = scratch / f"{victim.name}-{run[:16]}"
+    work.mkdir(parents=True, exist_ok=True)
+    attack = _attack(params, cut, victim, data, device, work, shard)
+    progress = tqdm(
+        total=len(segments),
+        desc=f"attack {victim.name}",
+        unit="segment",
+        disable=not shard.is_first,
+    )
+    for number, unit in enumerate(_units(segments, params.batch)):
+        numbers = [n for n, (t, _) in enumerate(segments.places) if t in unit]
+        mine = number % shard.count == shard.rank
+        if mine and not all(_is_done(work, segments, track) for track in unit):
+            found = craft(params, attack, victim.separator, segments, numbers, device)
+            _keep(work, segments, unit, found)
+        progress.update(len(numbers))
+    progress.close()
+    shard.wait()
+    if not shard.is_first:
+        return
+    about = {
+        "format": FORMAT,
+        "system": victim.name,
+        "attack": settings,
+        "segments": cut.model_dump(mode="json"),
+        "model_sha256": model,
+        "data": data.fingerprint,
+    }
+    _finish(work, destination, segments, params, cut, victim.file, about)
+    if isinstance(attack, SamePerturbation):
+        write_array(destination / UNIVERSAL, attack.delta.cpu().numpy())
+    shutil.rmtree(work)
+
+
+def _attack(
+    params: AttackParams,
+    cut: SegmentParams,
+    victim: Victim,
+    data: PreparedData,
+    device: torch.device,
+    work: Path,
+    shard: Shard,
+) -> Any:
+    """The attack; the first process leaves a universal perturbation in ``work`` for all others."""
+    training = Segments.of(data.tracks("train"), cut.samples(data.sample_rate))
+    if params.method != "universal":
+        return prepared(params, victim.separator, training, cut.loud_db, device)
+    file = work / UNIVERSAL
+    if shard.is_first and _readable(file) is None:
+        attack = prepared(params, victim.separator, training, cut.loud_db, device)
+        assert isinstance(attack, SamePerturbation)
+        write_array(file, attack.delta.cpu().numpy())
+    shard.wait()
+    delta = torch.from_numpy(np.array(read_array(file)))
+    return prepared(params, victim.separator, training, cut.loud_db, device, delta)
+
+
+def _units(segments: Segments, size: int) -> list[list[int]]:
+    """Tracks that are attacked together: as many as fit into a batch, at least one."""
+    units: list[list[int]] = []
+    room = 0
+    for number, track in enumerate(segments.tracks):
+        count = track.count(segments.length)
+        if not units or count > room:
+            units.append([])
+            room = size
+        units[-1].append(number)
+        room -= count
+    return units
+
+
+def _losses_file(work: Path, track: PreparedTrack) -> Path:
+    return work / f"losses-{track.file}"
+
+
+def _keep(work: Path, segments: Segments, unit: list[int], found: Crafted) -> None:
+    """Store what was found for the tracks of a unit; the losses last, as a sign that all is there."""
+    start = 0
+    for number in unit:
+        track = segments.tracks[number]
+        part = slice(start, start + track.count(segments.length))
+        write_array(work / track.file, found.adversarial[part])
+        write_array(_losses_file(work, track), found.losses[part])
+        start = part.stop
+
+
+def _is_done(work: Path, segments: Segments, number: int) -> bool:
+    """Whether a track was attacked before the run was interrupted, and is whole."""
+    track = segments.tracks[number]
+    count = track.count(segments.length)
+    audio, losses = _readable(work / track.file), _readable(_losses_file(work, track))
+    if audio is None or losses is None:
+        return False
+    shape = (count, len(track.mixture), segments.length)
+    return audio.shape == shape and len(losses) == count and bool(np.isfinite(audio).all())
+
+
+def _readable(file: Path) -> FloatArray | None:
+    """An array of unfinished work, or None where there is none that is whole."""
+    if not file.exists():
+        return None
+    try:
+        return read_array(file)
+    except InputError as error:
+        print(f"{error}; computing it again", flush=True)
+        return None
+
+
+def _finish(
+    work: Path,
+    destination: Path,
+    segments: Segments,
+    params: AttackParams,
+    cut: SegmentParams,
+    model: Path,
+    about: Mapping[str, Any],
+) -> None:
+    """Move what is done into the folder of the model, and check the budget on what is read back."""
+    losses = np.concatenate([read_array(_losses_file(work, track)) for track in segments.tracks])
+    curve = _curve(segments, losses, cut.loud_db)
+    fresh_directory(destination)
+    entries = []
+    for track in segments.tracks:
+        path = destination / track.file
+        (work / track.file).replace(path)
+        fraction = budget_used(track, read_array(path), params)
+        if fraction > 1:
+            raise InputError(
+                f"{path}: the stored perturbation is {fraction} times the budget, which is a fault "
+                "of the attack; please report it with params.yaml"
+            )
+        entries.append(
+            {
+                "name": track.name,
+                "file": track.file,
+                "segments": track.count(segments.length),
+                "sha256": sha256(path),
+                "budget_used": fraction,
+            }
+        )
+    write_csv(destination / CURVE, ["step", "loss"], curve)
+    shutil.copyfile(model, destination / SYSTEM)
+    write_json(destination / INDEX, {**about, "tracks": entries})
+
+
+def budget_used(track: PreparedTrack, adversarial: FloatArray, params: AttackParams) -> float:
+    """Largest stored perturbation of a track as a fraction of the budget; at most 1 when kept.
+
+    Args:
+        track: the clean track.
+        adversarial: segments x channels x samples.
+        params: the section ``attack``.
+    """
+    largest = 0.0
+    for part in batches(len(adversarial), CHECKED_AT_ONCE):
+        mixture, _ = track.segments(adversarial.shape[-1], part)
+        clean = mixture.flatten(1)
+        stored = torch.from_numpy(np.array(adversarial[part])).flatten(1)
+        largest = max(largest, used(params.bound.budget(clean), clean, stored))
+    return largest
+
+
+def _curve(segments: Segments, losses: FloatArray, loud_db: float) -> list[list[float]]:
+    """The worst loss so far after each step: median over loud segments, then over tracks."""
+    loud = segments.loud(loud_db)
+    return [
+        [
+            step,
+            median_of_medians((segments.track(number), [losses[number, step]]) for number in loud),
+        ]
+        for step in range(losses.shape[1])
+    ]
+
+
+@dataclass(frozen=True)
+class Adversarials:
+    """What was found for one model, verified.
+
+    Attributes:
+        folder: where it is.
+        files: of this process's tracks, by the file name of the track.
+        model: file of the system that was attacked.
+        model_sha256: its hash.
+        budget_used: largest stored perturbation of any track as a fraction of the budget.
+    """
+
+    folder: Path
+    files: dict[str, Path]
+    model: Path
+    model_sha256: str
+    budget_used: float
+
+    @property
+    def universal(self) -> Tensor:
+        """The one perturbation of method universal, 1 x samples."""
+        return torch.from_numpy(np.array(read_array(self.folder / UNIVERSAL)))
+
+
+def open_adversarials(
+    folder: Path,
+    params: AttackParams,
+    cut: SegmentParams,
+    data: PreparedData,
+    shard: Shard = WHOLE,
+) -> Adversarials:
+    """Open the folder of one model.
+
+    Args:
+        folder: what :func:`generate` wrote.
+        params: the section ``attack`` that it must have been made with.
+        cut: the section ``segments``.
+        data: prepared data that it must have been made of.
+        shard: whose tracks are verified.
+
+    Raises:
+        InputError: it was made with other parameters or data, or a file is missing or damaged.
+    """
+    index = read_json(folder / INDEX)
+    expected = {
+        "attack": params.model_dump(mode="json"),
+        "segments": cut.model_dump(mode="json"),
+        "data": data.fingerprint,
+    }
+    difference = first_difference(index, expected)
+    if difference:
+        raise InputError(
+            f"{folder}: made with {difference}; run generate-pgd-adversarials again"
+        )
+    model = folder / SYSTEM
+    if sha256(model) != index["model_sha256"]:
+        raise InputError(f"{model}: damaged; run generate-pgd-adversarials again")
+    files = {}
+    for entry in shard.items(index["tracks"]):
+        path = folder / entry["file"]
+        read_array(path)  # a missing or truncated file is named as such
+        if sha256(path) != entry["sha256"]:
+            raise InputError(f"{path}: damaged; run generate-pgd-adversarials again")
+        files[entry["file"]] = path
+    largest = max(entry["budget_used"] for entry in index["tracks"])
+    return Adversarials(folder, files, model, index["model_sha256"], largest)
+

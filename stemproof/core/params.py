@@ -1,0 +1,191 @@
+"""Parameters: typed sections of ``params.yaml``, of which a stage loads only those it declares."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from stemproof.core.errors import InputError
+
+PARAMS = Path("params.yaml")
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Section(BaseModel):
+    """A part of the parameters; every room owns its own.
+
+    A section is frozen, and refuses unknown keys, NaN, and truth values where numbers belong.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_values_as_numbers(cls, section: Any) -> Any:
+        # Pydantic reads `true` as 1.0; in a params file it is a mistake.
+        if isinstance(section, dict):
+            for key, value in section.items():
+                field = cls.model_fields.get(str(key))
+                if isinstance(value, bool) and field and field.annotation in (int, float):
+                    raise ValueError(f"{key} must be a number, not {str(value).lower()}")
+        return section
+
+
+class Sections(BaseModel):
+    """The sections that one stage declares, as fields; the others in the file are not read.
+
+    ``without_effect`` names the sections that change how fast a result comes and not which: they
+    are no parameters of the stage in ``dvc.yaml``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    without_effect: ClassVar[frozenset[str]] = frozenset({"workers"})
+
+
+Declared = TypeVar("Declared", bound=Sections)
+
+
+def read_tree(path: Path = PARAMS) -> dict[str, Any]:
+    """The whole of a parameter file, not yet checked.
+
+    Raises:
+        InputError: the file is missing, or not a mapping in YAML.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: a mapping of sections was expected")
+    return tree
+
+
+def load_params(sections: type[Declared], path: Path = PARAMS) -> Declared:
+    """Read and check the sections that a stage declares.
+
+    Raises:
+        InputError: the file cannot be read, or a parameter is not allowed; the message names every
+            offending key, its value and what is allowed.
+    """
+    return validate(sections, read_tree(path), str(path))
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], tree: Any, where: str) -> Model:
+    """Check a tree of values against a model.
+
+    Args:
+        model: the section, or the sections.
+        tree: what was read.
+        where: file or parameter, at which messages begin.
+
+    Raises:
+        InputError: a value is not allowed.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        found = tree if isinstance(tree, dict) else {}
+        problems = "; ".join(_explain(problem, model, found) for problem in error.errors())
+        raise InputError(f"{where}: {problems}") from None
+
+
+def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
+    """One pydantic problem as 'key = value: what is allowed'."""
+    keys = [str(part) for part in problem["loc"]]
+    key = ".".join(keys)
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(keys[-1], _known_keys(model, keys[:-1]), n=1)
+        hint = f", did you mean `{close[0]}`?" if close else ""
+        return f"unknown parameter {key}{hint}"
+    if problem["type"] == "missing":
+        close = difflib.get_close_matches(keys[-1], [str(k) for k in tree], n=1) if tree else []
+        hint = f"; did you mean it by `{close[0]}`?" if len(keys) == 1 and close else ""
+        return f"{key} is missing{hint}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} = {problem['input']!r} is not allowed: {message}"
+
+
+def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """The keys that are allowed at a place of the tree."""
+    here: Any = model
+    for part in path:
+        here = _inside(here, part)
+    return list(here.model_fields) if _is_model(here) else []
+
+
+def _inside(kind: Any, part: str) -> Any:
+    if _is_model(kind):
+        field = kind.model_fields.get(part)
+        return _section_of(field.annotation) if field else None
+    return _section_of(kind)
+
+
+def _section_of(annotation: Any) -> Any:
+    """The section behind ``Section | None`` and the like; a mapping gives its values' section."""
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return next((a for a in typing.get_args(annotation) if _is_model(a)), None)
+    if origin is dict:
+        return typing.get_args(annotation)[1]
+    return annotation
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+class TrainParams(Section):
+    """The section ``train``: what every trained system has in common."""
+
+    seeds: list[Seed] = Field(default=[218], min_length=1, max_length=100)
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is named twice")
+        return seeds
+
+
+def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    """The first parameter that differs, with both values; None when none does.
+
+    Args:
+        found: what something was made with.
+        wanted: what params.yaml says.
+    """
+    for key, value in wanted.items():
+        there = found.get(key)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            inside = first_difference(there, value)
+            if inside:
+                return f"{key}.{inside}"
+        elif there != value:
+            return f"{key} = {there}, but params.yaml says {value}"
+    return None

@@ -1,0 +1,24 @@
+"""What unfinished work was made by: is a run that goes on the same run?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from stemproof.core.files import fingerprint, sha256
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def code_fingerprint() -> str:
+    """A SHA-256 of the source of this package's modules that the process has imported.
+
+    Unfinished work of other code is not gone on with; modules that this process does not use may
+    change meanwhile.
+    """
+    sources = {
+        name: sha256(Path(module.__file__))
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == PACKAGE and getattr(module, "__file__", None)
+    }
+    return fingerprint(sorted(sources.items()))

@@ -1,0 +1,41 @@
+"""The sections ``demo``, ``data`` and ``segments``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from stemproof.core.params import Seed, Section
+
+
+class DemoParams(Section):
+    """Songs that the renderer writes."""
+
+    seed: Seed
+    train_songs: int = Field(ge=1, le=1000)
+    valid_songs: int = Field(ge=1, le=14)
+    test_songs: int = Field(ge=1, le=1000)
+    seconds: float = Field(ge=2, le=600)
+
+
+class DataParams(Section):
+    """Where the recordings are and how they are read."""
+
+    source: Literal["demo", "musdb18", "musdb18hq"]
+    root: Path
+    decoder: Literal["pyav", "ffmpeg"]
+    sample_rate: int = Field(ge=1000, le=192_000)
+
+
+class SegmentParams(Section):
+    """How tracks are cut."""
+
+    seconds: float = Field(default=1.0, gt=0, le=60)
+    train_overlap: float = Field(default=0.5, ge=0, le=0.9)
+    loud_db: float = Field(default=-10.0, ge=-200, le=100)
+
+    def samples(self, sample_rate: int) -> int:
+        """Length of a segment in samples."""
+        return round(self.seconds * sample_rate)

@@ -1,0 +1,125 @@
+"""Every system minus the reference, and any two systems, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stemproof.core.errors import InputError
+from stemproof.figures.params import StatisticsParams
+from stemproof.figures.statistics import (
+    Values,
+    bootstrap,
+    holm,
+    median_difference,
+    median_rise,
+    paired_median,
+)
+from stemproof.figures.summary import Models, by_seed
+from stemproof.figures.table import COMPARED, MEASURED, Figure
+
+Columns = Mapping[str, Values]  # seeds x tracks, of each measured figure
+
+
+def compare(
+    systems: Mapping[str, Models], reference: str, settings: StatisticsParams
+) -> dict[str, Any]:
+    """The content of ``metrics/comparison.json``: every system minus the reference.
+
+    Differences are paired by track and by training seed; p-values are adjusted for the number of
+    comparisons in the whole table (Holm, 1979). A figure that one of two systems does not have is
+    not compared.
+
+    Args:
+        systems: models by training seed, of each system.
+        reference: what the others are compared with.
+        settings: bootstrap.
+    """
+    base = _columns(systems[reference])
+    others = [name for name in systems if name != reference]
+    result: dict[str, Any] = {
+        "reference": reference,
+        "n_tracks": base["bs"].shape[1],
+        "n_seeds": max(len(models) for models in systems.values()),
+    }
+    for name in others:
+        result[name] = _differences(_columns(systems[name]), base, settings)
+    _adjust([entry for name in others for entry in result[name].values()])
+    return result
+
+
+def contrast(
+    first: pd.DataFrame, second: pd.DataFrame, settings: StatisticsParams
+) -> dict[str, dict[str, float]]:
+    """One system minus any other: for a question that was asked before the figures were seen.
+
+    P-values are adjusted for the comparisons of this contrast only.
+
+    Args:
+        first: a table of :file:`plots/tracks`: medians per seed and track.
+        second: of the same tracks; and of the same seeds, or of one model.
+        settings: bootstrap.
+
+    Raises:
+        InputError: the tables are of other tracks or seeds.
+    """
+    tables = [list(table.groupby("seed", sort=False)) for table in (first, second)]
+    tracks = {tuple(of_seed["track"]) for table in tables for _, of_seed in table}
+    if len(tracks) > 1:
+        raise InputError("the two systems were tested on other tracks")
+    seeds = {tuple(seed for seed, _ in table) for table in tables if len(table) > 1}
+    if len(seeds) > 1:
+        raise InputError("the two systems were trained with other seeds")
+    own, base = (
+        {
+            figure.key: np.stack([of_seed[figure.key].to_numpy() for _, of_seed in table])
+            for figure in MEASURED
+            if figure.key in table[0][1]
+        }
+        for table in tables
+    )
+    result = _differences(own, base, settings)
+    _adjust(list(result.values()))
+    return result
+
+
+def _columns(models: Models) -> Columns:
+    columns = next(iter(models.values())).tracks.columns
+    keys = [figure.key for figure in MEASURED if figure.key in columns]
+    return {key: by_seed(models, key) for key in keys}
+
+
+def _adjust(entries: list[dict[str, float]]) -> None:
+    """Add p-values that are adjusted for how many there are."""
+    for entry, adjusted in zip(entries, holm([e["p"] for e in entries]), strict=True):
+        entry["p_holm"] = adjusted
+
+
+def _differences(
+    own: Columns, base: Columns, settings: StatisticsParams
+) -> dict[str, dict[str, float]]:
+    result = {}
+    for key, figure in COMPARED.items():
+        needed = figure.minus or (figure.key,)
+        if all(part in own and part in base for part in needed):
+            interval = _difference(figure, own, base, settings)
+            result[key] = {
+                "difference": interval.value,
+                "low": interval.low,
+                "high": interval.high,
+                "p": interval.p,
+            }
+    return result
+
+
+def _difference(figure: Figure, own: Columns, base: Columns, settings: StatisticsParams) -> Any:
+    options = settings.options
+    if figure.minus:
+        high, low = figure.minus
+        return bootstrap(median_rise, own[high], own[low], base[high], base[low], **options)
+    # The same segments under the same attack: the median of the differences is sharper.
+    statistic = paired_median if figure.compared == "paired" else median_difference
+    return bootstrap(statistic, own[figure.key], base[figure.key], **options)

@@ -1,0 +1,113 @@
+"""The figures of one system over its training seeds, from the tables per track."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stemproof.figures.params import StatisticsParams
+from stemproof.figures.statistics import Values, bootstrap, median, median_difference
+from stemproof.figures.table import FIGURES, Figure
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The figures of one model.
+
+    Attributes:
+        tracks: one row a track, indexed by its name: medians over its loud segments. A figure that
+            does not apply to the system is no column.
+        counts: numbers of the whole model: segments, skipped segments, and the like.
+        bsseval: medians over tracks, or None when it was not asked for.
+    """
+
+    tracks: pd.DataFrame
+    counts: Mapping[str, float]
+    bsseval: Mapping[str, Any] | None = None
+
+
+Models = Mapping[int, Scored]  # by training seed
+
+
+def applies(figure: Figure, models: Models) -> bool:
+    """Whether a system has a figure."""
+    columns = set(next(iter(models.values())).tracks.columns)
+    return set(figure.minus or (figure.key,)) <= columns
+
+
+def summarize(models: Models, settings: StatisticsParams) -> dict[str, Any]:
+    """The content of ``metrics/systems/NAME.json``: figures of one system over its training seeds.
+
+    Per seed the median over tracks is taken (Li, 2022), then the mean over seeds; intervals
+    resample tracks and seeds.
+
+    Args:
+        models: the system's models by training seed.
+        settings: bootstrap.
+    """
+    summary: dict[str, Any] = {}
+    known = [figure for figure in FIGURES if applies(figure, models)]
+    for figure in known:
+        if not figure.interval:
+            continue
+        interval = _interval(figure, models, settings)
+        key = figure.key
+        summary |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+    # The ratio means nothing for a system that separates nothing.
+    if summary["bs"] > 0:
+        summary["rb_relative"] = summary["rb"] / summary["bs"]
+    for figure in known:
+        if figure.listed and not figure.interval:
+            summary[figure.key] = float(median(by_seed(models, figure.key)).mean())
+    first = next(iter(models.values()))
+    summary |= {"n_seeds": len(models), "n_tracks": len(first.tracks)}
+    summary |= {key: first.counts[key] for key in ("n_segments", "n_skipped")}
+    summary["budget_used"] = max(model.counts["budget_used"] for model in models.values())
+    if "n_not_reached" in first.counts:
+        summary["n_not_reached"] = sum(model.counts["n_not_reached"] for model in models.values())
+    if first.bsseval is not None:
+        summary["bsseval"] = _mean_bsseval([model.bsseval or {} for model in models.values()])
+    shown = [figure for figure in known if figure.of_seeds]
+    summary["seeds"] = {
+        str(seed): {figure.key: float(_values(figure, models)[row]) for figure in shown}
+        for row, seed in enumerate(models)
+    }
+    return summary
+
+
+def by_seed(models: Models, key: str) -> Values:
+    """One measured figure as seeds x tracks."""
+    return np.stack([model.tracks[key].to_numpy(dtype=np.float64) for model in models.values()])
+
+
+def _values(figure: Figure, models: Models) -> Values:
+    """One figure of every seed."""
+    if figure.minus:
+        return median_difference(*(by_seed(models, key) for key in figure.minus))
+    return median(by_seed(models, figure.key))
+
+
+def _interval(figure: Figure, models: Models, settings: StatisticsParams) -> Any:
+    options = settings.options
+    if figure.minus:
+        parts = [by_seed(models, key) for key in figure.minus]
+        return bootstrap(median_difference, *parts, **options)
+    return bootstrap(median, by_seed(models, figure.key), **options)
+
+
+def _mean_bsseval(of_seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures: mean over the seeds that have them. Failures: their sum."""
+    result: dict[str, Any] = {}
+    for condition in ("clean", "attacked"):
+        known = [found[condition] for found in of_seeds if condition in found]
+        if known:
+            result[condition] = {
+                figure: float(np.mean([found[figure] for found in known])) for figure in known[0]
+            }
+        failures = f"{condition}_failures"
+        result[failures] = sum(found[failures] for found in of_seeds)
+    return result

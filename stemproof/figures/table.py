@@ -1,0 +1,244 @@
+"""Every figure of a system, in one table.
+
+Evaluation, summaries, comparisons, claims, report and documentation read this table: a figure is
+added by a module (or a line) and one entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from stemproof.figures.si_sdr import output_gain, si_sdr, snr
+
+
+@dataclass(frozen=True)
+class Played:
+    """What was played to a system and what it gave back, each batch x samples.
+
+    Attributes:
+        mixture: clean mixtures.
+        vocals: true vocals.
+        adversarial: attacked mixtures.
+        clean: estimate from the clean mixture.
+        attacked: estimate from the attacked one.
+        noisy: estimates under random noise of the perturbation's norm, one a draw.
+        reconstruction: true vocals through the system's representation; None without one.
+        oracle: estimate of the oracle from the clean mixture; None without one.
+    """
+
+    mixture: Tensor
+    vocals: Tensor
+    adversarial: Tensor
+    clean: Tensor
+    attacked: Tensor
+    noisy: list[Tensor]
+    reconstruction: Tensor | None = None
+    oracle: Tensor | None = None
+
+    @property
+    def perturbation(self) -> Tensor:
+        """What the adversary added."""
+        return self.adversarial - self.mixture
+
+    def sdr(self, estimate: Tensor) -> Tensor:
+        """SI-SDR of an estimate of the vocals in dB, one a segment."""
+        return si_sdr(self.vocals, estimate)
+
+    @property
+    def noise_sdr(self) -> Tensor:
+        """SI-SDR under noise, draws x segments."""
+        return torch.stack([self.sdr(estimate) for estimate in self.noisy])
+
+
+Measure = Callable[[Played], Tensor | None]
+Part = Literal["clean", "attacked", ""]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    A figure either is measured per segment, and its median over a track's segments and over tracks
+    is taken; or it is the difference of two such medians.
+
+    Attributes:
+        key: in metrics files.
+        words: in tables and sentences.
+        unit: of its values.
+        meaning: one sentence, for the documentation.
+        measure: its value per segment, or None where it does not apply to the system.
+        minus: keys of the two figures whose medians are subtracted.
+        interval: whether it has a bootstrap interval.
+        compared: whether systems are compared by it; ``medians`` subtracts medians, ``paired``
+            takes the median of the differences on the same track.
+        compared_key: key of the comparison, where it is not that of the figure.
+        compared_words: words of the comparison.
+        part: of a claim.
+        of_seeds: whether it is shown for every training seed by itself.
+        listed: whether it stands in summaries; what only others are made of does not.
+    """
+
+    key: str
+    words: str
+    unit: str
+    meaning: str
+    measure: Measure | None = None
+    minus: tuple[str, str] | None = None
+    interval: bool = False
+    compared: Literal["medians", "paired", ""] = ""
+    compared_key: str = ""
+    compared_words: str = ""
+    part: Part = ""
+    of_seeds: bool = False
+    listed: bool = True
+
+
+def _reconstruction(played: Played) -> Tensor | None:
+    return None if played.reconstruction is None else played.sdr(played.reconstruction)
+
+
+def _oracle(played: Played) -> Tensor | None:
+    return None if played.oracle is None else played.sdr(played.oracle)
+
+
+FIGURES: tuple[Figure, ...] = (
+    Figure(
+        "si_sdr",
+        "SI-SDR",
+        "dB",
+        "reconstruction of the true vocals through the system's representation",
+        _reconstruction,
+        interval=True,
+        compared="medians",
+        part="clean",
+        of_seeds=True,
+    ),
+    Figure(
+        "bs",
+        "BS",
+        "dB",
+        "SI-SDR of the vocals that are separated from the clean mixture",
+        lambda played: played.sdr(played.clean),
+        interval=True,
+        compared="medians",
+        part="clean",
+        of_seeds=True,
+    ),
+    Figure(
+        "at_bs",
+        "AT-BS",
+        "dB",
+        "SI-SDR of the vocals that are separated from the attacked mixture",
+        lambda played: played.sdr(played.attacked),
+        interval=True,
+        compared="medians",
+        part="attacked",
+        of_seeds=True,
+    ),
+    Figure(
+        "rb",
+        "RB",
+        "dB",
+        "`bs` - `at_bs`: a difference of medians, as in the paper",
+        minus=("bs", "at_bs"),
+        interval=True,
+        compared="medians",
+        part="attacked",
+        of_seeds=True,
+    ),
+    Figure(
+        "rb_net",
+        "RB minus noise",
+        "dB",
+        "RB minus that of random noise of the same norm: BS under noise minus AT-BS",
+        minus=("noise_bs", "at_bs"),
+        interval=True,
+        compared="medians",
+        part="attacked",
+    ),
+    Figure(
+        "drop",
+        "paired drop",
+        "dB",
+        "what the attack costs on the same segment: the median of the differences",
+        lambda played: played.sdr(played.clean) - played.sdr(played.attacked),
+        interval=True,
+        compared="paired",
+        compared_key="paired_drop",
+        part="attacked",
+        of_seeds=True,
+    ),
+    Figure(
+        "noise_bs",
+        "BS under noise",
+        "dB",
+        "SI-SDR under random signs of the norm that the perturbation has, mean over draws",
+        lambda played: played.noise_sdr.mean(0),
+        listed=False,
+    ),
+    Figure(
+        "noise_drop",
+        "drop under random noise",
+        "dB",
+        "what such noise costs on the same segment, mean over draws",
+        lambda played: played.sdr(played.clean) - played.noise_sdr.mean(0),
+        interval=True,
+        part="attacked",
+    ),
+    Figure(
+        "noise_worst_drop",
+        "worst noise draw",
+        "dB",
+        "what the worst draw of such noise costs",
+        lambda played: played.sdr(played.clean) - played.noise_sdr.amin(0),
+    ),
+    Figure(
+        "mixture_si_sdr",
+        "mixture as estimate",
+        "dB",
+        "SI-SDR of the clean mixture itself as the estimate",
+        lambda played: played.sdr(played.mixture),
+        interval=True,
+        part="clean",
+    ),
+    Figure(
+        "stft_bs",
+        "STFT oracle mask",
+        "dB",
+        "the oracle that `evaluate.oracle` names, on the same clean segments",
+        _oracle,
+        interval=True,
+        part="clean",
+    ),
+    Figure(
+        "perturbation_snr",
+        "perturbation SNR",
+        "dB",
+        "mixture over perturbation",
+        lambda played: snr(played.mixture, played.perturbation),
+    ),
+    Figure(
+        "output_gain",
+        "output gain",
+        "1",
+        "change of the output over size of the perturbation",
+        lambda played: output_gain(played.clean, played.attacked, played.perturbation),
+    ),
+)
+BY_KEY: dict[str, Figure] = {figure.key: figure for figure in FIGURES}
+MEASURED: tuple[Figure, ...] = tuple(figure for figure in FIGURES if figure.measure)
+# Systems are compared by these; Holm's correction counts all of them.
+COMPARED: dict[str, Figure] = {
+    figure.compared_key or figure.key: figure for figure in FIGURES if figure.compared
+}
+
+
+def measured(played: Played) -> dict[str, Tensor]:
+    """The figures that apply, each with one value a segment."""
+    values = {figure.key: figure.measure(played) for figure in MEASURED if figure.measure}
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,1 @@
+"""What the reproduced paper says, and what is said of it."""

@@ -1,0 +1,106 @@
+"""What a kind of separator says of itself: one entry of the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from stemproof.core.params import Section
+from stemproof.separators.protocol import MaskKind, Separator
+
+if TYPE_CHECKING:
+    from stemproof.data.params import SegmentParams
+    from stemproof.data.store import PreparedData
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a model can be made from.
+
+    Attributes:
+        name: of the system.
+        settings: its entry under ``separators``, checked by its kind.
+        seed: of the training.
+        data: prepared data.
+        segments: how it is cut.
+        shared: the section that is named after the kind, where the stage has one.
+        fabric: the device.
+        resume: file for the state of an unfinished training.
+        compiled: whether ``torch.compile`` shall translate the model.
+    """
+
+    name: str
+    settings: Section
+    seed: int
+    data: PreparedData
+    segments: SegmentParams
+    shared: Any
+    fabric: Fabric
+    resume: Path
+    compiled: bool = False
+
+    @property
+    def segment_samples(self) -> int:
+        """Length of a segment."""
+        return self.segments.samples(self.data.sample_rate)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model that is ready to be stored.
+
+    Attributes:
+        model: its weights.
+        settings: all that its kind needs to rebuild it; plain values, as in JSON.
+        curves: one row an epoch; a model that is not trained has a single one.
+        trained: whether a training seed made a difference.
+    """
+
+    model: nn.Module
+    settings: Mapping[str, Any]
+    curves: list[Row] = field(default_factory=list)
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of separator.
+
+    Attributes:
+        name: the value of ``kind``.
+        settings: section that checks an entry under ``separators``, without ``kind``.
+        make: train a model, or take it as it is.
+        rebuild: an empty model from what :class:`Made` stored as settings.
+        separator: the model behind the protocol, frozen, with one kind of mask.
+        summary: what it is, for the documentation.
+        is_trained: whether a training seed makes a difference, by the settings of an entry.
+        untrained: what :attr:`rebuild` needs, from an entry and a sample rate, where there is
+            nothing to train; such a kind can serve as an oracle.
+    """
+
+    name: str
+    settings: type[Section]
+    make: Callable[[Making], Made]
+    rebuild: Callable[[Mapping[str, Any]], nn.Module]
+    separator: Callable[[nn.Module, MaskKind], Separator]
+    summary: str
+    is_trained: Callable[[Section], bool]
+    untrained: Callable[[Section, int], Mapping[str, Any]] | None = None
+
+
+def described(made: Made) -> dict[str, Any]:
+    """The content of ``metrics/train/NAME/SEED.json``: sizes and the last epoch."""
+    counts = {"parameters": _size(made.model)}
+    counts |= {f"parameters_{part}": _size(child) for part, child in made.model.named_children()}
+    return {**counts, **made.curves[-1]}
+
+
+def _size(model: nn.Module) -> int:
+    return sum(weight.numel() for weight in model.parameters())

@@ -1,0 +1,63 @@
+"""Figures of a separator on the validation split, as training shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stemproof.core.batches import batches
+from stemproof.core.shards import WHOLE, Shard
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import PreparedTrack, loud_mask
+from stemproof.figures.medians import median_of_medians
+from stemproof.figures.si_sdr import si_sdr
+from stemproof.separators.protocol import Reconstructing, Separator, side_of
+
+BATCH = 16  # segments
+
+
+def validate(
+    separator: Separator,
+    tracks: Sequence[PreparedTrack],
+    segments: SegmentParams,
+    device: torch.device | str = "cpu",
+    shard: Shard = WHOLE,
+) -> dict[str, float]:
+    """SI-SDR of the separation, and of the reconstruction where there is one.
+
+    Args:
+        separator: the system, as it shall be validated.
+        tracks: of the validation split.
+        segments: how they are cut.
+        device: where to compute.
+        shard: which of the processes this is; all of them get the whole result.
+
+    Returns:
+        ``valid_si_sdr`` (only of a system that reconstructs) and ``valid_bs``, medians of medians
+        in dB.
+    """
+    length = segments.samples(separator.sample_rate)
+    reconstruction, separation = [], []
+    for track in shard.items(tracks):
+        mixture, vocals = track.segments(length)
+        loud = torch.from_numpy(loud_mask(vocals[:, 0].numpy(), segments.loud_db))
+        mixture, vocals = mixture[loud].to(device), vocals[loud].to(device)
+        held: list[Tensor] = [mixture[:0, 0, 0]]
+        separated: list[Tensor] = [mixture[:0, 0, 0]]
+        for part in batches(len(mixture), BATCH):
+            x, s = mixture[part], vocals[part]
+            with torch.no_grad():
+                estimate = separator.separate(x, side_of(separator, x, s))
+            if isinstance(separator, Reconstructing):
+                held.append(si_sdr(s.flatten(1), separator.reconstruct(s).flatten(1)))
+            separated.append(si_sdr(s.flatten(1), estimate.flatten(1)))
+        # A track without a loud segment is an entry without figures.
+        reconstruction.append((track.name, torch.cat(held).cpu().numpy()))
+        separation.append((track.name, torch.cat(separated).cpu().numpy()))
+    row = {}
+    if isinstance(separator, Reconstructing):
+        row["valid_si_sdr"] = median_of_medians(shard.gathered(reconstruction))
+    row["valid_bs"] = median_of_medians(shard.gathered(separation))
+    return row
