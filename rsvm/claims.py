@@ -187,10 +187,17 @@ def check_run(params: Params, folder: Path) -> None:
         of_paper = name in ("baseline", "improved")
         stages.append(f"train-{name}@{seed}" if of_paper else f"train-ablation@{name}-{seed}")
     command = [sys.executable, "-m", "dvc", "status", "--json", *stages]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise InputError(f"a claim needs `dvc status`, but it fails ({done.stderr.strip()})")
-    for stage, changes in json.loads(done.stdout).items():
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    try:
+        found = json.loads(done.stdout) if done.returncode == 0 else None
+    except json.JSONDecodeError:
+        found = None
+    if found is None:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise InputError(
+            f"a claim needs `dvc status`, but it fails ({said}); install DVC and run dvc repro"
+        )
+    for stage, changes in found.items():
         # The recordings need not be at hand any more; what was made of them is.
         changed = [path for path in _changed(changes) if Path(path) != params.data.root]
         if changed:
@@ -221,7 +228,11 @@ def code_commit(folder: Path) -> str:
         commit = _git(folder, "rev-parse", "HEAD").strip()
         changed = _git(folder, "status", "--porcelain", "--", *CODE).splitlines()
     except (OSError, subprocess.CalledProcessError) as error:
-        raise InputError(f"{folder}: a claim names a git commit, but git fails ({error})") from None
+        said = getattr(error, "stderr", None) or error
+        raise InputError(
+            f"{folder}: a claim names a git commit, but git fails ({said}); "
+            "install git and work in a clone of the repository"
+        ) from None
     if changed:
         raise InputError(
             f"a claim names a git commit, but {changed[0][3:]} differs from it; commit first"
@@ -231,6 +242,11 @@ def code_commit(folder: Path) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+        ["git", *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     return done.stdout

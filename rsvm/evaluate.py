@@ -19,13 +19,13 @@ from rsvm.attacks.noise import signs
 from rsvm.attacks.norms import budget_of, matched
 from rsvm.bsseval import Estimate, Score, TrackEstimates, score_all
 from rsvm.data.store import PreparedData, loud_mask
-from rsvm.errors import InputError
+from rsvm.errors import InputError, RefusedError
 from rsvm.files import fingerprint, read_array, read_json, write_json
 from rsvm.medians import track_medians
 from rsvm.metrics import output_gain, si_sdr, snr
 from rsvm.model.stft import STFT
 from rsvm.params import AttackParams, EvaluateParams, Params
-from rsvm.separator import InformedSTFT, ReconstructingSeparator, batches
+from rsvm.separator import InformedSTFT, ReconstructingSeparator, batches, too_loud
 from rsvm.sharding import WHOLE, Shard
 from rsvm.stats import (
     Values,
@@ -128,9 +128,8 @@ def evaluate(
             played = _play(params, separator, mixture, vocals, adversarial, device, generator)
             clean[part], attacked[part] = played.clean.numpy(), played.attacked.numpy()
             if not all(bool(torch.isfinite(values).all()) for values in played.figures.values()):
-                raise InputError(
-                    f"{name}: an output for {track.name} is not a number; train it again"
-                )
+                advice = too_loud([track]) or "its samples are in order: train the system again"
+                raise InputError(f"{name}: an output for {track.name} is not a number; {advice}")
             rows += [
                 {"track": track.name}
                 | {key: float(values[segment]) for key, values in played.figures.items()}
@@ -178,13 +177,19 @@ def _not_reached(attack: AttackParams, drops: pd.Series[float]) -> int | None:
 
 
 def remembered(note: Path, run: str) -> Evaluation | None:
-    """What :func:`remember` wrote for the same run, or None."""
+    """What :func:`remember` wrote for the same run, or None.
+
+    Raises:
+        InputError: there is a note, but the system refuses to read it.
+    """
     try:
         told = read_json(note)
         if told.pop("run") != run:
             return None
         tracks = pd.DataFrame(**told.pop("tracks")).rename_axis("track")
         return Evaluation(tracks=tracks, **told)
+    except RefusedError:
+        raise
     except (InputError, KeyError, TypeError, ValueError):
         return None
 
@@ -414,10 +419,10 @@ def contrast(
     tables = [list(table.groupby("seed", sort=False)) for table in (first, second)]
     tracks = {tuple(of_seed["track"]) for table in tables for _, of_seed in table}
     if len(tracks) > 1:
-        raise InputError("the two systems were tested on other tracks")
+        raise InputError("the two systems were tested on other tracks; name two of one run")
     seeds = {tuple(seed for seed, _ in table) for table in tables if len(table) > 1}
     if len(seeds) > 1:
-        raise InputError("the two systems were trained with other seeds")
+        raise InputError("the two systems were trained with other seeds; name two of one run")
     own, base = (
         {key: np.stack([of_seed[key].to_numpy() for _, of_seed in table]) for key in PER_SEGMENT}
         for table in tables

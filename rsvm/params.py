@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from rsvm.errors import InputError
+from rsvm.files import opened
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -388,16 +389,16 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
     Raises:
         InputError: the file is missing, not YAML, or a parameter is not allowed; the message
-            names every offending key, its value and what is allowed.
+            names every offending key, its value and what is allowed. Or it cannot be read.
     """
+    with opened(path, "no such file; run from the project's root") as stream:
+        text = stream.read().decode()
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run from the project's root") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+        tree = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid YAML ({error}); correct it") from None
     if not isinstance(tree, dict):
-        raise InputError(f"{path}: a mapping of sections was expected")
+        raise InputError(f"{path}: a mapping of sections was expected; restore the file")
     try:
         return Params.model_validate(tree)
     except ValidationError as error:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from rsvm.data.store import PreparedTrack
 from rsvm.model.rsvm import MASK_THRESHOLD, RSVM, binary_mask
 from rsvm.model.stft import STFT
 
 Context = Tensor | None
 # `fixed`: made once, from the clean stems. `recomputed`: made from the mixture that is heard.
 MaskKind = Literal["fixed", "recomputed"]
+LOUDEST = 100.0  # full scale is 1; of larger samples float32 may not hold what is computed
 
 
 class Separator(Protocol):
@@ -140,3 +143,19 @@ def batches(total: int, size: int) -> Iterator[slice]:
     """Cut ``total`` items into slices of at most ``size``."""
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
+
+
+def too_loud(tracks: Iterable[PreparedTrack]) -> str | None:
+    """Whether samples are to blame for an output that is not a number.
+
+    Returns:
+        The first track whose samples no recording has, and what to do; None where there is none.
+    """
+    for track in tracks:
+        largest = float(np.abs(track.audio).max(initial=0))
+        if not largest <= LOUDEST:
+            return (
+                f"the samples of {track.name} reach {largest:.3g}, and full scale is 1: "
+                "correct the recording and run prepare-musdb18 again"
+            )
+    return None

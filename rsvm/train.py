@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from tqdm import tqdm
 
 from rsvm.data.loading import on_device, training_batches
 from rsvm.data.store import PreparedData, PreparedTrack, loud_mask
-from rsvm.errors import InputError
-from rsvm.files import code_fingerprint, fingerprint, written_aside
+from rsvm.errors import InputError, out_of_memory
+from rsvm.files import code_fingerprint, fingerprint, is_there, opened, written_aside
 from rsvm.losses import neg_snr, regularizer
 from rsvm.medians import median_of_medians
 from rsvm.metrics import si_sdr
@@ -26,7 +25,7 @@ from rsvm.model.stft import STFT
 from rsvm.params import AdversarialParams, Params, TrainParams
 from rsvm.published import load_published
 from rsvm.runtime import shard_of
-from rsvm.separator import InformedRSVM, batches, informed
+from rsvm.separator import InformedRSVM, batches, informed, too_loud
 from rsvm.sharding import WHOLE, Shard, draw_like
 
 Row = dict[str, float]
@@ -190,6 +189,9 @@ def train(
                 progress.set_postfix({term: f"{value.item():.2f}" for term, value in terms.items()})
             progress.update()
         means = {term: value.item() / steps for term, value in sums.items()}
+        if not math.isfinite(means["loss"]):
+            advice = too_loud(data.tracks("train")) or "lower train.learning_rate"
+            raise InputError(f"the loss is not a number in epoch {epoch + 1}; {advice}")
         curves.append(_epoch_row(epoch, means, model.module, data.tracks("valid"), params, shard))
         if shard.is_first:
             _save_checkpoint(resume, run, model, optimizer, fabric, curves)
@@ -364,12 +366,11 @@ def _epoch_row(
     params: Params,
     shard: Shard,
 ) -> Row:
-    if not math.isfinite(means["loss"]):
-        raise InputError(
-            f"the loss is not a number in epoch {epoch + 1}; lower train.learning_rate"
-        )
     device = next(model.parameters()).device
     valid_si_sdr, valid_bs = validate(model, tracks, params, device, shard)
+    if not math.isfinite(valid_si_sdr + valid_bs):
+        advice = too_loud(tracks) or "lower train.learning_rate"
+        raise InputError(f"no figure of validation is a number in epoch {epoch + 1}; {advice}")
     row = {"epoch": epoch + 1, **means, "valid_si_sdr": valid_si_sdr, "valid_bs": valid_bs}
     if model.encoder.attention is not None:
         row["gate"] = model.encoder.attention.gate.item()
@@ -402,15 +403,24 @@ def _save_checkpoint(
 
 
 def _load_checkpoint(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric) -> list[Row]:
-    """Restore a checkpoint of the same run; the curves of its epochs, or none."""
-    if not path.exists():
+    """Restore a checkpoint of the same run; the curves of its epochs, or none.
+
+    Raises:
+        InputError: there is one, but it cannot be read.
+    """
+    if not is_there(path):
         return []
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        same_run = state["run"] == run
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError):
-        print(f"{path}: damaged checkpoint, starting over")
-        return []
+    with opened(path) as stream:
+        try:
+            state = torch.load(stream, map_location="cpu", weights_only=True)
+            same_run = state["run"] == run
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # what is damaged fails in many ways
+            if out_of_memory(error):
+                raise
+            print(f"{path}: damaged checkpoint, starting over")
+            return []
     if not same_run:
         print(f"{path}: checkpoint of other parameters, data or code, starting over")
         return []

@@ -39,7 +39,7 @@ def workplace(scheduler: str) -> Iterator[None]:
         ) from None
     try:
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except OSError as error:
+    except Exception as error:  # an address of no kind that is known is a ValueError, and so on
         raise InputError(
             f"runtime.scheduler = {scheduler} cannot be reached ({error}); start it with "
             "`dask scheduler`, or set runtime.scheduler = none"

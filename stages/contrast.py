@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 from typer import Argument, Option
 
 from common import PARAMS, PLOTS, run
-from rsvm.errors import InputError
 from rsvm.evaluate import contrast
+from rsvm.files import read_table
 from rsvm.params import load_params
 from rsvm.report.tables import COMPARED
 
@@ -22,10 +21,8 @@ def main(
     params = load_params(PARAMS)
     tables = []
     for name in (first, second):
-        file = tracks / f"{name}.csv"
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; is {name} a system of the run?")
-        tables.append(pd.read_csv(file))
+        missing = "no such file; name a system of the run"
+        tables.append(read_table(tracks / f"{name}.csv", missing))
     found = contrast(tables[0], tables[1], params.evaluate)
     print(f"{first} minus {second}, dB")
     for key, words in COMPARED.items():
@@ -35,4 +32,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, writes=False)

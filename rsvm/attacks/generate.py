@@ -301,7 +301,9 @@ def _attack_batch(
     if bool(broken.any()):
         raise InputError(
             f"output, loss or gradient is not a number on {int(broken.sum())} of {len(broken)} "
-            "segments; train the system again, or choose another attack.loss"
+            f"segments, whose samples reach {float(mixture.abs().max()):.3g} (full scale is 1); "
+            "correct the recordings where that is far above 1, else train the system again or "
+            "choose another attack.loss"
         )
     with written_aside(file) as temporary:
         np.savez(temporary, adversarial=adversarial.cpu().numpy(), losses=losses.cpu().numpy())

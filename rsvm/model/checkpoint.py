@@ -9,7 +9,7 @@ import safetensors
 from safetensors.torch import load_file, save_file
 
 from rsvm.errors import InputError
-from rsvm.files import written_aside
+from rsvm.files import opened, written_aside
 from rsvm.model.rsvm import RSVM
 from rsvm.model.stft import STFT
 from rsvm.params import Params
@@ -32,17 +32,17 @@ def load_model(path: Path, params: Params, name: str, seed: int) -> RSVM | STFT:
     """Read a variant's weights into a new model on the CPU.
 
     Raises:
-        InputError: the file is missing, damaged, of another variant or seed, or of other sizes.
+        InputError: the file is missing, damaged, of another variant or seed, or of other sizes; or
+            it cannot be read.
     """
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as stream:
-            header = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
-        weights = load_file(str(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such model; train it first") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        said = f"not a model file, or truncated ({error}); delete it and run dvc repro"
-        raise InputError(f"{path}: {said}") from None
+    with opened(path, "no such model; train it first"):
+        try:
+            with safetensors.safe_open(str(path), framework="pt") as stream:
+                header = dict(json.loads((stream.metadata() or {}).get(HEADER, "{}")))
+            weights = load_file(str(path))
+        except (safetensors.SafetensorError, ValueError, TypeError) as error:
+            said = f"not a model file, or truncated ({error}); delete it and run dvc repro"
+            raise InputError(f"{path}: {said}") from None
     for key, expected in _header(params, name, seed).items():
         if header.get(key) != expected:
             raise InputError(
@@ -58,7 +58,9 @@ def load_model(path: Path, params: Params, name: str, seed: int) -> RSVM | STFT:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(f"{path}: weights of another model ({error})") from None
+        raise InputError(
+            f"{path}: weights of another model ({error}); delete it and run dvc repro"
+        ) from None
     return model
 
 

@@ -10,8 +10,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from rsvm.errors import InputError
-from rsvm.files import read_json
+from rsvm.files import read_json, read_table
 from rsvm.params import Params
 from rsvm.report import figures, tables
 from rsvm.report.threat import threat_in_words
@@ -129,11 +128,12 @@ def verdict(comparison: dict[str, Any], confidence: float, key: str, figure: str
 
 
 def _pictures(names: list[str], plots: Path, params: Params) -> dict[str, str]:
-    train = {name: _table(plots / "curves" / f"{name}.csv") for name in names}
-    attack = {name: _table(plots / "attack" / f"{name}.csv") for name in names}
-    tracks = {name: _table(plots / "tracks" / f"{name}.csv") for name in names}
+    train = {name: read_table(plots / "curves" / f"{name}.csv") for name in names}
+    attack = {name: read_table(plots / "attack" / f"{name}.csv") for name in names}
+    tracks = {name: read_table(plots / "tracks" / f"{name}.csv") for name in names}
     steps, budgets = (
-        _by_system(_table(plots / "audit" / f"{table}.csv"), names) for table in ("steps", "eps")
+        _by_system(read_table(plots / "audit" / f"{table}.csv"), names)
+        for table in ("steps", "eps")
     )
     loss = "si_sdr" if params.attack.method == "minimal" else params.attack.loss
     unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
@@ -164,10 +164,3 @@ def _by_system(table: pd.DataFrame, names: list[str]) -> dict[str, pd.DataFrame]
     """One column a system -> one table a system."""
     axis = table.columns[0]
     return {name: table[[axis, name]].rename(columns={name: "at_bs"}) for name in names}
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
