@@ -9,9 +9,8 @@ import json
 import math
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -34,6 +33,12 @@ os.umask(UMASK)
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 PROBE = 2**20  # bytes, written to ask the system why a library could not write
 MISSING = "no such file; run the stage that writes it first"
+MARKER = ".rsvm.json"  # in a directory that a stage empties; lists what the stage wrote there
+WRITTEN = "files written by rsvm"
+TEMPORARY = re.compile(r"\.[a-z0-9_]{8}\.\w+")  # of a run that was killed; see written_aside
+RESULT_SUFFIXES = (".npy", ".json", ".csv")
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # neither ours nor anyone's work
+NAMED = 5  # files that one error names
 
 
 @contextmanager
@@ -296,10 +301,102 @@ def code_fingerprint() -> str:
     return fingerprint([[str(file.relative_to(package)), sha256(file)] for file in sources])
 
 
-def fresh_directory(path: Path) -> Path:
-    """Empty and (re)create a directory."""
+def fresh_directory(
+    path: Path, files: Iterable[str] | None = None, earlier: Iterable[str] = ()
+) -> Path:
+    """Make a directory ready for ``files``: what we wrote there before goes, and nothing else.
+
+    A marker in the directory lists what a stage writes. It stands there before the first of these
+    files, so that a run that is killed leaves nothing that is not known for ours.
+
+    Args:
+        path: the directory; it may be absent or empty.
+        files: names of all files that are going to be written, relative to ``path``. None for a
+            directory without a marker: whatever is named like a stored result is taken for ours.
+        earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+
+    Raises:
+        InputError: it holds files that we did not write; nothing has been removed.
+    """
+    if files is None:
+        earlier = [file.name for file in path.glob("*") if file.suffix in RESULT_SUFFIXES]
+    earlier = list(earlier)
+    refuse_strangers(path, earlier)
+    remove_written(path, earlier)
     with explaining(path, "written"):
-        if os.path.lexists(path):
-            shutil.rmtree(path)
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
+    if files is not None:
+        write_json(path / MARKER, {WRITTEN: sorted(files)})
     return path
+
+
+def refuse_strangers(path: Path, earlier: Iterable[str] = ()) -> None:
+    """Refuse a directory that holds files which we did not write, before anything is computed.
+
+    Args:
+        path: the directory; it may be absent.
+        earlier: names that are ours when there is no marker: of a version that left none.
+
+    Raises:
+        InputError: there are such files; the message names them.
+    """
+    _, strangers = _sorted_out(path, earlier)
+    if strangers:
+        shown = ", ".join(strangers[:NAMED])
+        more = f" and {len(strangers) - NAMED} more" if len(strangers) > NAMED else ""
+        raise InputError(
+            f"{path}: about to be written anew, but {shown}{more} is not known to come from this "
+            "pipeline; if it is yours, move it to another folder (data.root may name any), else "
+            "delete it"
+        )
+
+
+def remove_written(path: Path, earlier: Iterable[str] = ()) -> None:
+    """Remove what we wrote into a directory, and the directories that this leaves empty.
+
+    Files of anyone else stay where they are, and so do the directories that hold them.
+
+    Args:
+        path: the directory; it may be absent.
+        earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+
+    Raises:
+        InputError: a file cannot be removed.
+    """
+    ours, _ = _sorted_out(path, earlier)
+    folders = {
+        path,
+        *(parent for file in ours for parent in file.parents if path in parent.parents),
+    }
+    with explaining(path, "written"):
+        # The marker goes last: what is left by a run that is killed here is still known for ours.
+        for file in sorted(ours, key=lambda file: file == path / MARKER):
+            file.unlink(missing_ok=True)
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):  # not empty
+            folder.rmdir()
+
+
+def _sorted_out(path: Path, earlier: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """Files of ours below a directory, and the names of all others but file managers' litter."""
+    ours, strangers = [], []
+    known = {MARKER, *earlier}
+    if (path / MARKER).is_file():
+        listed = read_json(path / MARKER).get(WRITTEN)
+        known = {MARKER, *map(str, listed if isinstance(listed, list) else ())}
+    places = {((path / name).parent, Path(name).suffix) for name in known}
+    for file in _entries(path):
+        name = file.relative_to(path).as_posix()
+        unfinished = TEMPORARY.fullmatch(file.name) and (file.parent, file.suffix) in places
+        if name in known or unfinished:
+            ours.append(file)
+        elif file.name not in LITTER:
+            strangers.append(name)
+    return ours, sorted(strangers)
+
+
+def _entries(path: Path) -> Iterator[Path]:
+    """Files below a directory, and links, which are not followed."""
+    for folder, folders, files in os.walk(path):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        yield from (Path(folder, name) for name in (*files, *links))

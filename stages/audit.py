@@ -16,7 +16,14 @@ from common import (
 from rsvm.attacks.generate import INDEX, UNIVERSAL
 from rsvm.audit.run import System, audit, choose_material
 from rsvm.data.store import PreparedData
-from rsvm.files import fresh_directory, read_array, read_json, write_csv, write_json
+from rsvm.files import (
+    fresh_directory,
+    read_array,
+    read_json,
+    refuse_strangers,
+    write_csv,
+    write_json,
+)
 from rsvm.model.checkpoint import load_model
 from rsvm.params import load_params
 from rsvm.runtime import make_fabric
@@ -26,6 +33,9 @@ from rsvm.separator import informed
 def main() -> None:
     """Write metrics/audit.json (flags) and plots/audit (what they rest on)."""
     params = load_params(PARAMS)
+    # Of a version that left no marker, for any variant that has a name.
+    earlier = ["steps.csv", "eps.csv", *(f"{name}.json" for name in params.variants)]
+    refuse_strangers(PLOTS / "audit", earlier)
     device = make_fabric(params.runtime, alone=True).device
     systems = []
     for name, seed in params.models:
@@ -50,7 +60,8 @@ def main() -> None:
     data = PreparedData(PREPARED)
     test, training = (choose_material(params, data, split, device) for split in ("test", "train"))
     results = audit(params, systems, test, training)
-    fresh_directory(PLOTS / "audit")
+    written = ["steps.csv", "eps.csv", *(f"{name}.json" for name in results)]
+    fresh_directory(PLOTS / "audit", written, earlier)
     for name, result in results.items():
         write_json(PLOTS / "audit" / f"{name}.json", result.figures)
     for table, axis in (("steps", "steps"), ("eps", "factor")):

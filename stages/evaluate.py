@@ -26,6 +26,7 @@ from rsvm.files import (
     fingerprint,
     fresh_directory,
     read_json,
+    refuse_strangers,
     sha256,
     write_json,
     write_text,
@@ -43,6 +44,15 @@ def main() -> None:
     shard = shard_of(fabric)
     data = PreparedData(PREPARED)
     # What can be refused is refused before anything is computed.
+    written = {
+        METRICS / "ablation": ["index.json", *(f"{name}.json" for name in params.ablations)],
+        PLOTS / "tracks": [f"{name}.csv" for name in params.systems],
+        PLOTS / "curves": [f"{name}.csv" for name in params.systems],
+    }
+    # Of a version that left no marker, for any variant that has a name.
+    earlier = [f"{name}.{kind}" for name in ("index", *params.variants) for kind in ("csv", "json")]
+    for folder in written:
+        refuse_strangers(folder, earlier)
     training: dict[str, dict[str, Any]] = {name: {} for name in params.systems}
     adversarials = {}
     for name, seed in params.models:
@@ -68,9 +78,8 @@ def main() -> None:
         results[name][seed] = found
     if not fabric.is_global_zero:
         return
-    fresh_directory(METRICS / "ablation")
-    fresh_directory(PLOTS / "tracks")
-    fresh_directory(PLOTS / "curves")
+    for folder, files in written.items():
+        fresh_directory(folder, files, earlier)
     for name, models in results.items():
         summary = summarize(models, params.evaluate)
         write_json(metrics_file(name), {**summary, "training": training[name]})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +15,61 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rsvm.data.codec import announced_samples
-from rsvm.data.library import SOURCES, SPLITS, LibraryTrack, find_tracks
+from rsvm.data.library import SOURCES, SPLITS, LibraryTrack, find_tracks, refuse_outputs
 from rsvm.data.store import MANIFEST, loud_mask, segment_starts
 from rsvm.errors import InputError
-from rsvm.files import FloatArray, fresh_directory, sha256, write_array, write_json
+from rsvm.files import (
+    MARKER,
+    FloatArray,
+    fresh_directory,
+    read_json,
+    refuse_strangers,
+    remove_written,
+    sha256,
+    write_array,
+    write_json,
+)
 from rsvm.params import Params
 
 Record = dict[str, Any]
+NAMED = 20  # files that one error names
 
 
-def prepare(params: Params, destination: Path) -> dict[str, Any]:
+def prepare(params: Params, destination: Path, outputs: Sequence[Path] = ()) -> dict[str, Any]:
     """Decode ``params.data.root`` into ``destination`` and describe it.
 
     Each track becomes one ``.npy`` file, 2 x samples (mixture, vocals): stereo is averaged to
     mono, and the accompaniment is mixture minus vocals wherever it is needed. A manifest
     names the files with their SHA-256. One track per worker is in memory at a time.
 
+    Args:
+        params: the whole tree.
+        destination: where the arrays go; what was prepared there before is replaced.
+        outputs: further folders that the pipeline writes: no recordings are read from there.
+
     Returns:
         The content of ``metrics/data.json``: tracks, seconds, segments, silent segments and
         how far the stems add up, per split.
 
     Raises:
-        InputError: a track cannot be used; the message names the file.
+        InputError: a track cannot be used, or ``destination`` holds files of anyone else; the
+            message names the file.
     """
+    work = destination.with_name(f"{destination.name}.part")
+    refuse_outputs(params.data.root, (destination, work, *outputs))
+    prepared_before = _prepared_before(destination)
+    refuse_strangers(destination, prepared_before)
     tracks = find_tracks(params.data, params.segment_samples)
+    files = [_file_of(track, index) for index, track in enumerate(tracks)]
     # Written beside the old data, which stays until the new is whole.
-    work = fresh_directory(destination.with_name(f"{destination.name}.part"))
+    fresh_directory(work, [*files, MANIFEST], _prepared_before(work))
     # Threads: PyAV and NumPy leave Python's lock, and musdb's tracks need not be pickled.
     jobs = Parallel(n_jobs=params.runtime.workers, backend="threading", return_as="generator")(
         delayed(_prepare_track)(track, index, params, work) for index, track in enumerate(tracks)
     )
     records: Iterable[Record] = tqdm(jobs, total=len(tracks), desc="prepare", unit="track")
     records = list(records)
+    _refuse_silent_mixtures(records)
     write_json(
         work / MANIFEST,
         {
@@ -64,14 +88,39 @@ def prepare(params: Params, destination: Path) -> dict[str, Any]:
                 f"data.root = {params.data.root}: the vocals of every {split} segment are silent "
                 "(see segments.loud_db)"
             )
-    shutil.rmtree(destination, ignore_errors=True)
-    work.rename(destination)
+    remove_written(destination, prepared_before)
+    destination.mkdir(exist_ok=True)
+    for name in (MARKER, *files, MANIFEST):
+        shutil.move(work / name, destination / name)
+    remove_written(work)
     return {"source": params.data.source, **summary}
+
+
+def _prepared_before(folder: Path) -> list[str]:
+    """Files that the manifest in a folder names: a version that left no marker left this."""
+    try:
+        return [MANIFEST, *(str(entry["file"]) for entry in read_json(folder / MANIFEST)["tracks"])]
+    except (InputError, KeyError, TypeError):
+        return []
+
+
+def _file_of(track: LibraryTrack, index: int) -> str:
+    return f"{track.split}-{index:04d}.npy"
+
+
+def _refuse_silent_mixtures(records: Iterable[Record]) -> None:
+    silent = [str(record["path"]) for record in records if record["silent"]]
+    if silent:
+        more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
+        raise InputError(
+            f"{', '.join(silent[:NAMED])}{more}: the mixture, as mono, is silent from beginning to "
+            "end; replace the recording or leave the track out"
+        )
 
 
 def _prepare_track(track: LibraryTrack, index: int, params: Params, destination: Path) -> Record:
     mono, stems_sum_snr_db = _decode(track)
-    file = f"{track.split}-{index:04d}.npy"
+    file = _file_of(track, index)
     write_array(destination / file, mono)
     overlap = params.segments.train_overlap if track.split == "train" else 0.0
     length = params.segment_samples
@@ -84,6 +133,8 @@ def _prepare_track(track: LibraryTrack, index: int, params: Params, destination:
     return {
         "split": track.split,
         "name": track.name,
+        "path": track.path,
+        "silent": not mono[0].any(),
         "file": file,
         "samples": mono.shape[1],
         "sha256": sha256(destination / file),
@@ -98,7 +149,7 @@ def _decode(track: LibraryTrack) -> tuple[FloatArray, float | None]:
 
     Returns:
         Mono mixture and vocals (2 x samples), and the SNR of the mixture to what the sources leave
-        of it, in dB; None when they leave nothing.
+        of it, in dB; None when they leave nothing of a mixture that is not silent.
 
     Raises:
         InputError: a stem is damaged, of another length, or holds NaN.
@@ -122,7 +173,9 @@ def _decode(track: LibraryTrack) -> tuple[FloatArray, float | None]:
             mono[1] = audio.mean(axis=1)
         rest -= audio
     error_power = _power(rest)
-    if signal_power == 0 or error_power == 0:
+    if signal_power == 0:
+        return mono, -math.inf
+    if error_power == 0:
         return mono, None
     return mono, 10 * float(np.log10(signal_power / error_power))
 
