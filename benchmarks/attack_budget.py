@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from stemproof.attacks.build import build_pgd
 from stemproof.attacks.norms import make_budget
+from stemproof.core.runtime import make_fabric
 from stemproof.data.store import PreparedData, loud_mask
 from stemproof.figures.medians import median_of_medians
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.params import load_params
-from stemproof.core.runtime import make_fabric
 from stemproof.separators.protocol import batches
 from stemproof.separators.systems import load_separator
 

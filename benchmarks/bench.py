@@ -50,20 +50,27 @@ from stemproof.attacks.gradient import GradientAttack
 from stemproof.attacks.norms import budget_of, make_budget
 from stemproof.attacks.objectives import negative_si_sdr
 from stemproof.attacks.steps import Constant
-from stemproof.figures.bsseval import Estimate, TrackEstimates, score, score_all, score_by_museval, score_sdr
+from stemproof.core.runtime import describe_environment
+from stemproof.core.workers import workplace
 from stemproof.data.codec import Decoder, _probe, import_musdb
+from stemproof.data.demo.songs import render_demo
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
-from stemproof.data.demo.songs import render_demo
 from stemproof.evaluation.evaluate import evaluate
+from stemproof.figures.bsseval import (
+    Estimate,
+    TrackEstimates,
+    score,
+    score_all,
+    score_by_museval,
+    score_sdr,
+)
 from stemproof.figures.si_sdr import si_sdr
+from stemproof.params import Params, load_params
+from stemproof.separators.protocol import InformedRSVM
 from stemproof.separators.rsvm.framing import analyze, padding, synthesize
 from stemproof.separators.rsvm.model import RSVM, build_model
-from stemproof.params import Params, load_params
-from stemproof.core.runtime import describe_environment
-from stemproof.separators.protocol import InformedRSVM
 from stemproof.separators.rsvm.train import training_losses
-from stemproof.core.workers import workplace
 
 SEGMENTS = 16
 RATE = 44_100

@@ -27,10 +27,10 @@ from torch.utils._pytree import tree_map
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from stemproof.attacks.generate import Victim, checked_adversarials, generate
+from stemproof.core.runtime import make_fabric
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import evaluate, summarize
 from stemproof.params import Params, load_params
-from stemproof.core.runtime import make_fabric
 from stemproof.separators.protocol import informed
 from stemproof.separators.rsvm.train import train
 

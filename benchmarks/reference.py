@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stemproof.separators.rsvm.losses import neg_snr, total_variation
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.rsvm.framing import padding
+from stemproof.separators.rsvm.losses import neg_snr, total_variation
 from stemproof.separators.rsvm.model import RSVM
 
 

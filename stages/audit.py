@@ -1,62 +1,80 @@
 """audit: is the robustness figure one that can be believed?"""
 
-import numpy as np
-import torch
-
 from common import (
+    ADVERSARIAL,
+    ASIDE,
     METRICS,
-    PARAMS,
     PLOTS,
     PREPARED,
+    Sections,
     adversarial_folder,
-    crafting_model,
-    model_file,
+    load_params,
     run,
+    run_by_dvc,
 )
-from stemproof.attacks.generate import INDEX, UNIVERSAL
+from stemproof.attacks.params import AttackSection
+from stemproof.attacks.store import open_adversarials
+from stemproof.audit.params import AuditParams
 from stemproof.audit.run import System, audit, choose_material
-from stemproof.data.store import PreparedData
-from stemproof.core.files import fresh_directory, read_array, read_json, write_csv, write_json
-from stemproof.separators.checkpoint import load_model
-from stemproof.params import load_params
+from stemproof.core.files import write_csv, write_json
+from stemproof.core.machine import ProcessParams, RuntimeParams
+from stemproof.core.ownership import fresh_directory, set_aside
+from stemproof.core.params import Name, TrainParams
 from stemproof.core.runtime import make_fabric
-from stemproof.separators.protocol import informed
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import PreparedData
+from stemproof.separators.checkpoint import load, read_header
+
+
+class Needs(Sections):
+    """Parameters of this stage."""
+
+    systems: list[Name]
+    train: TrainParams
+    segments: SegmentParams
+    attack: AttackSection
+    audit: AuditParams
+    runtime: RuntimeParams
 
 
 def main() -> None:
     """Write metrics/audit.json (flags) and plots/audit (what they rest on)."""
-    params = load_params(PARAMS)
-    device = make_fabric(params.runtime, alone=True).device
-    systems = []
-    for name, seed in params.models:
-        model = load_model(model_file(name, seed), params, name, seed).to(device)
-        folder = adversarial_folder(name, seed)
-        index = read_json(folder / INDEX)
-        universal = None
-        if params.attack.method == "universal":
-            universal = torch.from_numpy(np.array(read_array(folder / UNIVERSAL))).to(device)
-        systems.append(
-            System(
-                variant=name,
-                seed=seed,
-                separator=informed(model, params.attack.mask),
-                twin=informed(model, "recomputed" if params.attack.mask == "fixed" else "fixed"),
-                stored_budget=max(track["budget_used"] for track in index["tracks"]),
-                trained=params.variant(name).is_trained,
-                crafted_on="{}-{}".format(*crafting_model(params, name, seed)),
-                universal=universal,
-            )
-        )
+    params = load_params(Needs)
+    device = make_fabric(params.runtime, ProcessParams()).device
     data = PreparedData(PREPARED)
-    test, training = (choose_material(params, data, split, device) for split in ("test", "train"))
-    results = audit(params, systems, test, training)
+    models = [(name, seed) for name in params.systems for seed in params.train.seeds]
+    if run_by_dvc():
+        # What an earlier run left of systems that are no longer asked for.
+        set_aside(ADVERSARIAL, set(models), ASIDE)
+    systems = []
+    for name, seed in models:
+        folder = adversarial_folder(name, seed)
+        stored = open_adversarials(folder, params.attack, params.segments, data)
+        header = read_header(stored.model)
+        if not header.trained and seed != params.train.seeds[0]:
+            continue  # one model, whatever the seed
+        universal = stored.universal.to(device) if params.attack.method == "universal" else None
+        compiled = params.runtime.compile
+        separator = load(stored.model, params.attack.mask, device, compiled, (name, seed))
+        systems.append(System(name, seed, separator, stored.budget_used, header.trained, universal))
+    test, training = (
+        choose_material(params.audit, params.attack, params.segments, data, split, device)
+        for split in ("test", "train")
+    )
+    results = audit(params.audit, params.attack, systems, test, training)
     fresh_directory(PLOTS / "audit")
     for name, result in results.items():
         write_json(PLOTS / "audit" / f"{name}.json", result.figures)
+    first = next(iter(results.values()))
     for table, axis in (("steps", "steps"), ("eps", "factor")):
-        places = [key for key in results["baseline"].figures[table] if key != "fgsm"]
+        places = [key for key in first.figures[table] if key != "fgsm"]
         rows = [[key, *(r.figures[table][key] for r in results.values())] for key in places]
         write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
+    made_with = {
+        name: getattr(params, name).model_dump(mode="json")
+        for name in ("segments", "attack", "audit")
+    }
+    write_json(PLOTS / "audit" / "made_with.json", {"made_with": made_with})
     write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
 
 

@@ -1,51 +1,63 @@
 """Not a stage of the DAG: write what the last run found as claims, under results/."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
-from common import METRICS, PARAMS, PREPARED, adversarial_folder, metrics_file, model_file, run
-from common import crafting_model as crafted_by
-from stemproof.attacks.generate import checked_adversarials
-from stemproof.report.claims import Data, check_run, code_commit, make_claim
+from common import METRICS, PREPARED, SYSTEM_METRICS, Sections, load_params, run
+from stemproof.attacks.params import AttackSection
+from stemproof.core.files import read_json, write_text
+from stemproof.core.params import Name, read_tree
+from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
-from stemproof.core.files import read_json, sha256, write_text
-from stemproof.params import load_params
+from stemproof.figures.params import StatisticsParams
+from stemproof.report.claims import Data, Run, check_run, code_commit, make_claim
+from stemproof.report.words import threat_in_words
 
 RESULTS = Path("results")
+
+
+class Needs(Sections):
+    """Parameters of this command."""
+
+    data: dict[str, Any]
+    segments: SegmentParams
+    systems: list[Name]
+    attack: AttackSection
+    statistics: StatisticsParams
 
 
 def main(
     name: Annotated[str, Option(help="folder under results/, for instance musdb18-7")],
 ) -> None:
-    """Write results/NAME/<variant>.json for every system of the run in this folder."""
-    params = load_params(PARAMS)
+    """Write results/NAME/SYSTEM.json for every system of the run in this folder."""
+    params = load_params(Needs)
     commit = code_commit(Path())
-    check_run(params, Path())
+    check_run(Path(), Path(params.data["root"]))
     prepared = PreparedData(PREPARED)
-    for variant, seed in params.models:  # refuses what was made with other parameters
-        crafted_with = sha256(model_file(*crafted_by(params, variant, seed)))
-        checked_adversarials(adversarial_folder(variant, seed), params, prepared, crafted_with)
     comparison, audits = read_json(METRICS / "comparison.json"), read_json(METRICS / "audit.json")
-    for variant in params.systems:
-        metrics = read_json(metrics_file(variant))
-        claim = make_claim(
-            params,
-            variant,
-            metrics,
-            comparison,
-            audits[variant],
-            Data(
-                source=params.data.source,
-                sha256=prepared.fingerprint,
-                test_tracks=metrics["n_tracks"],
-                test_segments=metrics["n_segments"],
-            ),
-            read_json(METRICS / "environment.json"),
-            commit,
+    environment = read_json(METRICS / "environment.json")["environment"]
+    for system in params.systems:
+        metrics = read_json(SYSTEM_METRICS / f"{system}.json")
+        data = Data(
+            source=prepared.source,
+            sha256=prepared.fingerprint,
+            test_tracks=metrics["n_tracks"],
+            test_segments=metrics["n_segments"],
         )
-        path = RESULTS / name / f"{variant}.json"
+        about = Run(
+            parameters=read_tree(),
+            threat_model=threat_in_words(params.attack, params.segments, metrics["informed"]),
+            attack=params.attack.model_dump(mode="json"),
+            eps=params.attack.eps if params.attack.has_eps else None,
+            confidence=params.statistics.confidence,
+            data=data,
+            environment=environment,
+            git_commit=commit,
+        )
+        claim = make_claim(about, system, metrics, comparison, audits[system])
+        path = RESULTS / name / f"{system}.json"
         write_text(path, claim.model_dump_json(indent=2) + "\n")
         print(path)
 

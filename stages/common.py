@@ -1,10 +1,15 @@
-"""What every stage shares: where things are, and how an error is shown."""
+"""What every stage shares: where things are, one run at a time, and how an error is shown."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -12,58 +17,67 @@ import typer
 # experiment, and where the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stemproof.core.errors import InputError
-from stemproof.params import Params
+from stemproof.core.errors import told
+from stemproof.core.locks import only_run
+from stemproof.core.params import PARAMS, Sections, load_params
 
-PARAMS = Path("params.yaml")
+__all__ = ["Sections", "load_params"]
+
 DEMO = Path("data/demo")
 PREPARED = Path("data/prepared")
 ADVERSARIAL = Path("data/adversarial")
 MODELS = Path("models")
-PUBLISHED = Path("published")
 METRICS = Path("metrics")
+MODEL_METRICS = METRICS / "models"
+SYSTEM_METRICS = METRICS / "systems"
 PLOTS = Path("plots")
 REPORT = Path("report")
 CHECKPOINTS = Path("checkpoints")
+LOCKS = CHECKPOINTS / "locks"
+ASIDE = CHECKPOINTS / "aside"
 
 
-def metrics_file(variant: str) -> Path:
-    """Where a variant's figures go; variants beyond the paper's two have a folder of their own."""
-    folder = METRICS if variant in ("baseline", "improved") else METRICS / "ablation"
-    return folder / f"{variant}.json"
-
-
-def model_file(variant: str, seed: int) -> Path:
+def model_file(system: str, seed: int) -> Path:
     """Where the weights of one model are."""
-    return MODELS / variant / f"{seed}.safetensors"
+    return MODELS / system / f"{seed}.safetensors"
 
 
-def adversarial_folder(variant: str, seed: int) -> Path:
+def adversarial_folder(system: str, seed: int) -> Path:
     """Where the adversarial mixtures against one model are."""
-    return ADVERSARIAL / variant / str(seed)
+    return ADVERSARIAL / system / str(seed)
 
 
-def crafting_model(params: Params, variant: str, seed: int) -> tuple[str, int]:
-    """Variant and seed of the model whose gradients attack the given one.
+def scored_folder(system: str, seed: int) -> Path:
+    """Where the figures of one model are."""
+    return MODEL_METRICS / system / str(seed)
 
-    Another variant attacks with the model of the same seed, or with its only one.
+
+def run_by_dvc() -> bool:
+    """Whether DVC runs this stage: it has a copy of what other stages wrote."""
+    return "DVC_STAGE" in os.environ
+
+
+def run(main: Callable[..., None], writes: bool = True) -> None:
+    """Run a stage as a command; bad input is one line, not a traceback.
+
+    Args:
+        main: the stage; its arguments are the command's.
+        writes: whether it writes results, which two runs at once would spoil.
     """
-    source = variant if params.attack.source == "self" else params.attack.source
-    seeds = params.seeds_of(source)
-    return source, seed if seed in seeds else seeds[0]
 
+    @functools.wraps(main)
+    def stage(**arguments: Any) -> None:
+        name = Path(inspect.getfile(main)).stem
+        # Of a folder that is no project the stage itself tells.
+        alone = writes and PARAMS.exists()
+        with only_run(LOCKS, name, *arguments.values()) if alone else nullcontext():
+            main(**arguments)
 
-def run(main: Callable[..., None]) -> None:
-    """Run a stage as a command; bad input is one line, not a traceback."""
     try:
-        typer.run(main)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except RuntimeError as error:
-        # PyTorch's own kind, by its name: not every stage needs PyTorch.
-        if type(error).__name__ != "OutOfMemoryError":
+        typer.run(stage)
+    except Exception as error:
+        said = told(error)
+        if said is None:
             raise
-        hint = "lower train.batch_size, attack.batch or audit.segments"
-        print(f"error: {error}; {hint}", file=sys.stderr)
+        print(f"error: {said}", file=sys.stderr)
         raise SystemExit(1) from None

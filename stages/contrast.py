@@ -3,14 +3,19 @@
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 from typer import Argument, Option
 
-from common import PARAMS, PLOTS, run
-from stemproof.core.errors import InputError
-from stemproof.evaluation.evaluate import contrast
-from stemproof.params import load_params
-from stemproof.report.tables import COMPARED
+from common import PLOTS, Sections, load_params, run
+from stemproof.core.files import read_table
+from stemproof.figures.compare import contrast
+from stemproof.figures.params import StatisticsParams
+from stemproof.figures.table import COMPARED
+
+
+class Needs(Sections):
+    """Parameters of this command."""
+
+    statistics: StatisticsParams
 
 
 def main(
@@ -19,20 +24,18 @@ def main(
     tracks: Annotated[Path, Option(help="folder of the tables per track")] = PLOTS / "tracks",
 ) -> None:
     """Print FIRST minus SECOND in dB, paired by track and seed, with intervals and p-values."""
-    params = load_params(PARAMS)
+    params = load_params(Needs)
     tables = []
     for name in (first, second):
-        file = tracks / f"{name}.csv"
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; is {name} a system of the run?")
-        tables.append(pd.read_csv(file))
-    found = contrast(tables[0], tables[1], params.evaluate)
+        missing = "no such file; name a system of the run"
+        tables.append(read_table(tracks / f"{name}.csv", missing))
+    found = contrast(tables[0], tables[1], params.statistics)
     print(f"{first} minus {second}, dB")
-    for key, words in COMPARED.items():
-        entry = found[key]
+    for key, entry in found.items():
         interval = f"[{entry['low']:+.3f}, {entry['high']:+.3f}]"
+        words = COMPARED[key].words
         print(f"{words:16}{entry['difference']:+8.3f}  {interval:23}p = {entry['p_holm']:.4f}")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, writes=False)

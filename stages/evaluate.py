@@ -1,106 +1,98 @@
-"""evaluate: clean, attacked and noisy figures of every variant, and their comparison."""
+"""evaluate: clean, attacked and noisy figures of one model."""
 
-from typing import Any
+import shutil
+from typing import Annotated, ClassVar
 
-import pandas as pd
-import torch
+from typer import Option
 
 from common import (
-    CHECKPOINTS,
     METRICS,
-    PARAMS,
     PLOTS,
     PREPARED,
+    Sections,
     adversarial_folder,
-    crafting_model,
-    metrics_file,
-    model_file,
+    load_params,
     run,
+    scored_folder,
 )
-from stemproof.attacks.generate import INDEX, checked_adversarials
-from stemproof.data.store import PreparedData
-from stemproof.core.errors import InputError
-from stemproof.evaluation.evaluate import Evaluation, compare, evaluate, remember, remembered, summarize
-from stemproof.core.files import (
-    code_fingerprint,
-    fingerprint,
-    fresh_directory,
-    read_json,
-    sha256,
-    write_json,
-    write_text,
-)
-from stemproof.separators.checkpoint import load_model
-from stemproof.params import Params, load_params
+from stemproof.attacks.params import AttackSection
+from stemproof.attacks.store import CURVE, open_adversarials
+from stemproof.core.files import read_json
+from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
+from stemproof.core.ownership import fresh_directory
 from stemproof.core.runtime import describe_environment, make_fabric, shard_of
-from stemproof.separators.systems import load_separator
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import PreparedData
+from stemproof.evaluation.evaluate import Evaluator
+from stemproof.evaluation.params import EvaluateParams
+from stemproof.figures.store import write_scored
+from stemproof.separators.checkpoint import load, read_header
+from stemproof.separators.protocol import Informed
+from stemproof.separators.registry import Entries, oracle
 
 
-def main() -> None:
-    """Write metrics/<variant>.json, metrics/comparison.json and per-track tables."""
-    params = load_params(PARAMS)
-    fabric = make_fabric(params.runtime)
+class Needs(Sections):
+    """Parameters of this stage; how many processes share the tracks changes no figure."""
+
+    segments: SegmentParams
+    separators: Entries
+    attack: AttackSection
+    evaluate: EvaluateParams
+    runtime: RuntimeParams
+    processes: ProcessParams
+    workers: WorkerParams
+    without_effect: ClassVar[frozenset[str]] = frozenset({"processes", "workers"})
+
+
+def main(
+    system: Annotated[str, Option(help="one of `systems`")],
+    seed: Annotated[int, Option(help="one of `train.seeds`")],
+) -> None:
+    """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
+    params = load_params(Needs)
+    fabric = make_fabric(params.runtime, params.processes)
     shard = shard_of(fabric)
     data = PreparedData(PREPARED)
-    # What can be refused is refused before anything is computed.
-    training: dict[str, dict[str, Any]] = {name: {} for name in params.systems}
-    adversarials = {}
-    for name, seed in params.models:
-        training[name][str(seed)] = read_json(METRICS / "train" / name / f"{seed}.json")
-        crafted_with = sha256(model_file(*crafting_model(params, name, seed)))
-        folder = adversarial_folder(name, seed)
-        adversarials[name, seed] = checked_adversarials(folder, params, data, crafted_with, shard)
-        load_model(model_file(name, seed), params, name, seed)
-    curves = {name: _mean_curve(name, params.seeds_of(name)) for name in params.systems}
-    results: dict[str, dict[int, Evaluation]] = {name: {} for name in params.systems}
-    for (name, seed), crafted in adversarials.items():
-        note = CHECKPOINTS / "evaluate" / f"{name}-{seed}.json"
-        run = _what_decides(params, name, seed, data, fabric.device.type)
-        found = remembered(note, run)
-        if found is None:
-            separator = load_separator(model_file(name, seed), params, name, seed, fabric.device)
-            title = f"{name}-{seed}"
-            found = evaluate(params, title, separator, data, crafted, fabric.device, shard)
-            if shard.is_first:
-                remember(note, run, found)
-        elif shard.is_first:
-            print(f"evaluate {name}-{seed}: known already")
-        results[name][seed] = found
+    folder = adversarial_folder(system, seed)
+    stored = open_adversarials(folder, params.attack, params.segments, data, shard)
+    header = read_header(stored.model)
+    compiled = params.runtime.compile
+    separator = load(stored.model, params.attack.mask, fabric.device, compiled, (system, seed))
+    evaluator = Evaluator(
+        f"{system}-{seed}",
+        separator,
+        oracle(params.separators, params.evaluate.oracle, data.sample_rate, fabric.device),
+        params.evaluate,
+        params.attack,
+        params.segments,
+        params.workers,
+        params.processes,
+        fabric.device,
+    )
+    scored = evaluator.evaluate(data, stored, shard)
     if not fabric.is_global_zero:
         return
-    fresh_directory(METRICS / "ablation")
-    fresh_directory(PLOTS / "tracks")
-    fresh_directory(PLOTS / "curves")
-    for name, models in results.items():
-        summary = summarize(models, params.evaluate)
-        write_json(metrics_file(name), {**summary, "training": training[name]})
-        tables = pd.concat({seed: model.tracks for seed, model in models.items()}, names=["seed"])
-        write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
-        write_text(PLOTS / "curves" / f"{name}.csv", curves[name])
-    write_json(METRICS / "comparison.json", compare(results, params.evaluate))
-    write_json(METRICS / "environment.json", describe_environment(params.runtime))
-    write_json(METRICS / "ablation" / "index.json", {"variants": ", ".join(params.ablations)})
-
-
-def _what_decides(params: Params, name: str, seed: int, data: PreparedData, device: str) -> str:
-    """A hash of everything that the figures of one model depend on."""
-    tree = params.model_dump(mode="json")
-    chosen = [tree[key] for key in ("segments", "model", "attack")] + [tree["variants"][name]]
-    chosen += [tree["evaluate"][key] for key in ("noise_draws", "bsseval", "seed")]
-    chosen += [tree["runtime"][key] for key in ("precision", "compile", "threads")]
-    files = [model_file(name, seed), adversarial_folder(name, seed) / INDEX]
-    computed_by = [code_fingerprint(), torch.__version__, device]
-    return fingerprint(chosen, [sha256(file) for file in files], data.fingerprint, computed_by)
-
-
-def _mean_curve(name: str, seeds: list[int]) -> str:
-    """The training curve of a variant: the mean over its seeds, as CSV."""
-    files = [PLOTS / "train" / name / f"{seed}.csv" for seed in seeds]
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; run the stage that writes it first")
-    curves = pd.concat([pd.read_csv(file) for file in files])
-    return curves.groupby("epoch").mean().to_csv(float_format="%.9g")
+    about = {
+        "system": system,
+        "seed": seed,
+        "kind": header.kind.name,
+        "trained": header.trained,
+        "informed": isinstance(separator, Informed),
+        "settings": dict(header.settings),
+        "training": read_json(METRICS / "train" / system / f"{seed}.json"),
+        "environment": describe_environment(params.runtime),
+        "made_with": {
+            "segments": params.segments.model_dump(mode="json"),
+            "attack": params.attack.model_dump(mode="json"),
+            "evaluate": params.evaluate.model_dump(mode="json"),
+        },
+        "data": data.fingerprint,
+        "model_sha256": stored.model_sha256,
+    }
+    results = fresh_directory(scored_folder(system, seed))
+    shutil.copyfile(PLOTS / "train" / system / f"{seed}.csv", results / "training.csv")
+    shutil.copyfile(folder / CURVE, results / "attack.csv")
+    write_scored(results, scored, about)
 
 
 if __name__ == "__main__":

@@ -1,56 +1,56 @@
-"""generate-pgd-adversarials: attack every test segment of every model."""
+"""generate-pgd-adversarials: attack every test segment of one model."""
 
-import shutil
+from typing import Annotated, ClassVar
 
-import pandas as pd
+from typer import Option
 
 from common import (
-    ADVERSARIAL,
     CHECKPOINTS,
-    PARAMS,
-    PLOTS,
     PREPARED,
+    Sections,
     adversarial_folder,
-    crafting_model,
+    load_params,
     model_file,
     run,
 )
-from stemproof.attacks.generate import Victim, generate
-from stemproof.data.store import PreparedData
-from stemproof.core.files import fresh_directory, sha256, write_text
-from stemproof.params import load_params
+from stemproof.attacks.params import AttackSection
+from stemproof.attacks.store import Victim, generate
+from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_fabric, shard_of
-from stemproof.separators.systems import load_separator
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import PreparedData
+from stemproof.separators.checkpoint import load
 
 
-def main() -> None:
-    """Write adversarial mixtures to data/adversarial and loss curves to plots/attack."""
-    params = load_params(PARAMS)
-    fabric = make_fabric(params.runtime)
-    data = PreparedData(PREPARED)
-    scratch = CHECKPOINTS / "attack"
-    curves: dict[str, list[pd.DataFrame]] = {name: [] for name in params.systems}
-    for name, seed in params.models:
-        source, source_seed = crafting_model(params, name, seed)
-        path = model_file(source, source_seed)
-        separator = load_separator(path, params, source, source_seed, fabric.device)
-        victim = Victim(f"{name}-{seed}", separator, sha256(path))
-        folder = adversarial_folder(name, seed)
-        curve = generate(params, victim, data, fabric.device, folder, scratch, shard_of(fabric))
-        if curve:
-            curves[name].append(pd.DataFrame(curve).set_index("step"))
-    if not fabric.is_global_zero:
-        return
-    fresh_directory(PLOTS / "attack")
-    for name, of_seeds in curves.items():
-        mean = sum(of_seeds[1:], of_seeds[0]) / len(of_seeds)
-        write_text(PLOTS / "attack" / f"{name}.csv", mean.to_csv(float_format="%.9g"))
-    # Of systems that were taken off the lists, and of runs that were killed and then run otherwise.
-    wanted = {adversarial_folder(name, seed) for name, seed in params.models}
-    wanted |= {scratch / f"{name}-{seed}" for name, seed in params.models}
-    for folder in (*ADVERSARIAL.glob("*/*"), *scratch.iterdir()):
-        if folder not in wanted:
-            shutil.rmtree(folder)
+class Needs(Sections):
+    """Parameters of this stage; how many processes share the tracks changes no figure."""
+
+    segments: SegmentParams
+    attack: AttackSection
+    runtime: RuntimeParams
+    processes: ProcessParams
+    without_effect: ClassVar[frozenset[str]] = frozenset({"processes"})
+
+
+def main(
+    system: Annotated[str, Option(help="one of `systems`")],
+    seed: Annotated[int, Option(help="one of `train.seeds`")],
+) -> None:
+    """Write adversarial mixtures to data/adversarial/SYSTEM/SEED, with the model they are against."""
+    params = load_params(Needs)
+    fabric = make_fabric(params.runtime, params.processes)
+    file, compiled = model_file(system, seed), params.runtime.compile
+    separator = load(file, params.attack.mask, fabric.device, compiled, (system, seed))
+    generate(
+        params.attack,
+        params.segments,
+        Victim(f"{system}-{seed}", separator, file),
+        PreparedData(PREPARED),
+        fabric.device,
+        adversarial_folder(system, seed),
+        CHECKPOINTS / "attack",
+        shard_of(fabric),
+    )
 
 
 if __name__ == "__main__":

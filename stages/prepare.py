@@ -1,14 +1,36 @@
 """prepare-musdb18: decode a data set in the MUSDB18 layout, once."""
 
-from common import METRICS, PARAMS, PREPARED, run
-from stemproof.data.prepare import prepare
+from common import (
+    ADVERSARIAL,
+    CHECKPOINTS,
+    METRICS,
+    MODELS,
+    PLOTS,
+    PREPARED,
+    REPORT,
+    Sections,
+    load_params,
+    run,
+)
 from stemproof.core.files import write_json
-from stemproof.params import load_params
+from stemproof.core.machine import WorkerParams
+from stemproof.data.params import DataParams, SegmentParams
+from stemproof.data.prepare import prepare
+
+
+class Needs(Sections):
+    """Parameters of this stage."""
+
+    data: DataParams
+    segments: SegmentParams
+    workers: WorkerParams
 
 
 def main() -> None:
     """Decode data.root into data/prepared and describe it in metrics/data.json."""
-    summary = prepare(load_params(PARAMS), PREPARED)
+    params = load_params(Needs)
+    outputs = (ADVERSARIAL, MODELS, CHECKPOINTS, METRICS, PLOTS, REPORT)
+    summary = prepare(params.data, params.segments, params.workers.count, PREPARED, outputs)
     write_json(METRICS / "data.json", summary)
 
 

@@ -1,14 +1,22 @@
 """render-demo: write the demo songs."""
 
-from common import DEMO, PARAMS, run
+from common import DEMO, Sections, load_params, run
+from stemproof.core.machine import WorkerParams
 from stemproof.data.demo.songs import render_demo
-from stemproof.params import load_params
+from stemproof.data.params import DemoParams
+
+
+class Needs(Sections):
+    """Parameters of this stage."""
+
+    demo: DemoParams
+    workers: WorkerParams
 
 
 def main() -> None:
     """Render the demo songs into data/demo, in the MUSDB18-HQ layout."""
-    params = load_params(PARAMS)
-    render_demo(params.demo, params.data.sample_rate, params.runtime.workers, DEMO)
+    params = load_params(Needs)
+    render_demo(params.demo, params.workers.count, DEMO)
 
 
 if __name__ == "__main__":

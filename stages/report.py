@@ -1,23 +1,59 @@
 """report: report/index.html and report/report.md."""
 
-from common import METRICS, PARAMS, PLOTS, REPORT, metrics_file, run
-from stemproof.core.files import write_text
-from stemproof.params import load_params
-from stemproof.report.build import Sources, build_report
+from typing import Any
+
+from common import METRICS, PLOTS, REPORT, SYSTEM_METRICS, Sections, load_params, run
+from stemproof.attacks.params import AttackSection
+from stemproof.core.errors import InputError
+from stemproof.core.files import read_json, write_text
+from stemproof.core.params import Name, TrainParams, first_difference
+from stemproof.data.params import SegmentParams
+from stemproof.figures.params import StatisticsParams
+from stemproof.report.build import Settings, Sources, build_report
+
+
+class Needs(Sections):
+    """Parameters of this stage: all, because they are printed."""
+
+    demo: dict[str, Any]
+    data: dict[str, Any]
+    segments: SegmentParams
+    systems: list[Name]
+    reference: Name
+    ablations: list[Name]
+    train: TrainParams
+    separators: dict[str, Any]
+    rsvm: dict[str, Any]
+    attack: AttackSection
+    evaluate: dict[str, Any]
+    statistics: StatisticsParams
+    audit: dict[str, Any]
+    runtime: dict[str, Any]
+    processes: dict[str, Any]
 
 
 def main() -> None:
     """Write the report from metrics and plots."""
-    params = load_params(PARAMS)
+    params = load_params(Needs)
+    shown = params.model_dump(mode="json")
     sources = Sources(
-        metrics={name: metrics_file(name) for name in params.systems},
+        systems={name: SYSTEM_METRICS / f"{name}.json" for name in params.systems},
         data=METRICS / "data.json",
         comparison=METRICS / "comparison.json",
         audit=METRICS / "audit.json",
         environment=METRICS / "environment.json",
         plots=PLOTS,
     )
-    for name, text in build_report(params, sources).items():
+    for file, stage in (
+        (METRICS / "environment.json", "compare"),
+        (PLOTS / "audit" / "made_with.json", "audit"),
+    ):
+        made_with = read_json(file)["made_with"]
+        difference = first_difference(made_with, {key: shown[key] for key in made_with})
+        if difference:
+            raise InputError(f"{file}: made with {difference}; run {stage} again")
+    settings = Settings(params.attack, params.segments, params.statistics, shown)
+    for name, text in build_report(settings, sources).items():
         write_text(REPORT / name, text)
 
 

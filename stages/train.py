@@ -1,37 +1,55 @@
-"""train-baseline, train-improved, train-ablation: one variant with one training seed."""
+"""train-baseline, train-improved, train-ablation: one system with one training seed."""
 
 from typing import Annotated
 
 from typer import Option
 
-from common import CHECKPOINTS, METRICS, PARAMS, PLOTS, PREPARED, PUBLISHED, model_file, run
-from stemproof.data.store import PreparedData
+from common import CHECKPOINTS, METRICS, PLOTS, PREPARED, Sections, load_params, model_file, run
 from stemproof.core.files import write_csv, write_json
-from stemproof.separators.checkpoint import save_model
-from stemproof.params import load_params
+from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_fabric
-from stemproof.separators.rsvm.train import describe, obtain
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import PreparedData
+from stemproof.separators.checkpoint import save
+from stemproof.separators.kind import Making, described
+from stemproof.separators.registry import Entries, entry
+from stemproof.separators.rsvm.params import FamilyParams
+
+
+class Needs(Sections):
+    """Parameters of this stage."""
+
+    segments: SegmentParams
+    separators: Entries
+    rsvm: FamilyParams
+    runtime: RuntimeParams
+    processes: ProcessParams
 
 
 def main(
-    variant: Annotated[str, Option(help="a name under `variants` in params.yaml")],
+    system: Annotated[str, Option(help="a name under `separators` in params.yaml")],
     seed: Annotated[int, Option(help="one of `train.seeds`")],
 ) -> None:
-    """Train a variant (or take it untrained) and store weights, curves and a summary."""
-    params = load_params(PARAMS)
-    checkpoint = CHECKPOINTS / f"{variant}-{seed}.ckpt"
-    alone = not params.variant(variant).is_trained
-    fabric = make_fabric(params.runtime, alone)
+    """Train a system (or take it untrained) and store weights, curves and a summary."""
+    params = load_params(Needs)
+    kind, settings = entry(params.separators, system)
+    processes = params.processes if kind.is_trained(settings) else ProcessParams()
+    fabric = make_fabric(params.runtime, processes)
+    resume = CHECKPOINTS / f"{system}-{seed}.ckpt"
+    compiled, shared = params.runtime.compile, getattr(params, kind.name, None)
     data = PreparedData(PREPARED)
-    trained = obtain(params, variant, seed, data, fabric, checkpoint, PUBLISHED)
+    made = kind.make(
+        Making(system, settings, seed, data, params.segments, shared, fabric, resume, compiled)
+    )
     if not fabric.is_global_zero:
         return
-    columns = list(trained.curves[0])
-    rows = [[row[column] for column in columns] for row in trained.curves]
-    write_csv(PLOTS / "train" / variant / f"{seed}.csv", columns, rows)
-    write_json(METRICS / "train" / variant / f"{seed}.json", describe(trained))
-    save_model(model_file(variant, seed), trained.model, params, variant, seed)
-    checkpoint.unlink(missing_ok=True)
+    columns = list(made.curves[0])
+    rows = [[row[column] for column in columns] for row in made.curves]
+    write_csv(PLOTS / "train" / system / f"{seed}.csv", columns, rows)
+    write_json(METRICS / "train" / system / f"{seed}.json", described(made))
+    file = model_file(system, seed)
+    save(file, kind, made.model, system, seed, made.settings, made.trained)
+    resume.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class Case:
 
     def shaped(self, waveform: Tensor) -> Tensor:
         """Batch x samples to batch x channels x samples."""
-        return waveform.unflatten(1, (self.separator.channels, -1))
+        return waveform.reshape(len(waveform), self.separator.channels, -1)
 
     def separate(self, heard: Tensor) -> Tensor:
         """What the system makes of some mixtures, batch x samples both ways.

@@ -64,7 +64,9 @@ def craft(
         result = attack(case)
         # NaN is never worse than what was found before: it would pass for robustness.
         whole = torch.isfinite(result.losses).all(-1) & torch.isfinite(result.adversarial).all(-1)
-        broken = [segments.track(n) for n, good in zip(chosen, whole.tolist(), strict=True) if not good]
+        broken = [
+            segments.track(n) for n, good in zip(chosen, whole.tolist(), strict=True) if not good
+        ]
         if broken:
             raise InputError(_broken(case, broken))
         found.append(case.shaped(result.adversarial).cpu())
@@ -87,12 +89,11 @@ def case_of(
 
 def _broken(case: Case, tracks: list[str]) -> str:
     named = ", ".join(dict.fromkeys(tracks))
-    largest = float(case.mixture.abs().max())
-    if largest > 1e6:
-        return f"{named}: samples up to {largest:.3g}, full scale being 1; scale the recording"
     return (
-        f"{named}: output, loss or gradient of the system is not a number on {len(tracks)} of "
-        f"{len(case.mixture)} segments; train the system again, or choose another attack.loss"
+        f"{named}: output, loss or gradient is not a number on {len(tracks)} of "
+        f"{len(case.mixture)} segments, whose samples reach {float(case.mixture.abs().max()):.3g} "
+        "(full scale is 1); correct the recordings where that is far above 1, else train the "
+        "system again or choose another attack.loss"
     )
 
 

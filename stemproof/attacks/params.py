@@ -10,7 +10,7 @@ from stemproof.attacks.budgets import Bound, Norm
 from stemproof.attacks.objectives import OBJECTIVES
 from stemproof.attacks.protocol import Method
 from stemproof.attacks.registry import METHODS
-from stemproof.core.params import Seed, Section
+from stemproof.core.params import Section, Seed
 
 
 class AttackParams(Section):

@@ -22,7 +22,6 @@ from stemproof.core.errors import InputError
 from stemproof.core.files import (
     FloatArray,
     fingerprint,
-    fresh_directory,
     read_array,
     read_json,
     sha256,
@@ -30,6 +29,7 @@ from stemproof.core.files import (
     write_csv,
     write_json,
 )
+from stemproof.core.ownership import fresh_directory
 from stemproof.core.params import first_difference
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.shards import WHOLE, Shard
@@ -320,9 +320,7 @@ def open_adversarials(
     }
     difference = first_difference(index, expected)
     if difference:
-        raise InputError(
-            f"{folder}: made with {difference}; run generate-pgd-adversarials again"
-        )
+        raise InputError(f"{folder}: made with {difference}; run generate-pgd-adversarials again")
     model = folder / SYSTEM
     if sha256(model) != index["model_sha256"]:
         raise InputError(f"{model}: damaged; run generate-pgd-adversarials again")
@@ -335,4 +333,3 @@ def open_adversarials(
         files[entry["file"]] = path
     largest = max(entry["budget_used"] for entry in index["tracks"])
     return Adversarials(folder, files, model, index["model_sha256"], largest)
-

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import functools
+import errno
 import hashlib
 import json
 import math
 import os
-import shutil
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from stemproof.core.errors import InputError
+from stemproof.core.errors import InputError, explaining
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float32]
 # The umask can only be read by setting it, for all threads: once, at import.
@@ -26,6 +30,8 @@ UMASK = os.umask(0)
 os.umask(UMASK)
 # What writers raise when the disk is full: NumPy, PyTorch and soundfile, safetensors.
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
+PROBE = 2**20  # bytes, written to ask the system why a library could not write
+MISSING = "no such file; run the stage that writes it first"
 
 
 @contextmanager
@@ -33,28 +39,130 @@ def written_aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it onto ``path`` when the block succeeds.
 
     The temporary file keeps the suffix of ``path``. When the block fails the temporary file
-    is removed and whatever stood at ``path`` is untouched.
+    is removed and whatever stood at ``path`` is untouched. The rename waits until the file is on
+    the disk: no loss of power leaves an empty file.
 
     Raises:
         InputError: the file system is full or not writable.
     """
-    try:
+    with explaining(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
         os.close(handle)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
     temporary = Path(name)
-    # mkstemp makes files private; results should be as readable as any other new file.
-    temporary.chmod(0o666 & ~UMASK)
     try:
-        yield temporary
-        temporary.replace(path)
-    except WRITE_ERRORS as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be written ({reason}); is the disk full?") from error
+        with explaining(path, "written"):
+            # mkstemp makes files private; results should be as readable as any other new file.
+            temporary.chmod(0o666 & ~UMASK)
+            try:
+                yield temporary
+            except WRITE_ERRORS as error:
+                refusal = _refusal(error, temporary)
+                if refusal is None:
+                    raise
+                raise refusal from error
+            _to_disk(temporary)
+            temporary.replace(path)
+            _to_disk(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _refusal(error: Exception, temporary: Path) -> OSError | None:
+    """The system's answer behind a library's error; None where the system refuses nothing."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    number = re.search(r"os error (\d+)", str(error))  # safetensors
+    if number:
+        return OSError(int(number[1]), os.strerror(int(number[1])))
+    # The others do not hand it on: ask again.
+    try:
+        with temporary.open("ab") as stream:
+            stream.write(bytes(PROBE))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as answer:
+        return answer
+    return error if isinstance(error, OSError) else None
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or a folder with its new names, is on the disk."""
+    if path.is_dir():
+        if os.name == "nt":  # folders cannot be opened there
+            return
+        handle = os.open(path, os.O_RDONLY)
+    else:
+        handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot do this for a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def opened(path: Path, missing: str = MISSING) -> Iterator[BufferedReader]:
+    """Open a file for reading; what the system refuses, also in the block, names the file.
+
+    Libraries that read from a path are called inside the block as well: they lose the system's
+    answer, or take it for a damaged file.
+
+    Args:
+        path: the file.
+        missing: what is said when there is none.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    with explaining(path, "read"):
+        try:
+            stream = path.open("rb")
+        except FileNotFoundError:
+            raise InputError(f"{path}: {missing}") from None
+        with stream:
+            yield stream
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder of that name.
+
+    Raises:
+        InputError: it cannot be known, for want of permission for instance.
+    """
+    with explaining(path, "read"):
+        try:
+            path.stat()
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def take_lock(path: Path) -> IO[str] | None:
+    """Lock a file until it is closed or the process ends, however it ends.
+
+    Returns:
+        The open file, for reading and appending; None when another process holds the lock.
+
+    Raises:
+        InputError: the file cannot be written, or its file system has no locks.
+    """
+    import fcntl  # there is none on Windows
+
+    with explaining(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            if isinstance(error, BlockingIOError):
+                return None
+            raise
+    return lock
 
 
 def write_text(path: Path, text: str) -> None:
@@ -81,8 +189,8 @@ def _finite(value: Any, where: str) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(
-            f"{where} is {value}, and only finite numbers are stored; which system gives outputs "
-            "that are not numbers?"
+            f"{where} is {value}, and only finite numbers are stored; correct recordings with "
+            "samples far above full scale, or train the system again"
         )
     return value
 
@@ -93,14 +201,13 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing or not JSON.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+    with opened(path) as stream:
+        try:
+            value = json.loads(stream.read().decode())
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: not valid JSON ({error}); delete it and run again") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: a JSON object was expected")
+        raise InputError(f"{path}: a JSON object was expected; delete it and run again")
     return value
 
 
@@ -116,15 +223,33 @@ def read_array(path: Path) -> FloatArray:
     Raises:
         InputError: the file is missing, truncated or not float32.
     """
-    try:
-        array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: damaged ({error}); delete it and run again") from None
+    with opened(path):
+        try:
+            array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{path}: damaged ({error}); delete it and run again") from None
     if array.dtype != np.float32:
-        raise InputError(f"{path}: float32 was expected, not {array.dtype}")
+        raise InputError(
+            f"{path}: float32 was expected, not {array.dtype}; delete it and run again"
+        )
     return array
+
+
+def read_table(path: Path, missing: str = MISSING) -> pd.DataFrame:
+    """Read a CSV file.
+
+    Raises:
+        InputError: the file is missing or no table.
+    """
+    import pandas as pd  # not every stage needs it
+
+    with opened(path, missing) as stream:
+        try:
+            return pd.read_csv(stream)
+        except ValueError as error:  # pandas' own kinds, and bytes that are not UTF-8
+            raise InputError(
+                f"{path}: not a table ({error}); restore it, or run the stage that writes it"
+            ) from None
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -149,11 +274,9 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it cannot be read.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run the stage that writes it first")
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -161,18 +284,3 @@ def fingerprint(*parts: Any) -> str:
     """A SHA-256 over the canonical JSON of ``parts``: is a resumed run the same run?"""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@functools.cache
-def code_fingerprint() -> str:
-    """A SHA-256 of this package's source: unfinished work of other code is not gone on with."""
-    package = Path(__file__).parent
-    sources = sorted(package.rglob("*.py"))
-    return fingerprint([[str(file.relative_to(package)), sha256(file)] for file in sources])
-
-
-def fresh_directory(path: Path) -> Path:
-    """Empty and (re)create a directory."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    return path

@@ -1,8 +1,8 @@
 """One GPU per process of a sweep: DVC's queue starts workers, but gives none of them a GPU.
 
-``STEMPROOF_GPUS=0,1,2,3 dvc queue start --jobs 4`` runs four experiments at a time. Every stage takes
-the first GPU of the list that no other process of this user holds on this machine, and keeps it
-until it ends, however it ends: the lock goes with the process.
+``STEMPROOF_GPUS=0,1,2,3 dvc queue start --jobs 4`` runs four experiments at a time. Every stage
+takes the first GPU of the list that no other process of this user holds on this machine, and keeps
+it until it ends, however it ends: the lock goes with the process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import IO
 
-from stemproof.core.errors import InputError
+from stemproof.core.errors import InputError, explaining
+from stemproof.core.files import take_lock
 
 VARIABLE = "STEMPROOF_GPUS"
 POLL = 0.5  # seconds between two looks at the locks
@@ -32,7 +33,8 @@ def claim_gpu() -> str | None:
         The GPU, or None when the variable is not set.
 
     Raises:
-        InputError: the variable is not a list of GPU numbers or identifiers.
+        InputError: the variable is not a list of GPU numbers or identifiers, or the locks cannot
+            be written.
     """
     wanted = os.environ.get(VARIABLE)
     if wanted is None:
@@ -44,18 +46,14 @@ def claim_gpu() -> str | None:
         )
     if _held:
         return os.environ["CUDA_VISIBLE_DEVICES"]
-    import fcntl  # there is none on Windows, where the variable cannot be used
-
     folder = Path(tempfile.gettempdir()) / f"stemproof-gpus-{getpass.getuser()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with explaining(folder, "written"):
+        folder.mkdir(mode=0o700, exist_ok=True)
     waiting = False
     while True:
         for gpu in gpus:
-            lock = (folder / f"{gpu}.lock").open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
+            lock = take_lock(folder / f"{gpu}.lock")
+            if lock is None:
                 continue
             _held.append(lock)
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu

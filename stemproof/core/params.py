@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from stemproof.core.errors import InputError
+from stemproof.core.files import opened
 
 PARAMS = Path("params.yaml")
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
@@ -69,14 +70,14 @@ def read_tree(path: Path = PARAMS) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, or not a mapping in YAML.
     """
+    with opened(path, "no such file; run from the project's root") as stream:
+        text = stream.read().decode()
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run from the project's root") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+        tree = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid YAML ({error}); correct it") from None
     if not isinstance(tree, dict):
-        raise InputError(f"{path}: a mapping of sections was expected")
+        raise InputError(f"{path}: a mapping of sections was expected; restore the file")
     return tree
 
 

@@ -16,9 +16,9 @@ def code_fingerprint() -> str:
     Unfinished work of other code is not gone on with; modules that this process does not use may
     change meanwhile.
     """
-    sources = {
-        name: sha256(Path(module.__file__))
-        for name, module in sys.modules.items()
-        if name.partition(".")[0] == PACKAGE and getattr(module, "__file__", None)
-    }
-    return fingerprint(sorted(sources.items()))
+    sources = []
+    for name, module in sys.modules.items():
+        file = getattr(module, "__file__", None)
+        if name.partition(".")[0] == PACKAGE and file:
+            sources.append((name, sha256(Path(file))))
+    return fingerprint(sorted(sources))

@@ -11,43 +11,48 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lsf import LSFEnvironment
+from lightning_fabric.plugins.environments.mpi import MPIEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from stemproof.core.errors import InputError
-from stemproof.core.params import Section
-from stemproof.core.shards import Shard
-from pydantic import Field
-
 from stemproof.core.gpus import VARIABLE, claim_gpu
+from stemproof.core.machine import ProcessParams, RuntimeParams
+from stemproof.core.shards import Shard
 
 # One process may score or store for long while the others wait. That one of them has ended is not
 # learned from waiting: Fabric ends the first process when another fails, and the others end with
 # the process that started them.
 PATIENCE = timedelta(days=2)
 WATCH = 1.0  # seconds between two looks at the parent
+LAUNCHERS = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
 PARENT = "STEMPROOF_PARENT"  # environment variable: number of the process that starts others
 
 
-def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
+def make_fabric(runtime: RuntimeParams, processes: ProcessParams) -> Fabric:
     """Set the thread count and deterministic algorithms, find the devices, start the processes.
 
     With more than one device, Fabric starts this script once per further device of the machine
     (or finds the processes of torchrun or SLURM); :func:`shard_of` says which one this is.
 
     Args:
-        runtime: accelerator, devices, precision and threads.
-        alone: one process is enough, whatever the parameters say.
+        runtime: accelerator, precision and threads.
+        processes: devices and nodes.
 
     Raises:
         InputError: the accelerator that was asked for is not there. There is no fallback. Or the
-            list of GPUs of a sweep is not one, or every stage takes several (:mod:`stemproof.core.gpus`).
-            Or a launcher started another number of processes than the parameters say.
+            list of GPUs of a sweep is not one, or every stage takes several
+            (:mod:`stemproof.core.gpus`).
+            Or a launcher started another number of processes than the parameters say, or none did
+            where one is needed.
     """
-    devices, nodes = (1, 1) if alone else (runtime.devices, runtime.nodes)
+    devices, nodes = processes.devices, processes.nodes
     if runtime.accelerator != "cpu":
         if devices * nodes > 1 and VARIABLE in os.environ:
             raise InputError(
-                f"{VARIABLE} gives every stage one GPU, but runtime.devices x runtime.nodes = "
+                f"{VARIABLE} gives every stage one GPU, but processes.devices x processes.nodes = "
                 f"{devices * nodes}; set both to 1, or unset {VARIABLE}"
             )
         claim_gpu()
@@ -63,6 +68,7 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
             "runtime.accelerator = cuda, but PyTorch sees no CUDA device; "
             "set runtime.accelerator = cpu, or install a driver and a CUDA build of PyTorch"
         )
+    _check_launcher(devices, nodes)
     _check_count(_launched(), devices * nodes)
     accelerator = _resolve(runtime)
     if runtime.precision in ("16-mixed", "tf32") and accelerator == "cpu":
@@ -82,7 +88,7 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
     except Exception as error:  # Fabric raises its own exceptions of several kinds.
         raise InputError(
             f"runtime: {devices} device(s) of kind {runtime.accelerator} on {nodes} node(s) "
-            f"cannot be had ({error})"
+            f"cannot be had ({error}); set processes.devices and processes.nodes to what there is"
         ) from None
     _check_count(fabric.world_size, devices * nodes)
     # Only now: launching several processes shares out the cores, whatever was set before.
@@ -90,22 +96,75 @@ def make_fabric(runtime: RuntimeParams, alone: bool = False) -> Fabric:
     return fabric
 
 
+def _check_launcher(devices: int, nodes: int) -> None:
+    """Refuse what would wait for processes that nobody starts.
+
+    Raises:
+        InputError: several machines without a launcher, a batch script of SLURM without srun, or a
+            launcher's variable without the launcher.
+    """
+    if devices * nodes == 1:
+        return
+    wanted = f"processes.devices = {devices} and processes.nodes = {nodes}"
+    if not any(launcher.detect() for launcher in LAUNCHERS):
+        if nodes > 1:
+            raise InputError(
+                f"{wanted}, but no launcher started this stage; start it on every machine with "
+                "torchrun or srun, or set processes.nodes = 1"
+            )
+        rank = _number("LOCAL_RANK")
+        # Fabric's own further processes have a rank above 0, and know who started them.
+        if rank == 0 or (rank is not None and PARENT not in os.environ):
+            raise InputError(
+                f"{wanted}, and LOCAL_RANK = {rank} is set, but no launcher started this stage; "
+                "unset LOCAL_RANK, or start it with torchrun or srun"
+            )
+    elif not TorchElasticEnvironment.detect() and SLURMEnvironment.detect():
+        for name in ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
+            _number(name)
+        if _number("SLURM_STEP_NUM_TASKS") is None:
+            _check_count(1, devices * nodes)  # a batch script, in which nothing starts the others
+
+
 def _launched() -> int | None:
     """How many processes torchrun or srun started; None where neither did."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        return int(os.environ["WORLD_SIZE"])
-    steps = os.environ.get("SLURM_STEP_NUM_TASKS")
+        count = _number("WORLD_SIZE")
+        if count is None:
+            raise InputError(
+                "TORCHELASTIC_RUN_ID is set, but WORLD_SIZE is not; start this stage with "
+                "torchrun, or unset TORCHELASTIC_RUN_ID"
+            )
+        return count
+    steps = _number("SLURM_STEP_NUM_TASKS")
     # An interactive shell on a node is a step of one task, in which Fabric may start processes.
-    return int(steps) if steps and steps != "1" else None
+    return None if steps == 1 else steps
+
+
+def _number(name: str) -> int | None:
+    """A number that a launcher or another process left in the environment, or None.
+
+    Raises:
+        InputError: the variable is set to something else.
+    """
+    value = os.environ.get(name, "").strip()
+    if not value:
+        return None
+    if not (value.isascii() and value.isdecimal()):
+        raise InputError(
+            f"the environment variable {name} = {value!r} is not a number; unset it, or start this "
+            "stage with torchrun or srun"
+        )
+    return int(value)
 
 
 def _check_count(found: int | None, wanted: int) -> None:
     """Each of a wrong number of processes would take itself for the first, and write."""
     if found is not None and found != wanted:
         raise InputError(
-            f"{found} process(es) were started, but this stage needs {wanted} (runtime.devices x "
-            "runtime.nodes, one for what is not shared); start as many with torchrun or srun, or "
-            "set runtime.devices to the processes of each node"
+            f"{found} process(es) were started, but this stage needs {wanted} (processes.devices x "
+            "processes.nodes, one for what is not shared); start as many with torchrun or srun, or "
+            "set processes.devices to the processes of each node"
         )
 
 
@@ -115,10 +174,10 @@ def _end_with_parent() -> None:
     Of the processes of a machine Fabric starts all but the first, which leaves its number in the
     environment: it may have ended before they look.
     """
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if not _number("LOCAL_RANK"):
         os.environ[PARENT] = str(os.getpid())
         return
-    parent = int(os.environ.get(PARENT, os.getppid()))  # torchrun's agent leaves none
+    parent = _number(PARENT) or os.getppid()  # torchrun's agent leaves none
 
     def watch() -> None:
         while os.getppid() == parent:

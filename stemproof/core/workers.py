@@ -9,13 +9,13 @@ from joblib import parallel_config
 from joblib.parallel import get_active_backend
 
 from stemproof.core.errors import InputError
-from stemproof.params import RuntimeParams
+from stemproof.core.machine import ProcessParams, WorkerParams
 
 PATIENCE = 20  # seconds to wait for a scheduler, and for its first worker
 
 
 @contextmanager
-def workplace(scheduler: str) -> Iterator[None]:
+def worker_pool(scheduler: str) -> Iterator[None]:
     """Choose the workers of every ``joblib.Parallel`` inside the block.
 
     Args:
@@ -35,34 +35,34 @@ def workplace(scheduler: str) -> Iterator[None]:
         from distributed import Client
     except ImportError:
         raise InputError(
-            f"runtime.scheduler = {scheduler} needs Dask; pip install 'stemproof[dask]'"
+            f"workers.scheduler = {scheduler} needs Dask; pip install 'stemproof[dask]'"
         ) from None
     try:
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except OSError as error:
+    except Exception as error:  # an address of no kind that is known is a ValueError, and so on
         raise InputError(
-            f"runtime.scheduler = {scheduler} cannot be reached ({error}); start it with "
-            "`dask scheduler`, or set runtime.scheduler = none"
+            f"workers.scheduler = {scheduler} cannot be reached ({error}); start it with "
+            "`dask scheduler`, or set workers.scheduler = none"
         ) from None
     with client, parallel_config(backend="dask", client=client):
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
             raise InputError(
-                f"runtime.scheduler = {scheduler} has no workers; start some with "
+                f"workers.scheduler = {scheduler} has no workers; start some with "
                 f"`dask worker {scheduler}`"
             ) from None
         yield
 
 
-def capacity(runtime: RuntimeParams) -> int:
+def capacity(workers: WorkerParams, processes: ProcessParams) -> int:
     """How many jobs of one process run at a time: its share of the workers, or of the cluster.
 
     Raises:
-        InputError: as :func:`workplace`.
+        InputError: as :func:`worker_pool`.
     """
-    if runtime.scheduler == "none":
-        return runtime.workers_per_process
-    with workplace(runtime.scheduler):
+    if workers.scheduler == "none":
+        return workers.per_process(processes)
+    with worker_pool(workers.scheduler):
         backend, _ = get_active_backend()
-        return max(1, int(backend.effective_n_jobs(-1)) // (runtime.devices * runtime.nodes))
+        return max(1, int(backend.effective_n_jobs(-1)) // processes.count)

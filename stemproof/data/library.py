@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,9 @@ from typing import Any
 import av
 import yaml
 
-from stemproof.data.codec import import_musdb, probe
 from stemproof.core.errors import InputError
-from stemproof.params import DataParams
+from stemproof.data.codec import import_musdb, probe
+from stemproof.data.params import DataParams
 
 SOURCES = ("drums", "bass", "other", "vocals")
 SPLITS = ("train", "valid", "test")
@@ -45,7 +47,7 @@ def find_tracks(data: DataParams, minimum_samples: int) -> list[LibraryTrack]:
     root = data.root.expanduser()
     as_wav = data.source != "musdb18"
     _check_layout(root, as_wav, data.source)
-    setup = _read_setup(root / "mus.yaml")
+    setup = read_setup(root / "mus.yaml")
     _check_kind(root, data.source, bool(setup.get(RENDERED)))
     # One truncated file makes musdb.DB itself raise without naming it: look first.
     for path in _audio_files(root, as_wav):
@@ -69,6 +71,34 @@ def find_tracks(data: DataParams, minimum_samples: int) -> list[LibraryTrack]:
     return tracks
 
 
+def refuse_outputs(root: Path, outputs: Iterable[Path]) -> None:
+    """Refuse a ``data.root`` that overlaps a folder which the pipeline writes, and may empty.
+
+    Args:
+        root: the folder of the recordings.
+        outputs: folders that the pipeline writes; they may be absent.
+
+    Raises:
+        InputError: one of them is the root, holds it, or stands in it.
+    """
+    place = Path(os.path.realpath(root.expanduser()))
+    for output in outputs:
+        written = Path(os.path.realpath(output))
+        if _holds(written, place) or _holds(place, written):
+            raise InputError(
+                f"data.root = {root} overlaps {output}, where this pipeline writes its own files; "
+                "move the recordings to a folder of their own and name that one"
+            )
+
+
+def _holds(folder: Path, inner: Path) -> bool:
+    """Whether a folder is another one or above it, also where case does not tell names apart."""
+    return any(
+        part == folder or (part.exists() and folder.exists() and part.samefile(folder))
+        for part in (inner, *inner.parents)
+    )
+
+
 def _check_layout(root: Path, as_wav: bool, source: str) -> None:
     if not root.is_dir():
         raise InputError(f"data.root = {root}: no such folder")
@@ -86,8 +116,12 @@ def _check_layout(root: Path, as_wav: bool, source: str) -> None:
             raise InputError(f"{folder}: data.source = musdb18 needs {STEM_SUFFIX} files{hint}")
 
 
-def _read_setup(path: Path) -> dict[str, Any]:
-    """musdb's set-up in the data folder, or nothing when there is none."""
+def read_setup(path: Path) -> dict[str, Any]:
+    """musdb's set-up in the data folder, or nothing when there is none.
+
+    Raises:
+        InputError: the file is not one.
+    """
     if not path.is_file():
         return {}
     try:

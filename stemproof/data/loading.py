@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stemproof.data.store import MIXTURE, VOCALS, TrainingSegments
 from stemproof.core.shards import Shard
+from stemproof.data.store import MIXTURE, VOCALS, TrainingSegments
 
 AHEAD = 4  # batches read before they are asked for
 MEMORY_SHARE = 0.5  # of the device's free memory that recordings may take

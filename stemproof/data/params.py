@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stemproof.core.params import Seed, Section
+from stemproof.core.params import Section, Seed
 
 
 class DemoParams(Section):

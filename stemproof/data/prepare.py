@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,77 +14,127 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stemproof.data.codec import announced_samples
-from stemproof.data.library import SOURCES, SPLITS, LibraryTrack, find_tracks
-from stemproof.data.store import MANIFEST, loud_mask, segment_starts
 from stemproof.core.errors import InputError
-from stemproof.core.files import FloatArray, fresh_directory, sha256, write_array, write_json
-from stemproof.params import Params
+from stemproof.core.files import FloatArray, read_json, sha256, write_array, write_json
+from stemproof.core.ownership import MARKER, fresh_directory, refuse_strangers, remove_written
+from stemproof.data.codec import announced_samples
+from stemproof.data.library import SOURCES, SPLITS, LibraryTrack, find_tracks, refuse_outputs
+from stemproof.data.params import DataParams, SegmentParams
+from stemproof.data.store import MANIFEST, MIXTURE, VOCALS, loud_mask, segment_starts
 
 Record = dict[str, Any]
+NAMED = 20  # files that one error names
 
 
-def prepare(params: Params, destination: Path) -> dict[str, Any]:
-    """Decode ``params.data.root`` into ``destination`` and describe it.
+def prepare(
+    data: DataParams,
+    cut: SegmentParams,
+    workers: int,
+    destination: Path,
+    outputs: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """Decode ``data.root`` into ``destination`` and describe it.
 
-    Each track becomes one ``.npy`` file, 2 x samples (mixture, vocals): stereo is averaged to
-    mono, and the accompaniment is mixture minus vocals wherever it is needed. A manifest
+    Each track becomes one ``.npy`` file, 2 x 1 x samples (mixture and vocals, mono): the channels
+    are averaged, and the accompaniment is mixture minus vocals wherever it is needed. A manifest
     names the files with their SHA-256. One track per worker is in memory at a time.
+
+    Args:
+        data: the section ``data``.
+        cut: the section ``segments``.
+        workers: threads that decode.
+        destination: where the arrays go; what was prepared there before is replaced.
+        outputs: further folders that the pipeline writes: no recordings are read from there.
 
     Returns:
         The content of ``metrics/data.json``: tracks, seconds, segments, silent segments and
         how far the stems add up, per split.
 
     Raises:
-        InputError: a track cannot be used; the message names the file.
+        InputError: a track cannot be used, or ``destination`` holds files of anyone else; the
+            message names the file.
     """
-    tracks = find_tracks(params.data, params.segment_samples)
+    work = destination.with_name(f"{destination.name}.part")
+    refuse_outputs(data.root, (destination, work, *outputs))
+    prepared_before = _prepared_before(destination)
+    refuse_strangers(destination, prepared_before)
+    tracks = find_tracks(data, cut.samples(data.sample_rate))
+    files = [_file_of(track, index) for index, track in enumerate(tracks)]
     # Written beside the old data, which stays until the new is whole.
-    work = fresh_directory(destination.with_name(f"{destination.name}.part"))
+    fresh_directory(work, [*files, MANIFEST], _prepared_before(work))
     # Threads: PyAV and NumPy leave Python's lock, and musdb's tracks need not be pickled.
-    jobs = Parallel(n_jobs=params.runtime.workers, backend="threading", return_as="generator")(
-        delayed(_prepare_track)(track, index, params, work) for index, track in enumerate(tracks)
+    jobs = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
+        delayed(_prepare_track)(track, index, data, cut, work) for index, track in enumerate(tracks)
     )
     records: Iterable[Record] = tqdm(jobs, total=len(tracks), desc="prepare", unit="track")
     records = list(records)
+    _refuse_silent_mixtures(records)
     write_json(
         work / MANIFEST,
         {
-            "source": params.data.source,
-            "sample_rate": params.data.sample_rate,
+            "source": data.source,
+            "sample_rate": data.sample_rate,
             "tracks": [
                 {key: record[key] for key in ("split", "name", "file", "samples", "sha256")}
                 for record in records
             ],
         },
     )
-    summary = {split: _summarize(records, split, params.data.sample_rate) for split in SPLITS}
+    summary = {split: _summarize(records, split, data.sample_rate) for split in SPLITS}
     for split, figures in summary.items():
         if figures["segments"] == figures["silent_segments"]:
             raise InputError(
-                f"data.root = {params.data.root}: the vocals of every {split} segment are silent "
+                f"data.root = {data.root}: the vocals of every {split} segment are silent "
                 "(see segments.loud_db)"
             )
-    shutil.rmtree(destination, ignore_errors=True)
-    work.rename(destination)
-    return {"source": params.data.source, **summary}
+    remove_written(destination, prepared_before)
+    destination.mkdir(exist_ok=True)
+    for name in (MARKER, *files, MANIFEST):
+        shutil.move(work / name, destination / name)
+    remove_written(work)
+    return {"source": data.source, **summary}
 
 
-def _prepare_track(track: LibraryTrack, index: int, params: Params, destination: Path) -> Record:
+def _prepared_before(folder: Path) -> list[str]:
+    """Files that the manifest in a folder names: a version that left no marker left this."""
+    try:
+        return [MANIFEST, *(str(entry["file"]) for entry in read_json(folder / MANIFEST)["tracks"])]
+    except (InputError, KeyError, TypeError):
+        return []
+
+
+def _file_of(track: LibraryTrack, index: int) -> str:
+    return f"{track.split}-{index:04d}.npy"
+
+
+def _refuse_silent_mixtures(records: Iterable[Record]) -> None:
+    silent = [str(record["path"]) for record in records if record["silent"]]
+    if silent:
+        more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
+        raise InputError(
+            f"{', '.join(silent[:NAMED])}{more}: the mixture, as mono, is silent from beginning to "
+            "end; replace the recording or leave the track out"
+        )
+
+
+def _prepare_track(
+    track: LibraryTrack, index: int, data: DataParams, cut: SegmentParams, destination: Path
+) -> Record:
     mono, stems_sum_snr_db = _decode(track)
-    file = f"{track.split}-{index:04d}.npy"
-    write_array(destination / file, mono)
-    overlap = params.segments.train_overlap if track.split == "train" else 0.0
-    length = params.segment_samples
+    file = _file_of(track, index)
+    write_array(destination / file, mono[:, None])
+    overlap = cut.train_overlap if track.split == "train" else 0.0
+    length = cut.samples(data.sample_rate)
     starts = segment_starts(mono.shape[1], length, overlap)
     # One at a time: overlapping segments together are many times the track.
     loud = [
-        bool(loud_mask(mono[1:, start : start + length], params.segments.loud_db)[0])
-        for start in starts
+        bool(loud_mask(mono[VOCALS:, start : start + length], cut.loud_db)[0]) for start in starts
     ]
     return {
         "split": track.split,
         "name": track.name,
+        "path": track.path,
+        "silent": not mono[MIXTURE].any(),
         "file": file,
         "samples": mono.shape[1],
         "sha256": sha256(destination / file),
@@ -98,14 +149,14 @@ def _decode(track: LibraryTrack) -> tuple[FloatArray, float | None]:
 
     Returns:
         Mono mixture and vocals (2 x samples), and the SNR of the mixture to what the sources leave
-        of it, in dB; None when they leave nothing.
+        of it, in dB; None when they leave nothing of a mixture that is not silent.
 
     Raises:
         InputError: a stem is damaged, of another length, or holds NaN.
     """
     mixture = _read(track.musdb_track, track.path)
     mono = np.empty((2, len(mixture)), dtype=np.float32)
-    mono[0] = mixture.mean(axis=1)
+    mono[MIXTURE] = mixture.mean(axis=1)
     rest = mixture.astype(np.float64)
     signal_power = _power(rest)
     del mixture
@@ -119,10 +170,12 @@ def _decode(track: LibraryTrack) -> tuple[FloatArray, float | None]:
                 "all stems of a track must be of one length"
             )
         if name == "vocals":
-            mono[1] = audio.mean(axis=1)
+            mono[VOCALS] = audio.mean(axis=1)
         rest -= audio
     error_power = _power(rest)
-    if signal_power == 0 or error_power == 0:
+    if signal_power == 0:
+        return mono, -math.inf
+    if error_power == 0:
         return mono, None
     return mono, 10 * float(np.log10(signal_power / error_power))
 

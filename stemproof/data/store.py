@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from stemproof.core.files import FloatArray, read_array, read_json, sha256
 from stemproof.data.params import SegmentParams
 
 MANIFEST = "manifest.json"
+LOUDEST = 100.0  # full scale is 1; of larger samples float32 may not hold what is computed
 MIXTURE, VOCALS = 0, 1  # stems of a prepared track, in the order of its file
 
 
@@ -139,6 +141,22 @@ class TrainingSegments:
         track, start = self.index[number]
         audio = self.tracks[track].read(stem, start, self.length)
         return audio[0] if len(audio) == 1 else audio.mean(axis=0)
+
+
+def too_loud(tracks: Iterable[PreparedTrack]) -> str | None:
+    """Whether samples are to blame for an output that is not a number.
+
+    Returns:
+        The first track whose samples no recording has, and what to do; None where there is none.
+    """
+    for track in tracks:
+        largest = float(np.abs(track.audio).max(initial=0))
+        if not largest <= LOUDEST:
+            return (
+                f"the samples of {track.name} reach {largest:.3g}, and full scale is 1: "
+                "correct the recording and run prepare-musdb18 again"
+            )
+    return None
 
 
 class PreparedData:

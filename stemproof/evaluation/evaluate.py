@@ -19,13 +19,13 @@ from stemproof.attacks.store import Adversarials, budget_used
 from stemproof.core.batches import batches
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_array
-from stemproof.core.random import Draws, derive_seed
 from stemproof.core.machine import ProcessParams, WorkerParams
+from stemproof.core.random import Draws, derive_seed
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.workers import capacity
 from stemproof.data.params import SegmentParams
 from stemproof.data.segments import segment_seed
-from stemproof.data.store import PreparedData, PreparedTrack, loud_mask
+from stemproof.data.store import PreparedData, PreparedTrack, loud_mask, too_loud
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.bsseval import Estimate, Score, TrackEstimates, score_all
 from stemproof.figures.medians import track_medians
@@ -151,9 +151,9 @@ class Evaluator:
             ]
             played = self._play(mixture, vocals, adversarial, seeds)
             figures = measured(played)
-            self._check(track.name, mixture, figures)
-            clean[part] = played.clean.unflatten(1, mixture.shape[1:]).cpu().numpy()
-            attacked[part] = played.attacked.unflatten(1, mixture.shape[1:]).cpu().numpy()
+            self._check(track, figures)
+            clean[part] = played.clean.cpu().view_as(mixture).numpy()
+            attacked[part] = played.attacked.cpu().view_as(mixture).numpy()
             # One copy for all figures: each waits for the device.
             values = dict(zip(figures, torch.stack(list(figures.values())).cpu(), strict=True))
             loud = loud_mask(vocals.flatten(1).numpy(), self.cut.loud_db)
@@ -201,15 +201,11 @@ class Evaluator:
     def _separated(system: Separator, heard: Tensor, like: Tensor, side: Side) -> Tensor:
         return system.separate(heard.view_as(like), side).flatten(1)
 
-    def _check(self, track: str, mixture: Tensor, figures: dict[str, Tensor]) -> None:
+    def _check(self, track: PreparedTrack, figures: dict[str, Tensor]) -> None:
         if all(bool(torch.isfinite(values).all()) for values in figures.values()):
             return
-        largest = float(mixture.abs().max())
-        if largest > 1e6:
-            raise InputError(
-                f"{track}: samples up to {largest:.3g}, full scale being 1; scale the recording"
-            )
-        raise InputError(f"{self.name}: an output for {track} is not a number; train it again")
+        advice = too_loud([track]) or "its samples are in order: train the system again"
+        raise InputError(f"{self.name}: an output for {track.name} is not a number; {advice}")
 
 
 @dataclass(frozen=True)

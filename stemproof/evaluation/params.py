@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stemproof.core.params import Name, Seed, Section
+from stemproof.core.params import Name, Section, Seed
 
 
 class EvaluateParams(Section):

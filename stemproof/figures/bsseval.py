@@ -18,9 +18,9 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy import fft
 
-from stemproof.data.codec import import_museval
 from stemproof.core.files import FloatArray
-from stemproof.core.workers import workplace
+from stemproof.core.workers import worker_pool
+from stemproof.data.codec import import_museval
 
 FIGURES = ("sdr", "isr", "sir", "sar")
 TAPS = 512  # of the distortion filters
@@ -97,7 +97,7 @@ def score_all(
         InputError: the scheduler cannot be reached, or ``distributed`` is not installed.
     """
     function = {"fast": score, "museval": score_by_museval, "sdr": score_sdr}[method]
-    with workplace(scheduler):
+    with worker_pool(scheduler):
         scores: list[list[Score]] = Parallel(n_jobs=workers if scheduler == "none" else -1)(
             delayed(function)(track, rate) for track in tracks
         )

@@ -69,10 +69,10 @@ def contrast(
     tables = [list(table.groupby("seed", sort=False)) for table in (first, second)]
     tracks = {tuple(of_seed["track"]) for table in tables for _, of_seed in table}
     if len(tracks) > 1:
-        raise InputError("the two systems were tested on other tracks")
+        raise InputError("the two systems were tested on other tracks; name two of one run")
     seeds = {tuple(seed for seed, _ in table) for table in tables if len(table) > 1}
     if len(seeds) > 1:
-        raise InputError("the two systems were trained with other seeds")
+        raise InputError("the two systems were trained with other seeds; name two of one run")
     own, base = (
         {
             figure.key: np.stack([of_seed[figure.key].to_numpy() for _, of_seed in table])

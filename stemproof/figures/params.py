@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stemproof.core.params import Seed, Section
+from stemproof.core.params import Section, Seed
 
 
 class StatisticsParams(Section):

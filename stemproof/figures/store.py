@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import read_csv, read_json, write_json, write_text
+from stemproof.core.files import read_json, read_table, write_json, write_text
 from stemproof.core.params import first_difference
 from stemproof.figures.summary import Scored
 
@@ -73,7 +73,7 @@ def read_scored(folders: Sequence[Path], made_with: Mapping[str, Any]) -> System
         first = first or found
         seed = int(found["seed"])
         scored[seed] = Scored(
-            read_csv(folder / TRACKS).set_index("track"), found["counts"], found.get("bsseval")
+            read_table(folder / TRACKS).set_index("track"), found["counts"], found.get("bsseval")
         )
         used.append(folder)
         training[str(seed)] = found["training"]
@@ -85,5 +85,5 @@ def read_scored(folders: Sequence[Path], made_with: Mapping[str, Any]) -> System
 
 def mean_curve(files: Sequence[Path]) -> str:
     """The mean over training seeds of a curve whose first column is its axis, as CSV."""
-    curves = pd.concat([read_csv(file) for file in files])
+    curves = pd.concat([read_table(file) for file in files])
     return str(curves.groupby(curves.columns[0]).mean().to_csv(float_format="%.9g"))

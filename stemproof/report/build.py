@@ -12,8 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from stemproof.attacks.params import AttackParams
-from stemproof.core.errors import InputError
-from stemproof.core.files import read_json
+from stemproof.core.files import read_json, read_table
 from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.paper import li2022
@@ -123,8 +122,9 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
 def smallest_p(comparison: dict[str, Any], resamples: int) -> float:
     """The smallest adjusted p-value that can come out, whatever the data are.
 
-    Of one comparison it is what the resamples and the tracks allow (:class:`stemproof.figures.statistics.Interval`);
-    Holm multiplies the smallest by the number of comparisons.
+    Of one comparison it is what the resamples and the tracks allow (see
+    :class:`stemproof.figures.statistics.Interval`); Holm multiplies the
+    smallest by the number of comparisons.
     """
     others = [figures for figures in comparison.values() if isinstance(figures, dict)]
     count = sum(len(figures) for figures in others)
@@ -132,11 +132,12 @@ def smallest_p(comparison: dict[str, Any], resamples: int) -> float:
 
 
 def _pictures(names: list[str], plots: Path, attack: AttackParams) -> dict[str, str]:
-    train = {name: _table(plots / "curves" / f"{name}.csv") for name in names}
-    crafted = {name: _table(plots / "attack" / f"{name}.csv") for name in names}
-    tracks = {name: _table(plots / "tracks" / f"{name}.csv") for name in names}
+    train = {name: read_table(plots / "curves" / f"{name}.csv") for name in names}
+    crafted = {name: read_table(plots / "attack" / f"{name}.csv") for name in names}
+    tracks = {name: read_table(plots / "tracks" / f"{name}.csv") for name in names}
     steps, budgets = (
-        _by_system(_table(plots / "audit" / f"{table}.csv"), names) for table in ("steps", "eps")
+        _by_system(read_table(plots / "audit" / f"{table}.csv"), names)
+        for table in ("steps", "eps")
     )
     loss = attack.loss
     unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
@@ -167,10 +168,3 @@ def _by_system(table: pd.DataFrame, names: list[str]) -> dict[str, pd.DataFrame]
     """One column a system -> one table a system."""
     axis = table.columns[0]
     return {name: table[[axis, name]].rename(columns={name: "at_bs"}) for name in names}
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it first") from None

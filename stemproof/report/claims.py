@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint
-from stemproof.params import Params
-from stemproof.report.threat import threat_in_words
+from stemproof.figures.table import FIGURES
 
 # What the figures are computed with; changes elsewhere do not touch a claim.
 CODE = ("dvc.yaml", "published", "stemproof", "stages")
@@ -49,7 +49,7 @@ class Difference(Figure):
 class Data(_Part):
     """What was tested on."""
 
-    source: Literal["demo", "musdb18", "musdb18hq"]
+    source: str
     sha256: str = Hash
     test_tracks: int = Field(ge=1)
     test_segments: int = Field(ge=1)
@@ -89,55 +89,74 @@ class Claim(_Part):
     environment: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a claim is made of, beside the figures of its system.
+
+    Attributes:
+        parameters: the whole of params.yaml.
+        threat_model: in words.
+        attack: the section ``attack``.
+        eps: under linf, else None.
+        confidence: of the intervals.
+        data: what was tested on.
+        environment: what the figures were computed with.
+        git_commit: of the code.
+    """
+
+    parameters: Mapping[str, Any]
+    threat_model: str
+    attack: Mapping[str, Any]
+    eps: float | None
+    confidence: float
+    data: Data
+    environment: Mapping[str, str]
+    git_commit: str
+
+
 def make_claim(
-    params: Params,
-    variant: str,
+    run: Run,
+    system: str,
     metrics: Mapping[str, Any],
     comparison: Mapping[str, Any],
     audit: Mapping[str, Any],
-    data: Data,
-    environment: Mapping[str, str],
-    git_commit: str,
 ) -> Claim:
-    """Put one system's claim together.
+    """Put one system's claim together; figures that do not apply to it are left out.
 
     Args:
-        params: the parameters that everything was made with.
-        variant: the system.
-        metrics: ``metrics/<variant>.json``.
+        run: what all systems of a run have in common.
+        system: its name.
+        metrics: ``metrics/systems/NAME.json``.
         comparison: ``metrics/comparison.json``.
         audit: the system's part of ``metrics/audit.json``.
-        data: what was tested on.
-        environment: ``metrics/environment.json``.
-        git_commit: of the code.
-
-    Raises:
-        InputError: the metrics are of other training seeds than the parameters name.
     """
-    expected = [str(seed) for seed in params.seeds_of(variant)]
-    if list(metrics["seeds"]) != expected:
-        raise InputError(
-            f"metrics of {variant} are of seeds {', '.join(metrics['seeds'])}, but params.yaml "
-            f"says {', '.join(expected)}; run dvc repro"
-        )
 
-    def figure(key: str) -> Figure:
-        return Figure(value=metrics[key], low=metrics[f"{key}_low"], high=metrics[f"{key}_high"])
+    def figures(part: str) -> dict[str, Figure]:
+        return {
+            figure.key: Figure(
+                value=metrics[figure.key],
+                low=metrics[f"{figure.key}_low"],
+                high=metrics[f"{figure.key}_high"],
+            )
+            for figure in FIGURES
+            if figure.part == part and figure.key in metrics
+        }
 
-    is_reference = variant == comparison["reference"]
-    differences = {} if is_reference else comparison[variant]
+    is_reference = system == comparison["reference"]
+    differences = {} if is_reference else comparison[system]
+    portable = _portable(run.parameters)
     return Claim(
-        variant=variant,
-        settings=params.variant(variant).model_dump(mode="json", exclude_defaults=True),
-        threat_model=threat_in_words(params),
-        attack=params.attack.model_dump(mode="json"),
-        parameters=_portable(params),
+        variant=system,
+        settings=dict(run.parameters["separators"][system]),
+        threat_model=run.threat_model,
+        attack=dict(run.attack),
+        parameters=portable,
         audited_attack=audit["attack"],
-        eps=params.attack.eps if params.attack.has_eps else None,
+        eps=run.eps,
         perturbation_snr=metrics["perturbation_snr"],
-        clean={key: figure(key) for key in ("si_sdr", "bs", "stft_bs", "mixture_si_sdr")},
-        attacked={key: figure(key) for key in ("at_bs", "rb", "rb_net", "drop", "noise_drop")},
-        confidence=params.evaluate.confidence,
+        clean=figures("clean"),
+        attacked=figures("attacked"),
+        confidence=run.confidence,
         seeds=metrics["seeds"],
         reference=None if is_reference else comparison["reference"],
         minus_reference={
@@ -152,47 +171,45 @@ def make_claim(
             for name, raised, reason in audit["reasons"]
         ],
         flags_raised=audit["flags_raised"],
-        data=data,
-        parameters_sha256=parameters_sha256(params),
-        git_commit=git_commit,
-        environment=dict(environment),
+        data=run.data,
+        parameters_sha256=fingerprint(portable),
+        git_commit=run.git_commit,
+        environment=dict(run.environment),
     )
 
 
-def parameters_sha256(params: Params) -> str:
-    """A hash of all parameters but ``data.root``, which is a path of one machine."""
-    return fingerprint(_portable(params))
+def _portable(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters but ``data.root``, which is a path of one machine."""
+    data = {key: value for key, value in parameters["data"].items() if key != "root"}
+    return {**parameters, "data": data}
 
 
-def _portable(params: Params) -> dict[str, Any]:
-    tree = params.model_dump(mode="json")
-    del tree["data"]["root"]
-    return tree
-
-
-def check_run(params: Params, folder: Path) -> None:
-    """Do the figures in a folder come from these parameters, this code and these data?
+def check_run(folder: Path, root: Path, stages: Sequence[str] = ("report",)) -> None:
+    """Do the figures in a folder come from its parameters, code and data?
 
     Asks DVC, which compares what every stage read and wrote with ``dvc.lock``.
 
     Args:
-        params: the parameters.
         folder: the project.
+        root: the recordings, which need not be at hand any more; what was made of them is.
+        stages: the last ones; all that they depend on is asked for.
 
     Raises:
         InputError: a stage has not been run, or what it reads or wrote has changed since.
     """
-    stages = ["prepare-musdb18", "generate-pgd-adversarials", "evaluate", "audit"]
-    for name, seed in params.models:
-        of_paper = name in ("baseline", "improved")
-        stages.append(f"train-{name}@{seed}" if of_paper else f"train-ablation@{name}-{seed}")
-    command = [sys.executable, "-m", "dvc", "status", "--json", *stages]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise InputError(f"a claim needs `dvc status`, but it fails ({done.stderr.strip()})")
-    for stage, changes in json.loads(done.stdout).items():
-        # The recordings need not be at hand any more; what was made of them is.
-        changed = [path for path in _changed(changes) if Path(path) != params.data.root]
+    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", *stages]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    try:
+        found = json.loads(done.stdout) if done.returncode == 0 else None
+    except json.JSONDecodeError:
+        found = None
+    if found is None:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise InputError(
+            f"a claim needs `dvc status`, but it fails ({said}); install DVC and run dvc repro"
+        )
+    for stage, changes in found.items():
+        changed = [path for path in _changed(changes) if Path(path) != root]
         if changed:
             raise InputError(
                 f"{stage} is not up to date ({', '.join(changed[:3])}"
@@ -221,7 +238,11 @@ def code_commit(folder: Path) -> str:
         commit = _git(folder, "rev-parse", "HEAD").strip()
         changed = _git(folder, "status", "--porcelain", "--", *CODE).splitlines()
     except (OSError, subprocess.CalledProcessError) as error:
-        raise InputError(f"{folder}: a claim names a git commit, but git fails ({error})") from None
+        said = getattr(error, "stderr", None) or error
+        raise InputError(
+            f"{folder}: a claim names a git commit, but git fails ({said}); "
+            "install git and work in a clone of the repository"
+        ) from None
     if changed:
         raise InputError(
             f"a claim names a git commit, but {changed[0][3:]} differs from it; commit first"
@@ -231,6 +252,11 @@ def code_commit(folder: Path) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+        ["git", *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     return done.stdout

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import written_aside
+from stemproof.core.files import opened, written_aside
 from stemproof.separators.kind import Kind
 from stemproof.separators.protocol import MaskKind, Separator
 from stemproof.separators.registry import code_of, find_kind
@@ -77,15 +77,14 @@ def read_header(path: Path) -> Header:
         InputError: the file is missing, damaged, of a kind that is not known, or newer than this
             code.
     """
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as stream:
-            metadata = stream.metadata() or {}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such model; train it first") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: not a model file, or truncated ({error}); delete it and run dvc repro"
-        ) from None
+    with opened(path, "no such model; train it first"):
+        try:
+            with safetensors.safe_open(str(path), framework="pt") as stream:
+                metadata = stream.metadata() or {}
+        except safetensors.SafetensorError as error:
+            raise InputError(
+                f"{path}: not a model file, or truncated ({error}); delete it and run dvc repro"
+            ) from None
     try:
         if HEADER not in metadata and OLD_HEADER in metadata:
             return _old_header(json.loads(metadata[OLD_HEADER]))
@@ -154,11 +153,12 @@ def load(
         model = header.kind.rebuild(header.settings)
         model.load_state_dict(load_file(str(path)))
     except (RuntimeError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"{path}: its weights do not fit its header ({reason}); delete it and run dvc repro"
+            f"{path}: its weights do not fit its header ({error}); delete it and run dvc repro"
         ) from None
     model = model.to(device)
-    if compiled and hasattr(model, "compile_parts"):
-        model.compile_parts()
+    if compiled:
+        # Encoder and decoder, where a model has such parts, are what is called.
+        for part in model.children():
+            part.compile()
     return header.kind.separator(model, mask)

@@ -18,15 +18,17 @@ MaskKind = Literal["fixed", "recomputed"]
 
 @runtime_checkable
 class Separator(Protocol):
-    """A separator of vocals whose output is differentiable in the mixture.
+    """A separator of vocals whose output is differentiable in the mixture."""
 
-    Attributes:
-        sample_rate: of the recordings that it takes, in Hz.
-        channels: of the recordings that it takes.
-    """
+    @property
+    def sample_rate(self) -> int:
+        """Of the recordings that it takes, in Hz."""
+        ...
 
-    sample_rate: int
-    channels: int
+    @property
+    def channels(self) -> int:
+        """Of the recordings that it takes."""
+        ...
 
     def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
         """Estimate the vocals.
@@ -43,13 +45,12 @@ class Separator(Protocol):
 
 @runtime_checkable
 class Informed(Protocol):
-    """The ability of a separator that is told something of the true stems.
+    """The ability of a separator that is told something of the true stems."""
 
-    Attributes:
-        twin: the same system with the other kind of side information, or None.
-    """
-
-    twin: Separator | None
+    @property
+    def twin(self) -> Separator | None:
+        """The same system with the other kind of side information, or None."""
+        ...
 
     def side(self, mixture: Tensor, vocals: Tensor) -> Tensor:
         """Side information from clean stems, each batch x channels x samples."""

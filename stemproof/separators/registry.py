@@ -18,8 +18,8 @@ import torch
 from pydantic import Field
 
 from stemproof.core.errors import InputError
-from stemproof.core.params import Name, Section, validate
 from stemproof.core.files import fingerprint, sha256
+from stemproof.core.params import Name, Section, validate
 from stemproof.separators.kind import Kind
 from stemproof.separators.protocol import Separator
 
@@ -77,9 +77,7 @@ def entry(entries: Mapping[str, Mapping[str, Any]], name: str) -> tuple[Kind, Se
     if name not in entries:
         close = difflib.get_close_matches(name, list(entries), n=1)
         hint = f", did you mean `{close[0]}`?" if close else ""
-        raise InputError(
-            f"unknown separator `{name}`{hint}; params.yaml has {', '.join(entries)}"
-        )
+        raise InputError(f"unknown separator `{name}`{hint}; params.yaml has {', '.join(entries)}")
     settings = dict(entries[name])
     try:
         found = find_kind(settings.pop("kind", ""))

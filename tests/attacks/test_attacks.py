@@ -32,9 +32,9 @@ from stemproof.attacks.search import RandomSearch
 from stemproof.attacks.sparse import SparseSaliency
 from stemproof.attacks.steps import STEP_RULES, Constant, Decaying
 from stemproof.attacks.universal import UniversalPerturbation
-from stemproof.separators.rsvm.model import build_model
 from stemproof.params import Params
 from stemproof.separators.protocol import Context, InformedRSVM, Separator
+from stemproof.separators.rsvm.model import build_model
 
 
 class Gain:

@@ -15,9 +15,9 @@ from conftest import ROOT
 
 from stemproof.core import gpus as slots
 from stemproof.core.errors import InputError
-from stemproof.params import Params
-from stemproof.core.runtime import make_fabric
 from stemproof.core.gpus import claim_gpu
+from stemproof.core.runtime import make_fabric
+from stemproof.params import Params
 
 HOLD = "from stemproof.core.gpus import claim_gpu; claim_gpu(); input()"
 

@@ -14,11 +14,12 @@ import pytest
 import soundfile
 from conftest import RATE, write_track
 
+from stemproof.core.errors import InputError
 from stemproof.data import codec
+from stemproof.data import prepare as preparing
+from stemproof.data.demo.songs import MIXTURE_SI_SDR, render_demo, render_song
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData, loud_mask, segment_starts
-from stemproof.data.demo.songs import MIXTURE_SI_SDR, render_demo, render_song
-from stemproof.core.errors import InputError
 from stemproof.params import DemoParams, Params
 
 MakeParams = Callable[..., Params]
@@ -178,6 +179,33 @@ def test_bad_recordings_are_named(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("how", ["silent", "silent as mono"])
+def test_silent_mixtures_are_refused_all_at_once(
+    songs: Path, tmp_path: Path, make_params: MakeParams, how: str
+) -> None:
+    """With silent stems they would pass for stems that add up exactly."""
+    silenced = [songs / "test" / f"test {number}" for number in (0, 1)]
+    silenced.append(songs / "train" / "train 2")
+    for track in silenced:
+        for path in track.iterdir():
+            audio, rate = soundfile.read(path, dtype="int16")
+            audio[:, 1] = -audio[:, 0] if how == "silent as mono" else 0
+            audio[:, 0] *= how == "silent as mono"
+            soundfile.write(path, audio, rate, subtype="PCM_16")
+    with pytest.raises(InputError, match="silent from beginning to end") as error:
+        prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+    assert all(str(track / "mixture.wav") in str(error.value) for track in silenced)
+    assert str(error.value).count("mixture.wav") == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_at_most_twenty_silent_mixtures_are_named() -> None:
+    records = [{"path": Path(f"{number}.wav"), "silent": True} for number in range(23)]
+    with pytest.raises(InputError, match=r"^0\.wav, .*19\.wav and 3 more: the mixture") as error:
+        preparing._refuse_silent_mixtures(records)
+    assert "20.wav" not in str(error.value)
+
+
 def test_one_silent_track_is_reported_not_refused(
     songs: Path, tmp_path: Path, make_params: MakeParams
 ) -> None:
@@ -189,10 +217,12 @@ def test_one_silent_track_is_reported_not_refused(
     assert summary["test"]["silent_segments"] == 4
 
 
-def test_wav_folders_where_stems_were_announced(songs: Path, make_params: MakeParams) -> None:
+def test_wav_folders_where_stems_were_announced(
+    songs: Path, tmp_path: Path, make_params: MakeParams
+) -> None:
     params = make_params(data={"root": str(songs), "source": "musdb18"})
     with pytest.raises(InputError, match="set data.source = musdb18hq"):
-        prepare(params, songs / "out")
+        prepare(params, tmp_path / "out")
 
 
 def test_ffmpeg_missing(

@@ -14,6 +14,8 @@ from stemproof.attacks.gradient import GradientAttack
 from stemproof.attacks.norms import make_budget
 from stemproof.attacks.objectives import negative_si_sdr
 from stemproof.attacks.steps import Decaying
+from stemproof.data.prepare import prepare
+from stemproof.data.store import PreparedData
 from stemproof.figures.bsseval import (
     FIGURES,
     Estimate,
@@ -24,11 +26,9 @@ from stemproof.figures.bsseval import (
     score_by_museval,
     score_sdr,
 )
-from stemproof.data.prepare import prepare
-from stemproof.data.store import PreparedData
-from stemproof.separators.rsvm.model import build_model
 from stemproof.params import Params
 from stemproof.separators.protocol import informed
+from stemproof.separators.rsvm.model import build_model
 
 RATE = 2000
 

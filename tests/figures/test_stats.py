@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from stemproof.figures.statistics import bootstrap, holm, median, median_difference, median_rise, paired_median
+from stemproof.figures.statistics import (
+    bootstrap,
+    holm,
+    median,
+    median_difference,
+    median_rise,
+    paired_median,
+)
 
 OPTIONS = {"resamples": 300, "confidence": 0.95, "seed": 0}
 

@@ -25,18 +25,18 @@ from distributed import Client
 from safetensors.torch import load_file
 from test_bsseval import make_track
 
-from stemproof.figures.bsseval import TrackEstimates, score_all
+from stemproof.core.errors import InputError
+from stemproof.core.files import read_array
+from stemproof.core.runtime import make_fabric
+from stemproof.core.shards import WHOLE, Shard
+from stemproof.core.workers import capacity
 from stemproof.data.loading import ResidentSegments, _read_ahead, training_batches
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData, PreparedTrack, TrainingSegments
-from stemproof.core.errors import InputError
-from stemproof.core.files import read_array
-from stemproof.separators.rsvm.model import RSVM, build_model
+from stemproof.figures.bsseval import TrackEstimates, score_all
 from stemproof.params import Params, load_params
-from stemproof.core.runtime import make_fabric
-from stemproof.core.shards import WHOLE, Shard
+from stemproof.separators.rsvm.model import RSVM, build_model
 from stemproof.separators.rsvm.train import step_terms
-from stemproof.core.workers import capacity
 
 MakeParams = Callable[..., Params]
 VARIANTS: dict[str, Any] = {
@@ -283,6 +283,47 @@ def test_a_launcher_that_starts_another_number_is_refused(
         make_fabric(runtime)
 
 
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x"}
+BATCH_SCRIPT = {"SLURM_JOB_NAME": "rsvm", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "runtime", "said"),
+    [
+        ({}, {"nodes": 2}, "no launcher started this stage; .* or set runtime.nodes = 1"),
+        # An interactive shell of SLURM, in which nothing starts the other machine's processes.
+        (
+            {**BATCH_SCRIPT, "SLURM_JOB_NAME": "bash", "SLURM_STEP_NUM_TASKS": "1"},
+            {"nodes": 2},
+            "no launcher started this stage",
+        ),
+        (BATCH_SCRIPT, {"devices": 2}, r"1 process\(es\) were started, but this stage needs 2"),
+        ({"LOCAL_RANK": "0"}, {"devices": 2}, "LOCAL_RANK = 0 is set.* unset LOCAL_RANK"),
+        ({"LOCAL_RANK": "1"}, {"devices": 2}, "LOCAL_RANK = 1 is set.* unset LOCAL_RANK"),
+        (TORCHRUN, {"devices": 2}, "WORLD_SIZE is not; .* or unset TORCHELASTIC_RUN_ID"),
+        ({**TORCHRUN, "WORLD_SIZE": "two"}, {}, "WORLD_SIZE = 'two' is not a number"),
+        ({"SLURM_STEP_NUM_TASKS": "-1"}, {}, "SLURM_STEP_NUM_TASKS = '-1' is not a number"),
+        ({**BATCH_SCRIPT, "SLURM_NTASKS": "2x"}, {"devices": 2}, "SLURM_NTASKS = '2x' is not"),
+        ({"LOCAL_RANK": "one"}, {}, "LOCAL_RANK = 'one' is not a number"),
+        ({"LOCAL_RANK": "1", "RSVM_PARENT": "me"}, {}, "RSVM_PARENT = 'me' is not a number"),
+    ],
+)
+def test_nobody_waits_for_processes_that_nobody_starts(
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    runtime: dict[str, int],
+    said: str,
+) -> None:
+    monkeypatch.delenv("RSVM_PARENT", raising=False)  # of a fabric that this process has had
+    monkeypatch.setattr("rsvm.runtime.Fabric", lambda **_: pytest.fail("it was started"))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=said) as error:
+        make_fabric(make_params(runtime=runtime).runtime)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.slow
 def test_fewer_processes_than_asked_for_are_refused(
     make_params: MakeParams, tmp_path: Path
@@ -328,6 +369,7 @@ def start_on_two_nodes(
                 "SLURM_NNODES": "2",
                 "SLURM_NTASKS": "2",
                 "SLURM_NTASKS_PER_NODE": "1",
+                "SLURM_STEP_NUM_TASKS": "2",
                 "SLURM_NODELIST": "127.0.0.1",
                 "SLURM_NODEID": node,
                 "SLURM_PROCID": node,
@@ -538,3 +580,11 @@ def test_a_scheduler_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("stemproof.core.workers.PATIENCE", 1)
     with pytest.raises(InputError, match=r"tcp://127.0.0.1:9 cannot be reached .*dask scheduler"):
         score_all([make_track(0)], 2000, "fast", workers=1, scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1", "ucx://127.0.0.1:9", "tls://127.0.0.1:9"])
+def test_an_address_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr("rsvm.workplace.PATIENCE", 1)
+    with pytest.raises(InputError, match=f"{address} cannot be reached") as error:
+        score_all([make_track(0)], 2000, "fast", workers=1, scheduler=address)
+    assert "\n" not in str(error.value)

@@ -15,23 +15,23 @@ import pytest
 import torch
 from conftest import ROOT
 
-from stemproof.separators.rsvm import train as training
 from stemproof.attacks import generate as generating
 from stemproof.attacks.generate import Victim, budget_used, checked_adversarials, generate
 from stemproof.attacks.minimal import MinimalPerturbation
 from stemproof.attacks.universal import UniversalPerturbation
+from stemproof.core.errors import InputError
+from stemproof.core.files import write_json, written_aside
+from stemproof.core.runtime import make_fabric
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
-from stemproof.core.errors import InputError
 from stemproof.evaluation.evaluate import compare, evaluate, remember, remembered, summarize
-from stemproof.core.files import write_json, written_aside
-from stemproof.separators.checkpoint import save_model
-from stemproof.separators.rsvm.model import build_model
 from stemproof.params import Params, load_params
-from stemproof.core.runtime import make_fabric
+from stemproof.separators.checkpoint import save_model
 from stemproof.separators.protocol import InformedRSVM, informed
-from stemproof.separators.systems import load_separator
+from stemproof.separators.rsvm import train as training
+from stemproof.separators.rsvm.model import build_model
 from stemproof.separators.rsvm.train import describe
+from stemproof.separators.systems import load_separator
 
 MakeParams = Callable[..., Params]
 CPU = torch.device("cpu")

@@ -15,6 +15,9 @@ import pytest
 from conftest import ROOT
 from pydantic import ValidationError
 
+from stemproof.core.errors import InputError
+from stemproof.evaluation.evaluate import PER_SEGMENT, Evaluation, compare, summarize
+from stemproof.params import Params
 from stemproof.report.claims import (
     Claim,
     Data,
@@ -24,9 +27,6 @@ from stemproof.report.claims import (
     make_claim,
     parameters_sha256,
 )
-from stemproof.core.errors import InputError
-from stemproof.evaluation.evaluate import PER_SEGMENT, Evaluation, compare, summarize
-from stemproof.params import Params
 
 SCHEMA = json.loads((ROOT / "results/claim.schema.json").read_text())
 PUBLISHED = sorted((ROOT / "results").glob("*/*.json"))

@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 from torch.nn.functional import conv1d, conv_transpose1d, pad
 
 from stemproof.core.errors import InputError
-from stemproof.separators.rsvm.losses import sinkhorn_distance
+from stemproof.params import AttentionParams, ConvolutionParams, ModelParams, Params, VariantParams
+from stemproof.separators.checkpoint import load_model, save_model
+from stemproof.separators.protocol import InformedRSVM
 from stemproof.separators.rsvm.attention import (
     ChannelDropout,
     FrameAttention,
     FrameConvolution,
     sinusoidal_position,
 )
-from stemproof.separators.checkpoint import load_model, save_model
 from stemproof.separators.rsvm.framing import analyze, frame_count, padding, synthesize
+from stemproof.separators.rsvm.losses import sinkhorn_distance
 from stemproof.separators.rsvm.model import RSVM, binary_mask, build_model
-from stemproof.params import AttentionParams, ConvolutionParams, ModelParams, Params, VariantParams
-from stemproof.separators.protocol import InformedRSVM
 
 SIZES = ModelParams(channels=6, kernel=32, hop=8)
 

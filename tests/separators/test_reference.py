@@ -11,10 +11,10 @@ import torch
 from conftest import ROOT
 
 from stemproof.core.errors import InputError
-from stemproof.separators.rsvm.losses import neg_snr, sinkhorn_distance, total_variation
 from stemproof.figures.si_sdr import si_sdr
-from stemproof.separators.rsvm.model import RSVM, binary_mask, build_model
 from stemproof.params import Params, load_params
+from stemproof.separators.rsvm.losses import neg_snr, sinkhorn_distance, total_variation
+from stemproof.separators.rsvm.model import RSVM, binary_mask, build_model
 from stemproof.separators.rsvm.published import load_published
 
 ENCODER = {"conv_a1.weight": "conv_a1", "conv_a2.weight": "conv_a2"}

@@ -14,8 +14,6 @@ from stemproof.attacks.norms import make_budget
 from stemproof.attacks.objectives import negative_si_sdr
 from stemproof.attacks.steps import Decaying
 from stemproof.figures.si_sdr import si_sdr
-from stemproof.separators.rsvm.model import binary_mask, build_model
-from stemproof.separators.stft import STFT
 from stemproof.params import Params
 from stemproof.separators.protocol import (
     InformedRSVM,
@@ -25,6 +23,8 @@ from stemproof.separators.protocol import (
     informed,
     straight_through_mask,
 )
+from stemproof.separators.rsvm.model import binary_mask, build_model
+from stemproof.separators.stft import STFT
 
 MakeParams = Callable[..., Params]
 

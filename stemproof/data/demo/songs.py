@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from stemproof.core.errors import InputError
+from stemproof.core.files import write_text, written_aside
+from stemproof.core.ownership import fresh_directory
 from stemproof.data.codec import decode, example_stem, import_musdb
-from stemproof.data.library import RENDERED, SOURCES
 from stemproof.data.demo.band import Score, bass, chords, drums, stereo
 from stemproof.data.demo.voice import VOWELS, Note, Singer, sing
-from stemproof.core.files import fresh_directory, write_text, written_aside
-from stemproof.params import DemoParams
+from stemproof.data.library import RENDERED, SOURCES, STEM_SUFFIX, read_setup
+from stemproof.data.params import DemoParams
 
 Signal = NDArray[np.float64]
 MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
@@ -31,9 +34,11 @@ PROGRESSIONS = (
 # SI-SDR of a mixture as the estimate of its vocals, in dB, as in MUSDB18.
 MIXTURE_SI_SDR = (-7.5, -2.5)
 PEAK = 0.9
+SETUP = "mus.yaml"
+RATE = 44_100  # Hz; that of the one real recording
 
 
-def render_demo(demo: DemoParams, rate: int, workers: int, destination: Path) -> None:
+def render_demo(demo: DemoParams, workers: int, destination: Path) -> None:
     """Write train/, test/ and mus.yaml (musdb's set-up, with the validation songs' names).
 
     The test split also holds the one real recording that stempeg ships; everything else is
@@ -41,11 +46,12 @@ def render_demo(demo: DemoParams, rate: int, workers: int, destination: Path) ->
 
     Args:
         demo: how many songs, how long, and the seed.
-        rate: sample rate in Hz.
         workers: processes.
-        destination: emptied first.
+        destination: songs rendered before are removed first.
+
+    Raises:
+        InputError: ``destination`` holds anything else; nothing has been removed.
     """
-    fresh_directory(destination)
     splits = (
         ("train", "Train", demo.train_songs),
         ("train", "Valid", demo.valid_songs),
@@ -56,6 +62,9 @@ def render_demo(demo: DemoParams, rate: int, workers: int, destination: Path) ->
         for subset, kind, count in splits
         for number in range(1, count + 1)
     ]
+    folders = [f"{subset}/{name}" for subset, name in named] + [f"test/{_real_song()}"]
+    files = [f"{folder}/{stem}.wav" for folder in folders for stem in ("mixture", *SOURCES)]
+    fresh_directory(destination, [SETUP, *files], _rendered_before(destination))
     # One seed sequence a song: no song depends on how many there are.
     seeds = [
         np.random.SeedSequence([demo.seed, split, number])
@@ -63,13 +72,31 @@ def render_demo(demo: DemoParams, rate: int, workers: int, destination: Path) ->
         for number in range(count)
     ]
     jobs = Parallel(n_jobs=workers, return_as="generator")(
-        delayed(_write_song)(destination / subset / name, seed, demo.seconds, rate)
+        delayed(_write_song)(destination / subset / name, seed, demo.seconds, RATE)
         for (subset, name), seed in zip(named, seeds, strict=True)
     )
     for _ in tqdm(jobs, total=len(named), desc="render demo", unit="song"):
         pass
-    _write_real_song(destination / "test", rate)
+    _write_real_song(destination / "test", RATE)
     _write_setup(destination, [name for _, name in named if "Valid" in name])
+
+
+def _rendered_before(folder: Path) -> list[str]:
+    """Files of songs that were rendered by a version that left no marker, by their names."""
+    try:
+        rendered = read_setup(folder / SETUP).get(RENDERED)
+    except InputError:
+        rendered = False
+    song = re.compile(
+        rf"(train/Demo - (Train|Valid)|test/Demo - Test) Song \d+|test/{re.escape(_real_song())}"
+    )
+    found = [file.relative_to(folder) for file in folder.glob("t*/*/*.wav")]
+    names = [name.as_posix() for name in found if song.fullmatch(name.parent.as_posix())]
+    return [SETUP, *names] if rendered else []
+
+
+def _real_song() -> str:
+    return example_stem().name.removesuffix(STEM_SUFFIX)
 
 
 def render_song(seed: np.random.SeedSequence, seconds: float, rate: int) -> dict[str, Signal]:
@@ -155,11 +182,11 @@ def _write_real_song(folder: Path, rate: int) -> None:
         name: np.round(decode(path, index) * 32768).astype(np.int32)
         for index, name in enumerate(("mixture", *SOURCES))
     }
-    _write_wavs(folder / path.name.removesuffix(".stem.mp4"), signals, rate)
+    _write_wavs(folder / _real_song(), signals, rate)
 
 
 def _write_wavs(folder: Path, signals: dict[str, NDArray[np.int32]], rate: int) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, signal in signals.items():
         samples = np.clip(signal, -32768, 32767).astype(np.int16)
         with written_aside(folder / f"{name}.wav") as temporary:
@@ -171,4 +198,4 @@ def _write_setup(destination: Path, validation: list[str]) -> None:
     setup = yaml.safe_load((Path(musdb.__path__[0]) / "configs" / "mus.yaml").read_text())
     setup["validation_tracks"] = validation
     setup[RENDERED] = True  # tells data.source = demo from recordings
-    write_text(destination / "mus.yaml", yaml.safe_dump(setup, sort_keys=False))
+    write_text(destination / SETUP, yaml.safe_dump(setup, sort_keys=False))

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stemproof.separators.rsvm.params import AttentionSettings, ConvolutionSettings, RSVMSettings
-
-
 from stemproof.core.shards import WHOLE
+from stemproof.separators.rsvm.params import AttentionSettings, ConvolutionSettings, RSVMSettings
 
 
 class FrameAttention(nn.Module):

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from stemproof.separators.rsvm.framing import synthesize
 from stemproof.separators.rsvm.params import Sizes
 
-
 LOWEST_HZ, HIGHEST_HZ = 30.0, 22_050.0
 
 

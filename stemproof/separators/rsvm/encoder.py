@@ -9,7 +9,6 @@ from stemproof.separators.rsvm.attention import ChannelDropout, FrameAttention, 
 from stemproof.separators.rsvm.framing import analyze
 from stemproof.separators.rsvm.params import RSVMSettings, Sizes
 
-
 CONTEXT_KERNEL = 5
 CONTEXT_DILATION = 10
 

@@ -93,6 +93,6 @@ KIND = Kind(
     make=_make,
     rebuild=_rebuild,
     separator=_separator,
-    summary="RSVM (Mimilakis et al., 2020) and its variants, informed by the mask of the true stems",
+    summary="RSVM (Mimilakis et al., 2020) and its variants, with the mask of the true stems",
     is_trained=_is_trained,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.separators.rsvm.params import Recipe
 

@@ -10,7 +10,6 @@ from stemproof.separators.rsvm.encoder import Encoder
 from stemproof.separators.rsvm.params import RSVMSettings, Sizes
 
 
-
 class RSVM(nn.Module):
     """Representation learning for singing voice separation (Mimilakis et al., 2020).
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from stemproof.core.errors import InputError
-from stemproof.core.files import fingerprint, sha256
+from stemproof.core.errors import InputError, out_of_memory
+from stemproof.core.files import fingerprint, opened, sha256
 from stemproof.separators.rsvm.encoder import CONTEXT_KERNEL
 from stemproof.separators.rsvm.model import RSVM
 from stemproof.separators.rsvm.params import RSVMSettings, Sizes
@@ -70,19 +69,31 @@ def sha256_of_pair(analysis_path: Path, synthesis_path: Path) -> str:
 
 
 def _read_state(path: Path, keys: tuple[str, ...]) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; put the published checkpoint there") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a plain PyTorch state dict ({reason})") from None
-    missing = [key for key in keys if key not in state] if isinstance(state, dict) else keys
+    with opened(path, "no such file; put the published checkpoint there") as stream:
+        try:
+            state = torch.load(stream, map_location="cpu", weights_only=True)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # what is no state dict fails in many ways
+            if out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0] or "it ends too early"
+            raise InputError(
+                f"{path}: not a plain PyTorch state dict ({reason}); "
+                "put the published checkpoint there"
+            ) from None
+    found = state if isinstance(state, dict) else {}
+    missing = [key for key in keys if not isinstance(found.get(key), Tensor)]
     if missing:
-        raise InputError(f"{path}: it has no {', '.join(missing)}; is it the right file?")
-    return {key: state[key].float() for key in keys}
+        raise InputError(
+            f"{path}: it has no {', '.join(missing)}; put the published checkpoint there"
+        )
+    return {key: found[key].float() for key in keys}
 
 
 def _expect(path: Path, state: dict[str, Tensor], key: str, shape: tuple[int, ...]) -> None:
     if tuple(state[key].shape) != shape:
-        raise InputError(f"{path}: {key} is {tuple(state[key].shape)}, {shape} was expected")
+        raise InputError(
+            f"{path}: {key} is {tuple(state[key].shape)}, {shape} was expected; "
+            "set rsvm.sizes.kernel to that of the published model"
+        )

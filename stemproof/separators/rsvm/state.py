@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
-from stemproof.core.files import written_aside
+from stemproof.core.errors import out_of_memory
+from stemproof.core.files import is_there, opened, written_aside
 from stemproof.separators.kind import Row
 
 
 def save_state(
     path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric, curves: list[Row]
 ) -> None:
+    """Write the state after an epoch, atomically.
+
+    Args:
+        path: where to.
+        run: fingerprint of everything that the weights depend on.
+        model: as Fabric set it up.
+        optimizer: as Fabric set it up.
+        fabric: the device; 16-mixed has a scale of its own.
+        curves: one row an epoch.
+    """
     state = {
         "run": run,
         "curves": curves,
@@ -29,15 +39,24 @@ def save_state(
 
 
 def load_state(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric) -> list[Row]:
-    """Restore a checkpoint of the same run; the curves of its epochs, or none."""
-    if not path.exists():
+    """Restore a checkpoint of the same run; the curves of its epochs, or none.
+
+    Raises:
+        InputError: there is one, but it cannot be read.
+    """
+    if not is_there(path):
         return []
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        same_run = state["run"] == run
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError):
-        print(f"{path}: damaged checkpoint, starting over")
-        return []
+    with opened(path) as stream:
+        try:
+            state = torch.load(stream, map_location="cpu", weights_only=True)
+            same_run = state["run"] == run
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # what is damaged fails in many ways
+            if out_of_memory(error):
+                raise
+            print(f"{path}: damaged checkpoint, starting over")
+            return []
     if not same_run:
         print(f"{path}: checkpoint of other parameters, data or code, starting over")
         return []

@@ -13,11 +13,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stemproof.core.errors import InputError
-from stemproof.core.resume import code_fingerprint
 from stemproof.core.files import fingerprint
+from stemproof.core.resume import code_fingerprint
 from stemproof.core.runtime import shard_of
 from stemproof.core.shards import Shard
 from stemproof.data.loading import on_device, training_batches
+from stemproof.data.store import too_loud
 from stemproof.separators.kind import Making, Row
 from stemproof.separators.rsvm.model import RSVM, build_model
 from stemproof.separators.rsvm.objective import step_terms
@@ -160,14 +161,17 @@ class InPrecision:
 
 
 def _epoch_row(epoch: int, means: Row, model: RSVM, making: Making, shard: Shard) -> Row:
+    advice = "lower rsvm.training.learning_rate"
     if not math.isfinite(means["loss"]):
-        raise InputError(
-            f"the loss is not a number in epoch {epoch + 1}; lower rsvm.training.learning_rate"
-        )
+        advice = too_loud(making.data.tracks("train")) or advice
+        raise InputError(f"the loss is not a number in epoch {epoch + 1}; {advice}")
     # The model itself is left as it is: a frozen copy is validated.
     separator = as_separator(copy.deepcopy(model))
     device = next(model.parameters()).device
     found = validate(separator, making.data.tracks("valid"), making.segments, device, shard)
+    if not all(math.isfinite(figure) for figure in found.values()):
+        advice = too_loud(making.data.tracks("valid")) or advice
+        raise InputError(f"no figure of validation is a number in epoch {epoch + 1}; {advice}")
     row = {"epoch": epoch + 1, **means, **found}
     if model.encoder.attention is not None:
         row["gate"] = model.encoder.attention.gate.item()

@@ -1,0 +1,88 @@
+"""compare: the systems side by side, over their training seeds."""
+
+import pandas as pd
+
+from common import (
+    ASIDE,
+    METRICS,
+    MODEL_METRICS,
+    PLOTS,
+    SYSTEM_METRICS,
+    Sections,
+    load_params,
+    run,
+    run_by_dvc,
+    scored_folder,
+)
+from stemproof.attacks.params import AttackSection
+from stemproof.core.errors import InputError
+from stemproof.core.files import write_json, write_text
+from stemproof.core.ownership import fresh_directory, set_aside
+from stemproof.core.params import Name, TrainParams
+from stemproof.data.params import SegmentParams
+from stemproof.evaluation.params import EvaluateParams
+from stemproof.figures.compare import compare
+from stemproof.figures.params import StatisticsParams
+from stemproof.figures.store import mean_curve, read_scored
+from stemproof.figures.summary import summarize
+
+
+class Needs(Sections):
+    """Parameters of this stage; those of others are held against what was made with them."""
+
+    systems: list[Name]
+    reference: Name
+    train: TrainParams
+    segments: SegmentParams
+    attack: AttackSection
+    evaluate: EvaluateParams
+    statistics: StatisticsParams
+
+
+def main() -> None:
+    """Write metrics/systems, metrics/comparison.json and plots of every system."""
+    params = load_params(Needs)
+    if params.reference not in params.systems:
+        raise InputError(
+            f"reference = {params.reference} must be one of systems ({', '.join(params.systems)})"
+        )
+    made_with = {
+        name: getattr(params, name).model_dump(mode="json")
+        for name in ("segments", "attack", "evaluate")
+    }
+    seeds = params.train.seeds
+    if run_by_dvc():
+        # What an earlier run left of systems that are no longer asked for.
+        wanted = {(name, seed) for name in params.systems for seed in seeds}
+        set_aside(MODEL_METRICS, wanted, ASIDE)
+    results = {
+        name: read_scored([scored_folder(name, seed) for seed in seeds], made_with)
+        for name in params.systems
+    }
+    systems = {name: models.scored for name, models in results.items()}
+    comparison = compare(systems, params.reference, params.statistics)
+    folders = [SYSTEM_METRICS, *(PLOTS / part for part in ("tracks", "curves", "attack"))]
+    for folder in folders:
+        fresh_directory(folder)
+    for name, models in results.items():
+        summary = summarize(models.scored, params.statistics)
+        write_json(SYSTEM_METRICS / f"{name}.json", {**summary, **models.about})
+        tables = pd.concat(
+            {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
+        )
+        write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
+        for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
+            curve = mean_curve([folder / file for folder in models.folders])
+            write_text(PLOTS / plot / f"{name}.csv", curve)
+    write_json(METRICS / "comparison.json", comparison)
+    # Not among DVC's metrics: it would drown them.
+    statistics = params.statistics.model_dump(mode="json")
+    environment = next(iter(results.values())).environment
+    write_json(
+        METRICS / "environment.json",
+        {"environment": environment, "made_with": {**made_with, "statistics": statistics}},
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,147 @@
+"""Folders that a stage empties: what we wrote there goes, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from stemproof.core.errors import InputError, explaining
+from stemproof.core.files import read_json, write_json
+
+MARKER = ".stemproof.json"  # in a directory that a stage empties; lists what the stage wrote there
+WRITTEN = "files written by stemproof"
+TEMPORARY = re.compile(r"\.[a-z0-9_]{8}\.\w+")  # of a run that was killed; see written_aside
+RESULT_SUFFIXES = (".npy", ".json", ".csv", ".safetensors")
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # neither ours nor anyone's work
+NAMED = 5  # files that one error names
+
+
+def fresh_directory(
+    path: Path, files: Iterable[str] | None = None, earlier: Iterable[str] = ()
+) -> Path:
+    """Make a directory ready for ``files``: what we wrote there before goes, and nothing else.
+
+    A marker in the directory lists what a stage writes. It stands there before the first of these
+    files, so that a run that is killed leaves nothing that is not known for ours.
+
+    Args:
+        path: the directory; it may be absent or empty.
+        files: names of all files that are going to be written, relative to ``path``. None for a
+            directory without a marker: whatever is named like a stored result is taken for ours.
+        earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+
+    Raises:
+        InputError: it holds files that we did not write; nothing has been removed.
+    """
+    if files is None:
+        earlier = [file.name for file in path.glob("*") if file.suffix in RESULT_SUFFIXES]
+    earlier = list(earlier)
+    refuse_strangers(path, earlier)
+    remove_written(path, earlier)
+    with explaining(path, "written"):
+        path.mkdir(parents=True, exist_ok=True)
+    if files is not None:
+        write_json(path / MARKER, {WRITTEN: sorted(files)})
+    return path
+
+
+def refuse_strangers(path: Path, earlier: Iterable[str] = ()) -> None:
+    """Refuse a directory that holds files which we did not write, before anything is computed.
+
+    Args:
+        path: the directory; it may be absent.
+        earlier: names that are ours when there is no marker: of a version that left none.
+
+    Raises:
+        InputError: there are such files; the message names them.
+    """
+    _, strangers = _sorted_out(path, earlier)
+    if strangers:
+        shown = ", ".join(strangers[:NAMED])
+        more = f" and {len(strangers) - NAMED} more" if len(strangers) > NAMED else ""
+        raise InputError(
+            f"{path}: about to be written anew, but {shown}{more} is not known to come from this "
+            "pipeline; if it is yours, move it to another folder (data.root may name any), else "
+            "delete it"
+        )
+
+
+def remove_written(path: Path, earlier: Iterable[str] = ()) -> None:
+    """Remove what we wrote into a directory, and the directories that this leaves empty.
+
+    Files of anyone else stay where they are, and so do the directories that hold them.
+
+    Args:
+        path: the directory; it may be absent.
+        earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+
+    Raises:
+        InputError: a file cannot be removed.
+    """
+    ours, _ = _sorted_out(path, earlier)
+    folders = {
+        path,
+        *(parent for file in ours for parent in file.parents if path in parent.parents),
+    }
+    with explaining(path, "written"):
+        # The marker goes last: what is left by a run that is killed here is still known for ours.
+        for file in sorted(ours, key=lambda file: file == path / MARKER):
+            file.unlink(missing_ok=True)
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):  # not empty
+            folder.rmdir()
+
+
+def _sorted_out(path: Path, earlier: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """Files of ours below a directory, and the names of all others but file managers' litter."""
+    ours, strangers = [], []
+    known = {MARKER, *earlier}
+    if (path / MARKER).is_file():
+        listed = read_json(path / MARKER).get(WRITTEN)
+        known = {MARKER, *map(str, listed if isinstance(listed, list) else ())}
+    places = {((path / name).parent, Path(name).suffix) for name in known}
+    for file in _entries(path):
+        name = file.relative_to(path).as_posix()
+        unfinished = TEMPORARY.fullmatch(file.name) and (file.parent, file.suffix) in places
+        if name in known or unfinished:
+            ours.append(file)
+        elif file.name not in LITTER:
+            strangers.append(name)
+    return ours, sorted(strangers)
+
+
+def _entries(path: Path) -> Iterator[Path]:
+    """Files below a directory, and links, which are not followed."""
+    for folder, folders, files in os.walk(path):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        yield from (Path(folder, name) for name in (*files, *links))
+
+
+def set_aside(folder: Path, wanted: Collection[tuple[str, int]], place: Path) -> None:
+    """Move results of systems and seeds that are no longer asked for out of a folder.
+
+    A stage that reads a whole folder, ``NAME/SEED`` for every model, would else see what an earlier
+    run left there.
+
+    Args:
+        folder: holds the results.
+        wanted: names and seeds that stay.
+        place: where the others go.
+    """
+    with explaining(folder, "written"):
+        for entry in sorted(folder.glob("*/*")):
+            name, seed = entry.parent.name, entry.stem
+            if not seed.isdecimal() or (name, int(seed)) in wanted:
+                continue
+            target = place / folder.name / name / entry.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(entry, target)
+            print(f"{entry}: not among the systems of this run, moved to {target}", flush=True)
+            with suppress(OSError):  # other seeds are left
+                entry.parent.rmdir()
