@@ -36,7 +36,7 @@ def main(
     system: Annotated[str, Option(help="one of `systems`")],
     seed: Annotated[int, Option(help="one of `train.seeds`")],
 ) -> None:
-    """Write adversarial mixtures to data/adversarial/SYSTEM/SEED, with the model they are against."""
+    """Write data/adversarial/SYSTEM/SEED: adversarial mixtures, and the model they are against."""
     params = load_params(Needs)
     fabric = make_fabric(params.runtime, params.processes)
     file, compiled = model_file(system, seed), params.runtime.compile

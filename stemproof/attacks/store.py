@@ -171,7 +171,7 @@ def _losses_file(work: Path, track: PreparedTrack) -> Path:
 
 
 def _keep(work: Path, segments: Segments, unit: list[int], found: Crafted) -> None:
-    """Store what was found for the tracks of a unit; the losses last, as a sign that all is there."""
+    """Store what was found for the tracks of a unit; the losses last, as a sign of the rest."""
     start = 0
     for number in unit:
         track = segments.tracks[number]

@@ -21,7 +21,7 @@ class AuditParams(Section):
     eps_factors: list[Factor] = Field(default=[0.1, 0.3, 1, 3, 10, 30, 100], min_length=6)
     queries: int = Field(default=100, ge=1, le=1_000_000)
     noise_draws: int = Field(default=5, ge=1, le=1000)
-    minimal_drops: list[Drop] = [1, 3, 6]
+    minimal_drops: list[Drop] = Field(default=[1, 3, 6])
     sparse_samples: int = Field(default=100, ge=1, le=1_000_000)
     sparse_amplitude: float = Field(default=0.1, gt=0, le=1)
     universal_epochs: int = Field(default=20, ge=1, le=10_000)
