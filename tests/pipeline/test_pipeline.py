@@ -279,7 +279,10 @@ def test_push_and_pull_through_a_local_remote(clone: Clone, tmp_path: Path) -> N
     fetched.folder, fetched.environment = other, clone.environment
     fetched.dvc("pull")
     assert model.read_bytes() == (clone.folder / "models/baseline/218.safetensors").read_bytes()
+    # The demo songs are not kept but rendered, and then nothing else is out of date.
+    assert fetched.stages_run(fetched.dvc("repro")) == ["render-demo"]
     assert "up to date" in fetched.dvc("status")
+    assert fetched.git("status", "--short") == ""
 
 
 def test_queued_experiments(clone: Clone) -> None:

@@ -341,8 +341,12 @@ def test_songs_of_a_user_survive_dvc(songs: Path, tmp_path: Path) -> None:
         (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
         assert "train/train 0/bass.wav" in clone.dvc("repro", "render-demo", fails=True)
         assert everything(demo) == both
-    clone.dvc("checkout", fails=True)
+    clone.dvc("checkout", "--force", "--allow-missing")
     assert everything(demo) == both
+    for setting in ("data.source=musdb18hq", "attack.eps=0.002", "demo.seed=3"):
+        assert REFUSED in clone.dvc("exp", "run", "-S", setting, fails=True)
+        assert everything(demo) == both
+    clone.git("checkout", "--quiet", ".")
     # Out of the way, and named: the pipeline goes on with them.
     for name in mine:
         if name.startswith("train"):
