@@ -14,33 +14,72 @@ import soundfile
 import torch
 import yaml
 
-from stemproof.params import Params, load_params
+from stemproof.attacks.params import AttackSection
+from stemproof.audit.params import AuditParams
+from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
+from stemproof.core.params import Name, Sections, TrainParams, load_params
+from stemproof.data.params import DataParams, DemoParams, SegmentParams
+from stemproof.evaluation.params import EvaluateParams
+from stemproof.figures.params import StatisticsParams
+from stemproof.separators.registry import Entries
+from stemproof.separators.rsvm.params import FamilyParams
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 4000
 SMALL: dict[str, Any] = {
     "data": {"sample_rate": RATE, "source": "musdb18hq"},
     "segments": {"seconds": 0.25},
-    "model": {"channels": 24, "kernel": 128, "hop": 32},
-    "variants": {
-        "baseline": {},
-        "improved": {"attention": {"heads": 2, "width": 8}, "dropout": 0.2},
+    "separators": {
+        "baseline": {"kind": "rsvm"},
+        "improved": {"kind": "rsvm", "attention": {"heads": 2, "width": 8}, "dropout": 0.2},
+        "stft": {"kind": "stft", "window": 128, "hop": 32},
     },
-    "train": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
-    "attack": {"steps": 4, "batch": 5, "eps": 0.01},
-    "evaluate": {"bootstrap": 200, "noise_draws": 2, "bsseval": "none"},
-    "runtime": {"accelerator": "cpu", "threads": 1, "workers": 1},
+    "rsvm": {
+        "sizes": {"channels": 24, "kernel": 128, "hop": 32},
+        "training": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
+    },
+    "attack": {"batch": 5, "eps": 0.01, "pgd": {"steps": 4}},
+    "evaluate": {"noise_draws": 2, "bsseval": "none", "batch": 5},
+    "statistics": {"bootstrap": 200},
+    "runtime": {"accelerator": "cpu", "threads": 1},
+    "workers": {"count": 1},
 }
 
 
+class AllParams(Sections):
+    """Every section of the parameters; a stage loads only its own."""
+
+    demo: DemoParams
+    data: DataParams
+    segments: SegmentParams
+    systems: list[Name]
+    reference: Name
+    ablations: list[Name]
+    train: TrainParams
+    separators: Entries
+    rsvm: FamilyParams
+    attack: AttackSection
+    evaluate: EvaluateParams
+    statistics: StatisticsParams
+    audit: AuditParams
+    runtime: RuntimeParams
+    processes: ProcessParams
+    workers: WorkerParams
+
+    @property
+    def segment_samples(self) -> int:
+        """Length of a segment."""
+        return self.segments.samples(self.data.sample_rate)
+
+
 def default_tree() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "params.yaml").read_text())
+    return yaml.safe_load((ROOT / "tests/params.yaml").read_text())
 
 
 def merged(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     result = copy.deepcopy(tree)
     for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(result.get(key), dict) and key != "variants":
+        if isinstance(value, dict) and isinstance(result.get(key), dict) and key != "separators":
             result[key] = merged(result[key], value)
         else:
             result[key] = value
@@ -53,13 +92,13 @@ def _threads() -> None:
 
 
 @pytest.fixture
-def make_params(tmp_path: Path) -> Callable[..., Params]:
+def make_params(tmp_path: Path) -> Callable[..., AllParams]:
     """Small parameters with changes, read from a real file."""
 
-    def make(**changes: Any) -> Params:
+    def make(**changes: Any) -> AllParams:
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(merged(merged(default_tree(), SMALL), changes)))
-        return load_params(path)
+        return load_params(AllParams, path)
 
     return make
 
