@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stemproof.attacks.budgets import Bound, used
 from stemproof.attacks.case import Case
 from stemproof.attacks.gradient import GradientAttack
-from stemproof.attacks.objectives import negative_si_sdr
+from stemproof.attacks.objectives import output_distance
 from stemproof.core.errors import InputError
 from stemproof.separators.protocol import Informed, Random, Reconstructing, Separator, Side, side_of
 from stemproof.separators.rsvm.model import build_model
@@ -537,7 +537,8 @@ def test_a_mono_rsvm_of_44100_hz_is_attacked_on_a_stereo_recording_of_48000_hz()
     time = torch.arange(samples) / 48_000
     vocals = 0.1 * torch.sin(2 * torch.pi * 300 * time) * torch.tensor([1.0, 0.5])[:, None]
     mixture = vocals[None] + noise(1, 2, samples, seed=4)
-    attack = GradientAttack(negative_si_sdr, steps=2, step_size=0.5)
+    # Untrained weights separate nothing: what an attack can move is their output.
+    attack = GradientAttack(output_distance, steps=2, step_size=0.5)
     bound = Bound("linf", eps=0.01)
 
     def run() -> Any:
@@ -546,7 +547,7 @@ def test_a_mono_rsvm_of_44100_hz_is_attacked_on_a_stereo_recording_of_48000_hz()
     found = run()
     assert found.adversarial.shape == (1, 2 * samples)
     assert 0.5 < used(bound.budget(mixture.flatten(1)), mixture.flatten(1), found.adversarial) <= 1
-    assert found.losses[0, -1] > found.losses[0, 0] + 0.1
+    assert found.losses[0, -1] > 1.5 * found.losses[0, 0] > 0  # more than at the random start
     again = run()
     assert torch.equal(again.adversarial, found.adversarial)
     assert torch.equal(again.losses, found.losses)
