@@ -1,4 +1,4 @@
-"""musdb and museval without an ffmpeg program: PyAV carries FFmpeg's libraries.
+"""musdb without an ffmpeg program: PyAV carries FFmpeg's libraries.
 
 musdb reads audio through stempeg, which refuses to be imported unless ``ffmpeg`` and
 ``ffprobe`` are on the PATH and then runs them as processes. :func:`import_musdb` lets the
@@ -16,13 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
-from unittest import mock
 
 import av
 import numpy as np
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray
+from stemproof.core.stempeg import import_stempeg
 
 Decoder = Literal["pyav", "ffmpeg"]
 
@@ -55,21 +55,6 @@ def import_musdb(decoder: Decoder) -> ModuleType:
     return module
 
 
-def import_museval() -> ModuleType:
-    """Import museval (which imports musdb), with its fallback for singular frames restored.
-
-    museval catches ``np.linalg.linalg.LinAlgError``, a name that NumPy 2 removed: a singular
-    frame would end in AttributeError instead of the least-squares solution.
-    """
-    import_musdb("pyav")
-    if not hasattr(np.linalg, "linalg"):
-        np.linalg.linalg = np.linalg  # type: ignore[attr-defined]
-    import museval
-
-    module: ModuleType = museval
-    return module
-
-
 def example_stem() -> Path:
     """The one real recording that stempeg ships: seven seconds of a MUSDB18 *test* song."""
     with _stempeg_importable():
@@ -86,13 +71,11 @@ _READ_BY_PROGRAM: Any = None
 
 @contextmanager
 def _stempeg_importable() -> Iterator[None]:
-    """Let stempeg pass its check for the programs, once, at import."""
+    """Let stempeg pass its check for the programs, and keep its own way to read."""
     global _READ_BY_PROGRAM
+    read = import_stempeg()
     if _READ_BY_PROGRAM is None:
-        which = shutil.which if _ffmpeg_installed() else (lambda name, *_: name)
-        with mock.patch.object(shutil, "which", which):
-            import stempeg.read
-        _READ_BY_PROGRAM = stempeg.read._read_ffmpeg
+        _READ_BY_PROGRAM = read._read_ffmpeg
     yield
 
 
