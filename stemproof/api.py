@@ -85,7 +85,7 @@ class Scores:
             but for ``output_gain``, which is a ratio.
         summary: medians over tracks with bootstrap intervals (``at_bs``, ``at_bs_low``,
             ``at_bs_high``), and counts. Of a single track the intervals mean nothing.
-        params: every parameter of the attack.
+        params: every parameter of the attack; None when nothing was said of it.
         evaluate: parameters of the controls.
         statistics: parameters of the intervals.
         data: what was played.
@@ -93,7 +93,7 @@ class Scores:
 
     table: pd.DataFrame
     summary: Mapping[str, Any]
-    params: AttackParams
+    params: AttackParams | None
     evaluate: EvaluateParams
     statistics: StatisticsParams
     data: LocalData
@@ -135,13 +135,13 @@ def load(
     sample_rate: int | None = None,
     channels: int | None = None,
     mask: MaskKind = "fixed",
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     samples: int | None = None,
 ) -> Separator:
     """From a model to a separator that is ready to be attacked.
 
-    A module is put into evaluation mode and onto the device; what a bare function uses is not
-    known here. Then it is played a second of noise once: it has to give the vocals in the
+    A module is put into evaluation mode, and onto the device if one is named; what a bare function
+    uses is not known here. Then it is played a second of noise once: it has to give the vocals in the
     mixture's shape, and numbers.
 
     Args:
@@ -151,7 +151,7 @@ def load(
         sample_rate: of the recordings that the model takes, in Hz; has to be said of one's own.
         channels: of the recordings that the model takes; has to be said of one's own.
         mask: where a model file's mask of the true stems comes from, if it has one.
-        device: where to compute.
+        device: where to compute; by default where a module is, and the CPU for a model file.
         samples: length of the noise; one second by default.
 
     Returns:
@@ -176,11 +176,14 @@ it must give the vocals, batch x channels x samples, of the same shape
         if value is not None and (not isinstance(value, int) or value < 1):
             raise InputError(f"{name} = {value!r} must be a whole number above 0")
     if isinstance(model, str | Path):
-        separator = checkpoint.load(Path(model), mask, device)
+        separator = checkpoint.load(Path(model), mask, device or "cpu")
         _agree(separator, said, str(model))
         return separator
     if isinstance(model, nn.Module):
-        model.eval().to(device)
+        model.eval()
+        if device is not None:
+            model.to(device)
+        device = next((weight.device for weight in model.parameters()), device)
     if isinstance(model, Separator):
         separator = model
         _agree(separator, said, "the system")
@@ -197,7 +200,7 @@ it must give the vocals, batch x channels x samples, of the same shape
         separator = OwnSystem(model, sample_rate, channels)
     generator = torch.Generator().manual_seed(0)
     shape = 2, separator.channels, samples or separator.sample_rate
-    noise = 0.1 * torch.randn(shape, generator=generator).to(device)
+    noise = 0.1 * torch.randn(shape, generator=generator).to(device or "cpu")
     tried(separator, noise, 0.5 * noise)
     return separator
 
@@ -309,12 +312,10 @@ def score(
     >>> mixture = vocals + 0.05 * torch.cos(torch.arange(800) / 4)
     >>> found = stemproof.attack(system, mixture, vocals, eps=0.01, pgd={"steps": 4})
     >>> scores = stemproof.score(system, mixture, vocals, found)
-    >>> scores.table[["bs", "at_bs", "noise_drop"]].round(1)
-            bs  at_bs  noise_drop
-    track
-    0      6.1    4.5         0.1
-    >>> round(scores.summary["rb"], 1)
-    1.5
+    >>> {key: round(float(scores.table[key].iloc[0]), 1) for key in ("bs", "at_bs", "drop")}
+    {'bs': 6.0, 'at_bs': 4.0, 'drop': 1.9}
+    >>> round(scores.summary["rb"], 1), scores.summary["n_tracks"]
+    (1.9, 1)
     """
     recordings = _recordings(separator, mixture, vocals, sample_rate)
     x, s = recordings.mixture, recordings.vocals
@@ -350,7 +351,7 @@ def score(
     rows = pd.concat(parts, ignore_index=True).astype(np.float64)
     tracks = recordings.names(names)
     rows.index = pd.Index(tracks, name="track")
-    broken = rows.index[~np.isfinite(rows).all(axis=1)]
+    broken = np.flatnonzero(~np.isfinite(rows.to_numpy()).all(axis=1))
     if len(broken):
         raise InputError(f"recording {broken[0]}: an output is not a number; leave it out")
     medians = {key: pd.Series(track_medians(tracks, rows[key].to_numpy())) for key in rows}
@@ -372,19 +373,18 @@ def score(
         sample_rate=recordings.sample_rate,
     )
     said = isinstance(adversarial, Attacked) or params is not None
+    if not said:
+        del summary["budget_used"]
     return Scores(
         rows,
         summary,
-        known if said else known.model_copy(update={"method": UNKNOWN}),
+        known if said else None,
         controls,
         intervals,
         data,
         separator,
         x.device.type,
     )
-
-
-UNKNOWN = "unknown"  # the method behind adversarial mixtures of which nothing was said
 
 
 def audit(
@@ -480,7 +480,7 @@ def audit(
 def claim(
     scores: Scores, audited: Audit, *, system: str, git_commit: str | None = None
 ) -> LocalClaim:
-    """One document that stands by itself: threat model, figures, flags, hashes, and what is missing.
+    """One document that stands by itself: threat model, figures, flags, hashes, and what lacks.
 
     Nothing is made up: recordings are named by the SHA-256 of their samples, a commit only where
     it is given, intervals only over two tracks or more, and what a run of the pipeline would have
@@ -511,11 +511,11 @@ def claim(
     audit system-0: 1 segments
     >>> made = stemproof.claim(scores, audited, system="tanh")
     >>> made.flags_raised, made.git_commit, made.attacked["rb"].low
-    (1, None, None)
+    (3, None, None)
     >>> made.not_measured[-1]
     'intervals: there is a single track'
     """
-    if scores.params.method == UNKNOWN:
+    if scores.params is None:
         raise InputError("a claim names the attack; score what `attack` gave, or give its params")
     for same, what in (
         (scores._system is audited._system, "another system"),
@@ -533,8 +533,11 @@ def claim(
     intervals = data.tracks > 1
     if not intervals:
         missing.append("intervals: there is a single track")
+    cuda = scores._device == "cuda"
     runtime = RuntimeParams(
-        accelerator="cuda" if scores._device == "cuda" else "cpu", threads=torch.get_num_threads()
+        accelerator="cuda" if cuda else "cpu",
+        precision="tf32" if cuda and torch.backends.cuda.matmul.allow_tf32 else "32-true",
+        threads=torch.get_num_threads(),
     )
     # Longer than a segment of the pipeline may be.
     cut = SegmentParams.model_construct(seconds=data.samples / data.sample_rate)

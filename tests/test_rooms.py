@@ -44,9 +44,8 @@ def imports(source: str, package: list[str]) -> Iterator[str]:
             base = package[: len(package) - node.level + 1] if node.level else []
             whole = ".".join([*base, *([node.module] if node.module else [])])
             yield from (f"{whole}.{name.name}" for name in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if node.value.startswith("stemproof.") and " " not in node.value:
-                yield node.value
+        elif isinstance(node, ast.Constant) and isinstance(text := node.value, str):
+            yield from [text] if text.startswith("stemproof.") and " " not in text else []
 
 
 def room_of(parts: list[str]) -> str:
