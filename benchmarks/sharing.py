@@ -13,26 +13,28 @@ SONGS = {"train_songs": 6, "valid_songs": 1, "test_songs": 1}
 DEVICES = {"one": 1, "two": 2}
 
 
+def changes(folder: Path, sizes: Sizes, devices: int, epochs: int) -> dict[str, Any]:
+    """Parameters of a training in so many processes, which share two threads."""
+    return {
+        "data": {"root": str(folder / "songs")},
+        "demo": sizes.of(SONGS, {}),
+        "rsvm": {"training": {"epochs": epochs}},
+        "runtime": {"accelerator": "cpu", "threads": 2 // devices},
+        "processes": {"devices": devices},
+    }
+
+
 def rows(sizes: Sizes) -> list[Row]:
     """The same training, start not counted."""
     short, long = 1, sizes.of(5, 2)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
-        def changes(devices: int, epochs: int) -> dict[str, Any]:
-            return {
-                "data": {"root": str(folder / "songs")},
-                "demo": sizes.of(SONGS, {}),
-                "rsvm": {"training": {"epochs": epochs}},
-                "runtime": {"accelerator": "cpu", "threads": 2 // devices},
-                "processes": {"devices": devices},
-            }
-
         def seconds(devices: int, epochs: int) -> float:
-            new_project(folder, sizes, changes(devices, epochs))
+            new_project(folder, sizes, changes(folder, sizes, devices, epochs))
             return run_stage(folder, "train", "baseline")[0]
 
-        params = new_project(folder, sizes, changes(1, short))
+        params = new_project(folder, sizes, changes(folder, sizes, 1, short))
         prepared_demo(params, folder / PREPARED)
         # Starting is the same for a long training and a short one.
         times: dict[str, list[float]] = {side: [] for side in DEVICES}

@@ -15,13 +15,15 @@ import pytest
 from conftest import ROOT, AllParams
 
 from stemproof.data.prepare import prepare
+from stemproof.data.store import PreparedData
 from stemproof.separators.checkpoint import save
 from stemproof.separators.registry import entry, find_kind
 from stemproof.separators.rsvm.model import build_model
 
 BENCHMARKS = ROOT / "benchmarks"
 IN_PROCESS = {"arithmetic": 3, "public_code": 2, "attack": 2, "bsseval": 3, "data": 1}
-THROUGH_STAGES = {"scale": 2, "memory": 2, "sharing": 1}
+THROUGH_STAGES = {"memory": 2}
+IN_PARTS = {"scale", "sharing"}  # they start many stages
 
 
 def run(*command: object, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -68,14 +70,14 @@ def test_a_question_that_there_is_not_is_named() -> None:
 
 def test_everything_can_be_imported() -> None:
     modules = sorted(file.stem for file in BENCHMARKS.glob("*.py"))
-    assert {*IN_PROCESS, *THROUGH_STAGES} <= set(modules)
+    assert {*IN_PROCESS, *THROUGH_STAGES, *IN_PARTS} <= set(modules)
     done = run("-c", f"import bench, {', '.join(modules)}", folder=BENCHMARKS)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("questions", [IN_PROCESS, THROUGH_STAGES], ids=["here", "stages"])
-def test_every_question_gives_its_ratios(questions: dict[str, int], tmp_path: Path) -> None:
+def test_a_question_gives_its_ratios(questions: dict[str, int], tmp_path: Path) -> None:
     output = tmp_path / "results.json"
     done = run("benchmarks/bench.py", "--tiny", "--output", output, *questions)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -137,3 +139,34 @@ def test_every_precision_stands_beside_float32(project: Path) -> None:
     assert rows[0][6:] == ["+0.0000"] * 3
     # An emulation that rounds nothing would leave no difference.
     assert all(row[2:6] != rows[0][2:6] for row in rows[1:])
+
+
+@pytest.mark.slow
+def test_scale_attacks_and_evaluates_as_many_tracks_as_it_says(
+    harness: Any, project: Path, make_params: Callable[..., AllParams]
+) -> None:
+    import scale
+
+    for count in (1, 2):
+        scale.choose_tracks(project / "data/prepared", project / str(count), count)
+        chosen = PreparedData(project / str(count))
+        assert [len(chosen.tracks(split)) for split in ("train", "valid", "test")] == [4, 1, count]
+    scale.link(project / "data/other", project / "1")
+    scale.link(project / "data/other", project / "2")
+    assert len(PreparedData(project / "data/other").tracks("test")) == 2
+    scale.attack_and_evaluate(make_params(), project, 1)
+    times = harness.Times({"1": [1.0], "2": [3.0], "4": [5.0], "8": [13.0]})
+    row = scale.per_added_track([1, 2, 4, 8], times)
+    assert (row.name, row.ratio) == ("time per added track: 1-2 over 4-8", 1.0)
+    assert scale.less_memory({1: [90.0, 10.0, 80.0], 8: [160.0]}).ratio == 0.5
+
+
+def test_sharing_compares_as_many_threads(harness: Any, tmp_path: Path) -> None:
+    import sharing
+
+    for devices in sharing.DEVICES.values():
+        settings = sharing.changes(tmp_path, harness.Sizes(), devices, 5)
+        params = sharing.new_project(tmp_path, harness.Sizes(), settings)
+        assert params.processes.count == devices
+        assert params.processes.count * params.runtime.threads == 2
+        assert params.rsvm.training.epochs == 5
