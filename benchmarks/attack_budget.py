@@ -19,6 +19,7 @@ from stemproof.attacks.build import build_attack
 from stemproof.attacks.craft import case_of
 from stemproof.attacks.params import AttackParams, AttackSection
 from stemproof.core.batches import batches
+from stemproof.core.machine import ProcessParams
 from stemproof.core.params import TrainParams, load_params, validate
 from stemproof.core.runtime import make_fabric
 from stemproof.data.segments import Segments
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", required=True)
     options = parser.parse_args()
     params = load_params(Needs)
-    device = make_fabric(params.runtime, params.processes).device
+    device = make_fabric(params.runtime, ProcessParams()).device
     seed = params.train.seeds[0]
     file = Path("models") / options.system / f"{seed}.safetensors"
     identity = options.system, seed
