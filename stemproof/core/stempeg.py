@@ -7,6 +7,8 @@ import sys
 from types import ModuleType
 from unittest import mock
 
+import numpy as np
+
 
 def import_stempeg() -> ModuleType:
     """Import ``stempeg.read``, past its check for the programs, which it makes once, at import."""
@@ -15,4 +17,19 @@ def import_stempeg() -> ModuleType:
         with mock.patch.object(shutil, "which", lambda name, *rest: found(name, *rest) or name):
             pass
     module: ModuleType = sys.modules["stempeg.read"]
+    return module
+
+
+def import_museval() -> ModuleType:
+    """Import museval (which imports musdb), with its fallback for singular frames restored.
+
+    museval catches ``np.linalg.linalg.LinAlgError``, a name that NumPy 2 removed: a singular
+    frame would end in AttributeError instead of the least-squares solution.
+    """
+    import_stempeg()
+    if not hasattr(np.linalg, "linalg"):
+        np.linalg.linalg = np.linalg  # type: ignore[attr-defined]
+    import museval
+
+    module: ModuleType = museval
     return module

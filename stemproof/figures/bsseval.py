@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 import scipy.linalg
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from stemproof.core.files import FloatArray
-from stemproof.core.stempeg import import_stempeg
+from stemproof.core.stempeg import import_museval
 from stemproof.core.workers import worker_pool
 
 FIGURES = ("sdr", "isr", "sir", "sar")
@@ -284,21 +283,6 @@ def _energy(spectrum: Spectra, weights: Signals) -> float:
     return float((spectrum.real**2 + spectrum.imag**2) @ weights)
 
 
-def _import_museval() -> ModuleType:
-    """Import museval (which imports musdb), with its fallback for singular frames restored.
-
-    museval catches ``np.linalg.linalg.LinAlgError``, a name that NumPy 2 removed: a singular
-    frame would end in AttributeError instead of the least-squares solution.
-    """
-    import_stempeg()
-    if not hasattr(np.linalg, "linalg"):
-        np.linalg.linalg = np.linalg  # type: ignore[attr-defined]
-    import museval
-
-    module: ModuleType = museval
-    return module
-
-
 def score_by_museval(track: TrackEstimates, rate: int) -> list[Score]:
     """The same by museval.
 
@@ -307,7 +291,7 @@ def score_by_museval(track: TrackEstimates, rate: int) -> list[Score]:
     Returns:
         The figures, or why museval gave none: a failure is counted, never fatal.
     """
-    museval = _import_museval()
+    museval = import_museval()
     sources = track.sources(slice(None))
     scores: list[Score] = []
     for row in range(2, len(sources), 2):

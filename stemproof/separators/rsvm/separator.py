@@ -10,7 +10,7 @@ from torch import Tensor
 from stemproof.separators.masks import binary_mask, other, straight_through_mask
 from stemproof.separators.protocol import MaskKind, Separator, Side
 from stemproof.separators.rsvm.model import RSVM
-from stemproof.separators.wrappers import FixedDraws
+from stemproof.separators.wrappers.draws import FixedDraws
 
 
 class InformedRSVM:
