@@ -20,7 +20,7 @@ from stemproof.data import prepare as preparing
 from stemproof.data.demo.songs import MIXTURE_SI_SDR, render_demo, render_song
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData, loud_mask, segment_starts
-from stemproof.params import DemoParams, Params
+from conftest import AllParams as Params
 
 MakeParams = Callable[..., Params]
 
