@@ -20,7 +20,7 @@ from stemproof.data.overlap import refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.recordings.protocol import SPLITS, Recording
 from stemproof.data.recordings.registry import find_source
-from stemproof.data.store import MANIFEST, MIXTURE, VOCALS, loud_mask, segment_starts
+from stemproof.data.store import ENTRY, MANIFEST, MIXTURE, VOCALS, loud_mask, segment_starts
 
 Record = dict[str, Any]
 NAMED = 20  # files that one error names
@@ -77,10 +77,7 @@ def prepare(
         {
             "source": data.source,
             "sample_rate": data.sample_rate,
-            "tracks": [
-                {key: record[key] for key in ("split", "name", "file", "samples", "sha256")}
-                for record in records
-            ],
+            "tracks": [{key: record[key] for key in ENTRY} for record in records],
         },
     )
     summary = {split: _summarize(records, split, data.sample_rate) for split in SPLITS}

@@ -152,9 +152,9 @@ def test_where_there_is_no_project_nothing_is_left(started: Any, project: Path) 
 
 def test_one_lock_a_stage_and_its_arguments(tmp_path: Path) -> None:
     locks = tmp_path / "checkpoints/locks"
-    with only_run(locks, "prepare"), pytest.raises(InputError, match="is under way"):
-        with only_run(locks, "prepare"):
-            pass
+    second = only_run(locks, "prepare")
+    with only_run(locks, "prepare"), pytest.raises(InputError, match="is under way"), second:
+        pass
     with only_run(locks, "train", "../x", 1):  # a name that is refused later leaves its lock here
         pass
     assert {file.name for file in locks.iterdir()} == {"prepare.lock", "train_.._x_1.lock"}
