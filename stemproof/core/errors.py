@@ -101,14 +101,14 @@ def explained(error: BaseException, path: Path | None = None, action: str = "use
         what = f" ({error})" if str(error) else ""
         return RefusedError(f"{where}not enough memory{what}; {LESS_MEMORY}")
     number = getattr(error, "errno", None)
-    said = getattr(error, "strerror", None) or str(error)
+    reason = getattr(error, "strerror", None) or str(error)
     obstacle = _in_the_way(path) if path and number in (errno.ENOTDIR, errno.EEXIST) else None
     if obstacle is not None:
         cure = f"{obstacle} stands where a folder belongs: move it away"
     else:
         cure = CURES.get(number or 0, "mend that and run again").format(action=REQUESTS[action])
     return RefusedError(
-        f"{where}cannot be {action} ({said}); {cure}" if path else f"{said}; {cure}"
+        f"{where}cannot be {action} ({reason}); {cure}" if path else f"{reason}; {cure}"
     )
 
 

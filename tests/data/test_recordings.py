@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ from conftest import SMALL, AllParams, default_tree, merged
 
 from stemproof.core.errors import InputError
 from stemproof.core.params import load_params
-from stemproof.data import recordings
+from stemproof.data import codec, recordings
 from stemproof.data.prepare import prepare
+from stemproof.data.recordings.musdb18 import SOURCE as MUSDB18
 from stemproof.data.recordings.musdb18hq import SOURCE as MUSDB18HQ
 from stemproof.data.recordings.protocol import Source
 from stemproof.data.recordings.registry import find_source, sources
@@ -193,6 +195,26 @@ def test_a_recording_of_musdb(songs: Path) -> None:
     assert mixture.dtype == np.float32
     assert mixture.shape == (4400, 2)
     assert np.array_equal(np.sum(stems, axis=0), mixture)
+
+
+def test_a_recording_of_compressed_stems(songs: Path, tmp_path: Path) -> None:
+    """The one real recording at hand, in every split."""
+    for split, name in (("train", "a"), ("train", "b"), ("test", "c")):
+        (tmp_path / "stems" / split).mkdir(parents=True, exist_ok=True)
+        shutil.copy(codec.example_stem(), tmp_path / f"stems/{split}/{name}.stem.mp4")
+    setup = yaml.safe_load((songs / "mus.yaml").read_text())
+    setup["validation_tracks"] = ["b"]
+    (tmp_path / "stems/mus.yaml").write_text(yaml.safe_dump(setup))
+    found = MUSDB18.find(tmp_path / "stems", "pyav", 44_100, 44_100)
+    assert [(song.split, song.name) for song in found] == [
+        ("train", "a"),
+        ("valid", "b"),
+        ("test", "c"),
+    ]
+    song = found[2]
+    for stem, stream in (("mixture", 0), ("drums", 1), ("bass", 2), ("other", 3), ("vocals", 4)):
+        assert song.path_of(stem) == tmp_path / "stems/test/c.stem.mp4"
+        assert np.array_equal(song.read(stem), codec.decode(codec.example_stem(), stream))
 
 
 def test_a_source_of_no_text(tmp_path: Path) -> None:
