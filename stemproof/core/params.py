@@ -42,11 +42,12 @@ class Section(BaseModel):
     @classmethod
     def _no_truth_values_as_numbers(cls, section: Any) -> Any:
         # Pydantic reads `true` as 1.0; in a params file it is a mistake.
-        if isinstance(section, dict):
-            for key, value in section.items():
-                field = cls.model_fields.get(str(key))
-                if isinstance(value, bool) and field and field.annotation in (int, float):
-                    raise ValueError(f"{key} must be a number, not {str(value).lower()}")
+        for key, value in section.items() if isinstance(section, dict) else ():
+            field = cls.model_fields.get(str(key))
+            if field and _is_number(field.annotation):
+                for item in value if isinstance(value, list) else [value]:
+                    if isinstance(item, bool):
+                        raise ValueError(f"{key} must be a number, not {str(item).lower()}")
         return section
 
 
@@ -129,6 +130,8 @@ def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
     message = message[0].lower() + message[1:]
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
+    if problem["type"] in ("model_type", "dict_type"):
+        message = "a section was expected, lines of `key: value`"
     return f"{key} = {problem['input']!r} is not allowed: {message}"
 
 
@@ -141,20 +144,30 @@ def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _inside(kind: Any, part: str) -> Any:
+    """What stands under a key of a section, or of a mapping or list of sections."""
     if _is_model(kind):
         field = kind.model_fields.get(part)
         return _section_of(field.annotation) if field else None
-    return _section_of(kind)
+    inner = typing.get_args(kind)
+    return _section_of(inner[-1]) if inner else None
 
 
 def _section_of(annotation: Any) -> Any:
-    """The section behind ``Section | None`` and the like; a mapping gives its values' section."""
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return next((a for a in typing.get_args(annotation) if _is_model(a)), None)
-    if origin is dict:
-        return typing.get_args(annotation)[1]
+    """The section, mapping or list behind ``Section | None`` and the like."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        parts = [a for a in typing.get_args(annotation) if a is not types.NoneType]
+        return parts[0] if len(parts) == 1 else None
     return annotation
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether numbers, or lists of them, are all that an annotation allows beside None."""
+    if typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
+        parts = [a for a in typing.get_args(annotation) if a is not types.NoneType]
+        return all(_is_number(part) for part in parts)
+    return annotation in (int, float)
 
 
 def _is_model(kind: Any) -> bool:

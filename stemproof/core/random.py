@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Part = str | int | float
+SEPARATOR = "\x1f"
 
 
 def derive_seed(*parts: Part) -> int:
@@ -18,8 +20,17 @@ def derive_seed(*parts: Part) -> int:
     Args:
         parts: for instance a purpose, a parameter, a track's name and a position in it.
     """
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    text = SEPARATOR.join(_text(part) for part in parts)
+    # Names of files may hold bytes that are no text.
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _text(part: Part) -> str:
+    """A part and its type; a separator in it is doubled, so that other parts give another text."""
+    if isinstance(part, np.generic):
+        part = part.item()  # the same number
+    return f"{type(part).__name__}:{part}".replace(SEPARATOR, 2 * SEPARATOR)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def code_fingerprint() -> str:
     change meanwhile.
     """
     sources = []
-    for name, module in sys.modules.items():
+    for name, module in list(sys.modules.items()):  # a thread may import meanwhile
         file = getattr(module, "__file__", None)
         if name.partition(".")[0] == PACKAGE and file:
             sources.append((name, sha256(Path(file))))

@@ -77,7 +77,7 @@ def on_device(segments: TrainingSegments, device: torch.device) -> Segments:
     """The recordings in a GPU's memory when they take no more than half of what is free there."""
     if device.type != "cuda":
         return segments
-    size = 8 * sum(track.audio.shape[1] for track in segments.tracks)
+    size = 8 * sum(track.samples for track in segments.tracks)
     free, _ = torch.cuda.mem_get_info(device)
     return ResidentSegments(segments, device) if size <= MEMORY_SHARE * free else segments
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from stemproof.core.files import FloatArray, read_array, read_json, sha256
 from stemproof.data.params import SegmentParams
 
 MANIFEST = "manifest.json"
+ENTRY = ("split", "name", "file", "samples", "sha256")  # what it says of each track
 LOUDEST = 100.0  # full scale is 1; of larger samples float32 may not hold what is computed
 MIXTURE, VOCALS = 0, 1  # stems of a prepared track, in the order of its file
 
@@ -176,18 +178,18 @@ class PreparedData:
     def __init__(self, folder: Path, verify: bool = True) -> None:
         self.folder = folder
         self.manifest = read_json(folder / MANIFEST)
+        _check_manifest(self.manifest, folder / MANIFEST)
         self.fingerprint = sha256(folder / MANIFEST)
-        if verify:
-            for entry in self.manifest["tracks"]:
-                if sha256(folder / entry["file"]) != entry["sha256"]:
-                    raise InputError(
-                        f"{folder / entry['file']}: changed since it was prepared; run "
-                        "prepare-musdb18 again"
-                    )
+        for entry in self.manifest["tracks"] if verify else ():
+            if sha256(folder / entry["file"]) != entry["sha256"]:
+                raise InputError(
+                    f"{folder / entry['file']}: changed since it was prepared; run "
+                    "prepare-musdb18 again"
+                )
 
     @property
     def source(self) -> str:
-        """``demo``, ``musdb18`` or ``musdb18hq``."""
+        """The value of ``data.source`` that it was made with."""
         return str(self.manifest["source"])
 
     @property
@@ -213,3 +215,18 @@ class PreparedData:
         return TrainingSegments(
             self.tracks("train"), segments.samples(self.sample_rate), segments.train_overlap
         )
+
+
+def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
+    """Refuse what has not the keys of a manifest.
+
+    Raises:
+        InputError: it has not.
+    """
+    try:
+        int(manifest["sample_rate"])
+        complete = all(set(ENTRY) <= set(entry) for entry in manifest["tracks"])
+    except (KeyError, TypeError, ValueError):
+        complete = False
+    if not complete:
+        raise InputError(f"{path}: not a manifest of prepared data; run prepare-musdb18 again")

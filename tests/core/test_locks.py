@@ -15,12 +15,10 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, SMALL, default_tree, merged
-from rsvm.data.store import PreparedData
-from rsvm.errors import InputError
 
-sys.path.insert(0, str(ROOT / "stages"))
-
-from common import only_run
+from stemproof.core.errors import InputError
+from stemproof.core.locks import only_run
+from stemproof.data.store import PreparedData
 
 # A stage of any name that says when it runs, and runs until it is told to end.
 HOLD = f"""
@@ -30,7 +28,7 @@ from common import run
 def main() -> None:
     print("running", flush=True)
     input()
-def train(variant: str = "baseline", seed: int = 218) -> None:
+def train(system: str = "baseline", seed: int = 218) -> None:
     main()
 run(train if "train" in __file__ else main, writes="contrast" not in __file__)
 """
@@ -119,7 +117,7 @@ def test_runs_that_write_other_files_do_not_meet(started: Any, tmp_path: Path) -
     held(started, tmp_path, "train")
     assert is_refused(started(tmp_path / "train.py"))
     assert not is_refused(started(tmp_path / "train.py", "--seed", "219"))
-    assert not is_refused(started(tmp_path / "train.py", "--variant", "improved"))
+    assert not is_refused(started(tmp_path / "train.py", "--system", "improved"))
     held(started, tmp_path, "contrast")  # writes nothing
     assert not is_refused(started(tmp_path / "contrast.py"))
 
@@ -144,21 +142,22 @@ def test_further_processes_of_a_run_share_its_lock(
     assert is_refused(started(tmp_path / f"{stage}.py", **environment)) == refused
 
 
-def test_where_there_is_no_project_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with only_run("prepare"):
-        assert not list(tmp_path.iterdir())
-    Path("params.yaml").touch()
-    with only_run("prepare"), pytest.raises(InputError, match="is under way"), only_run("prepare"):
+def test_where_there_is_no_project_nothing_is_left(started: Any, project: Path) -> None:
+    (project / "params.yaml").rename(project / "params.txt")
+    before = sorted(project.iterdir())
+    _, said = started(ROOT / "stages/prepare.py").communicate(timeout=300)
+    assert said == "error: params.yaml: no such file; run from the project's root\n"
+    assert sorted(project.iterdir()) == before
+
+
+def test_one_lock_a_stage_and_its_arguments(tmp_path: Path) -> None:
+    locks = tmp_path / "checkpoints/locks"
+    second = only_run(locks, "prepare")
+    with only_run(locks, "prepare"), pytest.raises(InputError, match="is under way"), second:
         pass
-    with only_run("train", "../x", 1):  # a name that is refused later leaves its lock here
+    with only_run(locks, "train", "../x", 1):  # a name that is refused later leaves its lock here
         pass
-    assert {file.name for file in Path("checkpoints/locks").iterdir()} == {
-        "prepare.lock",
-        "train_.._x_1.lock",
-    }
+    assert {file.name for file in locks.iterdir()} == {"prepare.lock", "train_.._x_1.lock"}
 
 
 def test_a_file_system_without_locks_is_said(
@@ -167,8 +166,6 @@ def test_a_file_system_without_locks_is_said(
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").touch()
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with only_run("prepare"):
+    with only_run(tmp_path, "prepare"):
         assert "its file system has no locks" in capsys.readouterr().out

@@ -1,21 +1,39 @@
+"""Parameters: what a stage declares is checked and every mistake named; the rest is ignored."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, default_tree, merged
+from conftest import ROOT, AllParams, default_tree, merged
+from pydantic import Field
 
 from stemproof.core.errors import InputError
-from stemproof.params import Params, load_params
+from stemproof.core.params import (
+    Name,
+    Section,
+    Sections,
+    TrainParams,
+    first_difference,
+    load_params,
+)
+from stemproof.data.params import SegmentParams
+from stemproof.separators.registry import entry
+
+MakeParams = Callable[..., AllParams]
 
 
 def test_defaults_are_the_papers_recipe() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = load_params(AllParams, ROOT / "params.yaml")
     assert (params.data.sample_rate, params.segments.seconds) == (44_100, 1.0)
-    assert (params.model.channels, params.model.kernel, params.model.hop) == (800, 2048, 256)
-    train = params.train
-    assert (train.batch_size, train.learning_rate, train.epochs) == (8, 1e-4, 8)
-    assert (train.noise, train.regularizer, train.regularizer_weight) == (1e-4, "tv", 0.5)
+    sizes, recipe = params.rsvm.sizes, params.rsvm.training
+    assert (sizes.channels, sizes.kernel, sizes.hop) == (800, 2048, 256)
+    assert (recipe.batch_size, recipe.learning_rate, recipe.epochs) == (8, 1e-4, 8)
+    assert (recipe.noise, recipe.regularizer, recipe.regularizer_weight) == (1e-4, "tv", 0.5)
     assert params.segments.train_overlap == 0.5
     assert params.systems == ["baseline", "improved"]
 
@@ -23,21 +41,26 @@ def test_defaults_are_the_papers_recipe() -> None:
 def test_every_parameter_line_has_a_comment() -> None:
     for line in (ROOT / "params.yaml").read_text().splitlines():
         is_leaf = line.strip() and not line.strip().startswith("#") and line.startswith("  ")
-        if is_leaf and not line.rstrip().endswith(":"):
-            assert "#" in line or line.strip().endswith("{}"), line
+        is_item = line.strip().startswith("- ")  # of a list, whose own line has the comment
+        if is_leaf and not is_item and not line.rstrip().endswith(":"):
+            assert "#" in line or line.strip().endswith("{}") or "kind: " in line, line
 
 
-def load_changed(tmp_path: Path, changes: dict[str, Any]) -> Params:
+def load_changed(tmp_path: Path, changes: dict[str, Any]) -> AllParams:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(merged(default_tree(), changes)))
-    return load_params(path)
+    params = load_params(AllParams, path)
+    for name in params.separators:  # entries are checked by their kinds, when they are asked for
+        entry(params.separators, name)
+    return params
 
 
 def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text((ROOT / "params.yaml").read_text().replace("eps: 0.003", "eps: 1e-05"))
+    text = yaml.safe_dump(default_tree()).replace("eps: 0.003", "eps: 1e-05")
+    path.write_text(text)
     assert isinstance(yaml.safe_load(path.read_text())["attack"]["eps"], str)
-    assert load_params(path).attack.eps == 1e-5
+    assert load_params(AllParams, path).attack.eps == 1e-5
 
 
 @pytest.mark.parametrize(
@@ -45,45 +68,72 @@ def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
     [
         ({"attack": {"eps": -0.1}}, ["attack.eps", "-0.1", "greater than or equal to 0"]),
         ({"attack": {"epz": 1}}, ["unknown parameter attack.epz", "did you mean `eps`"]),
-        ({"attak": {}}, ["unknown parameter attak", "`attack`"]),
-        ({"attack": {"steps": 2.5}}, ["attack.steps", "2.5", "integer"]),
-        ({"attack": {"eps": True}}, ["eps must be a number"]),
-        ({"attack": {"norm": "l3"}}, ["attack.norm", "'l3'", "'linf', 'l2' or 'l0'"]),
-        ({"attack": {"source": "other"}}, ["attack.source", "baseline, improved"]),
+        ({"attack": {"pgd": {"step": 1}}}, ["unknown parameter attack.pgd.step", "`steps`"]),
         (
-            {"attack": {"loss": "output_distance", "random_start": False}},
+            {"rsvm": {"training": {"epoch": 1}}},
+            ["unknown parameter rsvm.training.epoch", "`epochs`"],
+        ),
+        ({"attack": {"pgd": {"steps": 2.5}}}, ["attack.pgd.steps", "2.5", "integer"]),
+        ({"attack": {"eps": True}}, ["attack: eps must be a number, not true"]),
+        ({"attack": {"seed": False}}, ["attack: seed must be a number, not false"]),
+        ({"train": {"seeds": [1, True]}}, ["train: seeds must be a number, not true"]),
+        ({"audit": {"minimal_drops": [1, True]}}, ["audit: minimal_drops must be a number"]),
+        ({"attack": {"norm": "l3"}}, ["attack.norm", "'l3'", "'linf', 'l2' or 'l0'"]),
+        ({"attack": {"source": "other"}}, ["unknown parameter attack.source"]),
+        (
+            {"attack": {"loss": "output_distance", "pgd": {"random_start": False}}},
             ["output_distance", "random_start = true"],
         ),
-        ({"train": {"learning_rate": float("nan")}}, ["train.learning_rate", "finite"]),
-        ({"model": {"hop": 4096}}, ["hop = 4096", "kernel = 2048"]),
-        ({"variants": {"baseline": {"dropout_at_test": True}, "improved": {}}}, ["above 0"]),
         (
-            {"variants": {"baseline": {}, "improved": {"attention": {"head": 2}}}},
-            ["unknown parameter variants.improved.attention.head", "`heads`"],
+            {"rsvm": {"training": {"learning_rate": float("nan")}}},
+            ["rsvm.training.learning_rate = nan", "finite"],
+        ),
+        ({"attack": {"eps": float("inf")}}, ["attack.eps = inf"]),
+        ({"attack": {"eps": "nan"}}, ["attack.eps = 'nan'", "finite"]),
+        ({"audit": {"minimal_drops": [float("nan")]}}, ["audit.minimal_drops.0 = nan", "finite"]),
+        ({"rsvm": {"sizes": {"hop": 4096}}}, ["hop = 4096", "kernel = 2048"]),
+        ({"separators": {"x": {"kind": "rsvm", "dropout_at_test": True}}}, ["above 0"]),
+        (
+            {"separators": {"x": {"kind": "rsvm", "attention": {"head": 2}}}},
+            ["separators.x: unknown parameter attention.head", "`heads`"],
         ),
         (
-            {"variants": {"baseline": {}, "improved": {"published": "a", "dropout": 0.1}}},
-            ["a published model and the STFT are not trained: no other settings"],
+            {"separators": {"x": {"kind": "rsvm", "dropout": True}}},
+            ["separators.x: dropout must be a number, not true"],
         ),
         (
-            {"variants": {"baseline": {}, "improved": {}, "x": {"stft": True, "dropout": 0.1}}},
-            ["variants.x", "no other settings"],
+            {
+                "separators": {
+                    "x": {
+                        "kind": "rsvm",
+                        "published": {"identity": "a", "sha256": 64 * "0"},
+                        "dropout": 0.1,
+                    }
+                }
+            },
+            ["separators.x: a published model is not trained: it has no other settings"],
         ),
         (
-            {"attack": {"eot_samples": 2, "method": "search"}},
-            ["eot_samples works with method = pgd"],
+            {"separators": {"x": {"kind": "stft", "dropout": 0.1}}},
+            ["separators.x: unknown parameter dropout"],
         ),
-        ({"attack": {"method": "minimal", "loss": "mse"}}, ["set loss = si_sdr"]),
-        ({"attack": {"samples": 50_000}}, ["attack.samples = 50000, but a segment has 44100"]),
+        ({"separators": {"x": {"kind": "none"}}}, ["separators.x.kind: unknown kind 'none'"]),
+        ({"separators": {"x": {}}}, ["separators.x.kind: unknown kind ''"]),
+        ({"separators": {}}, ["separators", "at least 1 item"]),
+        ({"attack": {"method": "minimal", "loss": "mse"}}, ["works with loss = si_sdr"]),
         ({"train": {"seeds": []}}, ["train.seeds", "at least 1 item"]),
         ({"train": {"seeds": [1, 1]}}, ["train.seeds", "named twice"]),
+        ({"train": {"seeds": [-1]}}, ["train.seeds.0 = -1", "greater than or equal to 0"]),
+        ({"train": {"seeds": [2**31]}}, ["train.seeds.0", "less than 2147483648"]),
+        ({"train": {"seeds": 218}}, ["train.seeds = 218", "list"]),
+        ({"train": None}, ["train = None is not allowed: a section was expected, lines of `key"]),
+        ({"rsvm": {"sizes": [1]}}, ["rsvm.sizes = [1] is not allowed: a section was expected"]),
         ({"attack": {"method": "sparse"}}, ["method = sparse works with norm = l0, not linf"]),
         ({"attack": {"norm": "l0"}}, ["method = pgd works with norm = linf or l2, not l0"]),
         ({"attack": {"method": "universal", "norm": "l2"}}, ["norm = linf, not l2"]),
         ({"attack": {"method": "fgsm", "loss": "output_distance"}}, ["has no gradient"]),
-        ({"ablations": ["nothing"]}, ["nothing", "not under variants"]),
-        ({"ablations": ["baseline"]}, ["stage of its own"]),
-        ({"variants": {"baseline": {}}}, ["`improved` must be among the variants"]),
+        ({"systems": ["Baseline!"]}, ["systems.0 = 'Baseline!'", "match pattern"]),
+        ({"workers": {"scheduler": "here"}}, ["workers.scheduler = 'here'"]),
     ],
 )
 def test_bad_parameters_are_named(tmp_path: Path, changes: dict[str, Any], said: list[str]) -> None:
@@ -94,20 +144,146 @@ def test_bad_parameters_are_named(tmp_path: Path, changes: dict[str, Any], said:
     assert "\n" not in str(error.value)
 
 
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    changes = {
+        "attack": {"epz": 1, "eps": 2, "pgd": {"steps": "many"}},
+        "train": {"seeds": []},
+        "runtime": {"threads": 0},
+    }
+    with pytest.raises(InputError) as error:
+        load_changed(tmp_path, changes)
+    for part in ("epz", "attack.eps = 2", "pgd.steps = 'many'", "train.seeds", "runtime.threads"):
+        assert part in str(error.value)
+    assert str(error.value).count("; ") == 4
+    assert str(error.value).startswith(f"{tmp_path}/params.yaml: ")
+    assert "\n" not in str(error.value)
+
+
+class Small(Sections):
+    train: TrainParams
+    segments: SegmentParams
+
+
+def test_sections_that_are_not_declared_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    tree = copy.deepcopy(default_tree())
+    tree |= {"attack": {"eps": "broken"}, "rsvm": None, "of another tool": 1, 5: 6}
+    del tree["audit"]
+    path.write_text(yaml.safe_dump(tree))
+    assert load_params(Small, path).train.seeds == [218]
+    tree["train"] = {"seeds": []}
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(InputError) as error:
+        load_params(Small, path)
+    assert "train.seeds" in str(error.value)
+    assert "attack" not in str(error.value)
+
+
+def test_a_section_that_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("trian: {seeds: [1]}\nsegments: {}\n")
+    with pytest.raises(InputError, match="params.yaml: train is missing; did you mean it by `tri"):
+        load_params(Small, path)
+    path.write_text("5: {seeds: [1]}\n")
+    with pytest.raises(InputError, match="params.yaml: train is missing; segments is missing$"):
+        load_params(Small, path)
+    path.write_text("")
+    with pytest.raises(InputError, match="a mapping of sections was expected; restore the file"):
+        load_params(Small, path)
+
+
+def test_a_key_that_is_missing(tmp_path: Path) -> None:
+    tree = default_tree()
+    tree["rsvm"]["training"]["epoch"] = tree["rsvm"]["training"].pop("epochs")
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(InputError) as error:
+        load_params(AllParams, path)
+    assert "rsvm.training.epochs is missing" in str(error.value)
+    assert "unknown parameter rsvm.training.epoch, did you mean `epochs`?" in str(error.value)
+
+
+class Inner(Section):
+    width: int | None = None
+    factors: list[float] = Field(default=[1.0])
+    flags: list[bool] = Field(default=[True])
+    either: bool | int = 1
+
+
+class Deep(Section):
+    named: dict[Name, Inner] = Field(default={})
+    many: list[Inner] = Field(default=[])
+    maybe: Inner | None = None
+
+
+class Nested(Sections):
+    deep: Deep
+
+
+@pytest.mark.parametrize(
+    ("deep", "said"),
+    [
+        (
+            {"named": {"a": {"widht": 1}}},
+            "unknown parameter deep.named.a.widht, did you mean `width",
+        ),
+        ({"maybe": {"factor": [1]}}, "unknown parameter deep.maybe.factor, did you mean `factors`"),
+        ({"many": [{}, {"widht": 1}]}, "unknown parameter deep.many.1.widht, did you mean `width`"),
+        ({"mabye": {}}, "unknown parameter deep.mabye, did you mean `maybe`"),
+        ({"zzz": {}}, "unknown parameter deep.zzz"),
+        ({"maybe": {"width": True}}, "deep.maybe: width must be a number, not true"),
+        ({"maybe": {"factors": [1, False]}}, "deep.maybe: factors must be a number, not false"),
+        ({"maybe": {"factors": [1, float("nan")]}}, "deep.maybe.factors.1 = nan is not allowed"),
+    ],
+)
+def test_mistakes_at_any_depth(tmp_path: Path, deep: dict[str, Any], said: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({"deep": deep}))
+    with pytest.raises(InputError) as error:
+        load_params(Nested, path)
+    assert said in str(error.value)
+
+
+def test_what_may_be_a_truth_value(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("deep: {maybe: {flags: [false], either: true, factors: ['1e-3', 2], width: 3}}")
+    found = load_params(Nested, path).deep.maybe
+    assert found == Inner(flags=[False], either=True, factors=[1e-3, 2.0], width=3)
+
+
 def test_missing_file_and_broken_yaml(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        load_params(tmp_path / "params.yaml")
+        load_params(AllParams, tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [")
     with pytest.raises(InputError, match="not valid YAML"):
-        load_params(tmp_path / "params.yaml")
+        load_params(AllParams, tmp_path / "params.yaml")
 
 
 def test_the_tree_is_frozen() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = load_params(AllParams, ROOT / "params.yaml")
     with pytest.raises(Exception, match="frozen"):
-        params.attack.eps = 1.0  # type: ignore[misc]
+        params.attack.eps = 1.0
+    with pytest.raises(Exception, match="frozen"):
+        params.attack = params.attack
 
 
-def test_unknown_variant() -> None:
-    with pytest.raises(InputError, match="unknown variant `x`.*baseline, improved"):
-        load_params(ROOT / "params.yaml").variant("x")
+def test_unknown_system(make_params: MakeParams) -> None:
+    with pytest.raises(InputError, match="unknown separator `x`; params.yaml has baseline, impro"):
+        entry(make_params().separators, "x")
+    with pytest.raises(InputError, match="unknown separator `baselin`, did you mean `baseline`"):
+        entry(make_params().separators, "baselin")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"a": 1, "b": {"c": [1], "d": {"e": 2}}}, None),
+        ({"a": 1, "b": {"c": [1], "d": {"e": 2}}, "more": 3}, None),
+        ({"a": 1, "b": {"c": [1], "d": {"e": 3}}}, "b.d.e = 3, but params.yaml says 2"),
+        ({"a": 1, "b": {"c": [1, 2], "d": {"e": 3}}}, "b.c = [1, 2], but params.yaml says [1]"),
+        ({"a": 1, "b": {"c": [1]}}, "b.d = None, but params.yaml says {'e': 2}"),
+        ({}, "a = None, but params.yaml says 1"),
+    ],
+)
+def test_the_first_difference_is_named(found: dict[str, Any], said: str | None) -> None:
+    assert first_difference(found, {"a": 1, "b": {"c": [1], "d": {"e": 2}}}) == said

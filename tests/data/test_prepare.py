@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, write_track
+from conftest import RATE, AllParams, write_track
 
 from stemproof.core.errors import InputError
 from stemproof.data import codec
 from stemproof.data import prepare as preparing
-from stemproof.data.demo.songs import MIXTURE_SI_SDR, render_demo, render_song
 from stemproof.data.prepare import prepare
-from stemproof.data.store import PreparedData, loud_mask, segment_starts
-from stemproof.params import DemoParams, Params
+from stemproof.data.store import PreparedData
 
-MakeParams = Callable[..., Params]
+MakeParams = Callable[..., AllParams]
+
+
+def run_prepare(params: AllParams, destination: Path) -> dict[str, Any]:
+    return prepare(params.data, params.segments, params.workers.count, destination)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -33,7 +35,7 @@ def test_prepared_data_is_what_was_recorded(
     songs: Path, tmp_path: Path, make_params: MakeParams
 ) -> None:
     params = make_params(data={"root": str(songs)})
-    summary = prepare(params, tmp_path / "out")
+    summary = run_prepare(params, tmp_path / "out")
     assert [summary[split]["tracks"] for split in ("train", "valid", "test")] == [4, 1, 2]
     assert summary["test"]["segments"] == 2 * 4
     assert summary["train"]["segments"] == 4 * 7  # 1.1 s, segments of 0.25 s, half overlapping
@@ -42,26 +44,18 @@ def test_prepared_data_is_what_was_recorded(
     track = data.tracks("test")[0]
     assert track.name == "test 0"
     vocals, _ = soundfile.read(songs / "test" / "test 0" / "vocals.wav", always_2d=True)
-    assert np.array_equal(track.audio[1], vocals.mean(axis=1).astype(np.float32))
-    segments = data.training_segments(params)
+    assert np.array_equal(track.vocals[0], vocals.mean(axis=1).astype(np.float32))
+    segments = data.training_segments(params.segments)
     drawn = segments.vocals([0, 5]) + segments.accompaniment([0, 5])
     mixtures = [segments._cut(number, 0) for number in (0, 5)]
     assert np.allclose(drawn.numpy(), np.stack(mixtures), atol=1e-7)
 
 
 def test_prepare_is_byte_identical(songs: Path, tmp_path: Path, make_params: MakeParams) -> None:
-    params = make_params(data={"root": str(songs)}, runtime={"workers": 2})
-    first, second = prepare(params, tmp_path / "a"), prepare(params, tmp_path / "b")
+    params = make_params(data={"root": str(songs)}, workers={"count": 2})
+    first, second = run_prepare(params, tmp_path / "a"), run_prepare(params, tmp_path / "b")
     assert first == second
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-
-
-def test_segments_and_loudness() -> None:
-    assert segment_starts(100, 40, 0.0) == [0, 40]
-    assert segment_starts(100, 40, 0.5) == [0, 20, 40, 60]
-    assert segment_starts(39, 40, 0.5) == []
-    quiet = np.array([[0.0] * 4, [0.05] * 4, [0.0501] * 4])
-    assert loud_mask(quiet, -10).tolist() == [False, True, True]  # norm 0.1 is exactly -10
 
 
 def break_nothing_there(root: Path) -> None:
@@ -175,7 +169,7 @@ def test_bad_recordings_are_named(
 ) -> None:
     breaking(songs)
     with pytest.raises(InputError, match=said) as error:
-        prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+        run_prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
     assert "\n" not in str(error.value)
 
 
@@ -193,7 +187,7 @@ def test_silent_mixtures_are_refused_all_at_once(
             audio[:, 0] *= how == "silent as mono"
             soundfile.write(path, audio, rate, subtype="PCM_16")
     with pytest.raises(InputError, match="silent from beginning to end") as error:
-        prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+        run_prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
     assert all(str(track / "mixture.wav") in str(error.value) for track in silenced)
     assert str(error.value).count("mixture.wav") == 3
     assert not (tmp_path / "out").exists()
@@ -212,7 +206,7 @@ def test_one_silent_track_is_reported_not_refused(
     path = songs / "test" / "test 1" / "vocals.wav"
     audio, rate = soundfile.read(path)
     soundfile.write(path, 0 * audio, rate, subtype="PCM_16")
-    summary = prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+    summary = run_prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
     assert summary["test"]["tracks_with_silent_vocals"] == "test 1"
     assert summary["test"]["silent_segments"] == 4
 
@@ -222,7 +216,7 @@ def test_wav_folders_where_stems_were_announced(
 ) -> None:
     params = make_params(data={"root": str(songs), "source": "musdb18"})
     with pytest.raises(InputError, match="set data.source = musdb18hq"):
-        prepare(params, tmp_path / "out")
+        run_prepare(params, tmp_path / "out")
 
 
 def test_ffmpeg_missing(
@@ -231,7 +225,7 @@ def test_ffmpeg_missing(
     monkeypatch.setattr(codec.shutil, "which", lambda name: None)
     params = make_params(data={"root": str(songs), "decoder": "ffmpeg"})
     with pytest.raises(InputError, match="ffmpeg and ffprobe are not on the PATH.*pyav"):
-        prepare(params, tmp_path / "out")
+        run_prepare(params, tmp_path / "out")
 
 
 def test_disk_full(
@@ -242,83 +236,5 @@ def test_disk_full(
 
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(InputError, match=r"\.npy: cannot be written \(No space left on device\)"):
-        prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+        run_prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
     assert not list((tmp_path / "out").glob("*"))  # no half-written file is left
-
-
-def test_a_damaged_prepared_file(songs: Path, tmp_path: Path, make_params: MakeParams) -> None:
-    prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
-    path = tmp_path / "out" / "train-0000.npy"
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError, match="train-0000.npy: damaged"):
-        PreparedData(tmp_path / "out").tracks("train")
-    (tmp_path / "out" / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match="manifest.json: not valid JSON"):
-        PreparedData(tmp_path / "out")
-
-
-def test_the_real_recording_that_stempeg_ships() -> None:
-    path = codec.example_stem()
-    mixture, vocals = codec.decode(path, 0), codec.decode(path, 4)
-    assert mixture.shape == vocals.shape
-    assert mixture.shape[1] == 2
-    assert len(mixture) > 6 * 44_100
-    stems = sum(codec.decode(path, index) for index in range(1, 5))
-    error = mixture - stems
-    assert 10 * np.log10(np.sum(mixture**2) / np.sum(error**2)) > 10
-
-
-@pytest.mark.skipif(not codec._ffmpeg_installed(), reason="the ffmpeg program is not installed")
-def test_pyav_agrees_with_the_ffmpeg_program() -> None:
-    codec.import_musdb("ffmpeg")
-    import stempeg
-
-    theirs, _ = stempeg.read_stems(str(codec.example_stem()), ffmpeg_format="s16le")
-    ours = np.stack([codec.decode(codec.example_stem(), index) for index in range(5)])
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() * 32768 <= 1
-
-
-@pytest.fixture(scope="module")
-def song() -> dict[str, np.ndarray]:
-    return render_song(np.random.SeedSequence(3), 4.0, 44_100)
-
-
-def test_demo_songs_are_like_music(song: dict[str, np.ndarray]) -> None:
-    mixture = np.sum(list(song.values()), axis=0)
-    assert np.abs(mixture).max() <= 0.9 + 1e-9
-    vocals, mono = song["vocals"].mean(axis=1), mixture.mean(axis=1)
-    target = vocals * (vocals @ mono) / (vocals @ vocals)
-    ratio = 10 * np.log10(np.sum(target**2) / np.sum((mono - target) ** 2))
-    assert MIXTURE_SI_SDR[0] - 0.1 < ratio < MIXTURE_SI_SDR[1] + 0.1
-    for name, stem in song.items():
-        spectrum = np.abs(np.fft.rfft(stem[:, 0])) ** 2
-        high = spectrum[np.fft.rfftfreq(len(stem), 1 / 44_100) > 12_000].sum() / spectrum.sum()
-        assert name == "bass" or high > 1e-6, name
-
-
-def test_demo_songs_differ_and_repeat() -> None:
-    first, second, third = (
-        render_song(np.random.SeedSequence(seed), 2.0, 44_100) for seed in (1, 1, 2)
-    )
-    assert all(np.array_equal(first[name], second[name]) for name in first)
-    assert not any(np.allclose(first[name], third[name]) for name in first)
-
-
-def test_demo_folder_is_a_musdb_library(tmp_path: Path, make_params: MakeParams) -> None:
-    demo = DemoParams(seed=1, train_songs=2, valid_songs=1, test_songs=1, seconds=2)
-    render_demo(demo, 44_100, 1, tmp_path / "demo")
-    mixture, _ = soundfile.read(tmp_path / "demo/train/Demo - Train Song 01/mixture.wav")
-    stems = [
-        soundfile.read(tmp_path / f"demo/train/Demo - Train Song 01/{name}.wav", dtype="int16")[0]
-        for name in ("drums", "bass", "other", "vocals")
-    ]
-    assert np.array_equal(np.sum(stems, axis=0, dtype=np.int32), np.round(mixture * 32768))
-    params = make_params(
-        data={"root": str(tmp_path / "demo"), "source": "demo", "sample_rate": 44_100},
-        segments={"seconds": 1.0},
-    )
-    summary = prepare(params, tmp_path / "out")
-    assert [summary[split]["tracks"] for split in ("train", "valid", "test")] == [2, 1, 2]
-    names = [track.name for track in PreparedData(tmp_path / "out").tracks("test")]
-    assert names == ["Demo - Test Song 01", "The Easton Ellises - Falcon 69"]

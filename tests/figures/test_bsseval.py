@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import AllParams
 
+from stemproof.attacks.budgets import Bound
+from stemproof.attacks.case import Case
 from stemproof.attacks.gradient import GradientAttack
-from stemproof.attacks.norms import make_budget
-from stemproof.attacks.objectives import negative_si_sdr
-from stemproof.attacks.steps import Decaying
+from stemproof.attacks.objectives import OBJECTIVES
+from stemproof.attacks.steps import STEP_RULES
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
 from stemproof.figures.bsseval import (
@@ -26,11 +28,17 @@ from stemproof.figures.bsseval import (
     score_by_museval,
     score_sdr,
 )
-from stemproof.params import Params
-from stemproof.separators.protocol import informed
+from stemproof.separators.registry import entry
 from stemproof.separators.rsvm.model import build_model
+from stemproof.separators.rsvm.separator import InformedRSVM, as_separator
 
 RATE = 2000
+
+
+def separator_of(params: AllParams, name: str) -> InformedRSVM:
+    _, settings = entry(params.separators, name)
+    rate, samples = params.data.sample_rate, params.segment_samples
+    return as_separator(build_model(params.rsvm.sizes, settings, rate, samples, 0))
 
 
 def make_track(seed: int, samples: int = 6000, estimates: int = 2) -> TrackEstimates:
@@ -126,25 +134,22 @@ def test_dependent_references_are_solved_by_least_squares() -> None:
     assert all(isinstance(figures, dict) for figures in found)
 
 
-def test_adversarial_signals(make_params: Callable[..., Params]) -> None:
+def test_adversarial_signals(make_params: Callable[..., AllParams]) -> None:
     params = make_params(segments={"seconds": 0.5})
-    separator = informed(build_model(params, params.variant("improved"), 0))
+    separator = separator_of(params, "improved")
     track = make_track(7, 4 * params.segment_samples, estimates=0)
-    mixture, vocals = (torch.from_numpy(x).reshape(4, -1) for x in (track.mixture, track.vocals))
-    context = separator.context(mixture, vocals)
-    attack = GradientAttack(negative_si_sdr, steps=10, step_size=0.5, rule=Decaying)
-    budget = make_budget("linf", mixture, 0.05, 0)
-    draw = torch.Generator().manual_seed(0)
-    heard, _ = attack(separator, mixture, vocals, context, budget, draw)
-    for x in (mixture, heard):
-        estimate = separator.separate(x, context).detach()
+    mixture, vocals = (torch.from_numpy(x).reshape(4, 1, -1) for x in (track.mixture, track.vocals))
+    attack = GradientAttack(OBJECTIVES["si_sdr"], 10, 0.5, STEP_RULES["decaying"])
+    case = Case.of(separator, mixture, vocals, Bound("linf", eps=0.05), seeds=range(4))
+    for x in (case.mixture, attack(case).adversarial):
+        estimate = case.separate(x).detach()
         track.estimates.append(Estimate(x.flatten().numpy(), estimate.flatten().numpy()))
     ours = score(track, RATE)
     assert_same(ours, score_by_museval(track, RATE), tolerance=1e-3)
 
 
 @pytest.mark.slow
-def test_real_music(previews: Path, tmp_path: Path, make_params: Callable[..., Params]) -> None:
+def test_real_music(previews: Path, tmp_path: Path, make_params: Callable[..., AllParams]) -> None:
     """Real songs, whose lossy coding makes the system of equations badly conditioned."""
     names = ["Al James - Schoolboy Facination", "PR - Oh No", "BKS - Too Much"]
     for split, chosen in (
@@ -158,14 +163,14 @@ def test_real_music(previews: Path, tmp_path: Path, make_params: Callable[..., P
     params = make_params(
         data={"source": "musdb18", "root": str(tmp_path / "songs"), "sample_rate": 44_100}
     )
-    prepare(params, tmp_path / "prepared")
-    separator = informed(build_model(params, params.variant("baseline"), 0))
+    prepare(params.data, params.segments, 1, tmp_path / "prepared")
+    separator = separator_of(params, "baseline")
     for stored in PreparedData(tmp_path / "prepared").tracks("test"):
-        mixture, vocals = (np.array(row) for row in stored.audio)
-        x, s = torch.from_numpy(mixture)[None], torch.from_numpy(vocals)[None]
+        mixture, vocals = (np.array(row[0]) for row in stored.audio)
+        x, s = torch.from_numpy(mixture)[None, None], torch.from_numpy(vocals)[None, None]
         draw = np.random.default_rng(0)
         with torch.no_grad():
-            blurred = separator.separate(x, separator.context(x, s))[0].numpy()
+            blurred = separator.separate(x, separator.side(x, s))[0, 0].numpy()
         rough = 0.8 * vocals + 0.1 * (mixture - vocals) + 0.01 * draw.standard_normal(len(vocals))
         track = TrackEstimates(
             stored.name,

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, AllParams
 
-from stemproof.core import gpus as slots
-from stemproof.core.errors import InputError
+from stemproof.core import gpus as module
+from stemproof.core.errors import InputError, RefusedError
 from stemproof.core.gpus import claim_gpu
 from stemproof.core.runtime import make_fabric
-from stemproof.params import Params
 
 HOLD = "from stemproof.core.gpus import claim_gpu; claim_gpu(); input()"
 
@@ -71,29 +70,46 @@ def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_process_keeps_what_it_has(gpus: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", os.environ["TMPDIR"])
-    monkeypatch.setattr(slots, "_held", [])
+    monkeypatch.setattr(module, "_held", [])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert claim_gpu() == claim_gpu() == f"GPU-{gpus}-a"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == f"GPU-{gpus}-a"
-    for lock in slots._held:
+    for lock in module._held:
         lock.close()
 
 
 def test_several_devices_and_handed_out_gpus_exclude_each_other(
-    gpus: str, make_params: Callable[..., Params]
+    gpus: str, make_params: Callable[..., AllParams]
 ) -> None:
-    runtime = make_params(runtime={"accelerator": "auto", "devices": 2}).runtime
+    params = make_params(runtime={"accelerator": "auto"}, processes={"devices": 2})
     with pytest.raises(InputError, match="STEMPROOF_GPUS gives every stage one GPU, but .* = 2"):
-        make_fabric(runtime)
+        make_fabric(params.runtime, params.processes)
 
 
-def test_a_stage_on_the_cpu_takes_no_gpu(gpus: str, make_params: Callable[..., Params]) -> None:
-    make_fabric(make_params(runtime={"accelerator": "cpu"}).runtime)
-    assert not slots._held
+def test_a_stage_on_the_cpu_takes_no_gpu(gpus: str, make_params: Callable[..., AllParams]) -> None:
+    params = make_params(runtime={"accelerator": "cpu"})
+    make_fabric(params.runtime, params.processes)
+    assert not module._held
 
 
 @pytest.mark.parametrize("value", ["", "a", "0;1", "0,,1", "../x"])
 def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("STEMPROOF_GPUS", value)
     with pytest.raises(InputError, match="is not a list of GPUs"):
+        claim_gpu()
+
+
+def test_locks_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(module, "_held", [])
+    monkeypatch.setenv("STEMPROOF_GPUS", "GPU-pretended")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("getpass.getuser", lambda: "me")
+    folder = tmp_path / "stemproof-gpus-me"
+    folder.write_text("")
+    with pytest.raises(RefusedError, match="stemproof-gpus-me stands where a folder belongs"):
+        claim_gpu()
+    folder.unlink()
+    (folder / "GPU-pretended.lock").mkdir(parents=True)
+    with pytest.raises(RefusedError, match="GPU-pretended.lock: .*move the folder away"):
         claim_gpu()
