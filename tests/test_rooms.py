@@ -59,7 +59,7 @@ def forbidden(source: str, module: list[str], package: list[str]) -> list[str]:
     room, found = room_of(module), []
     for name in imports(source, package):
         parts = name.split(".")
-        if parts[0] != "stemproof":
+        if parts[0] != "stemproof" or name == "stemproof.__version__":
             continue
         if ROOMS.index(room_of(parts)) > ROOMS.index(room):
             found.append(f"{room} imports {name}, which is above it")
@@ -88,7 +88,8 @@ def test_every_room_has_its_place() -> None:
         ("figures.table", "def f():\n    from stemproof.data import store", "data.store, which is"),
         ("figures.table", "from ..data import store", "imports stemproof.data.store, which is"),
         ("data.store", "from stemproof import separators", "imports stemproof.separators, which"),
-        ("data.store", "from stemproof import __version__", "__version__, which is above it"),
+        ("data.store", "from stemproof import load", "stemproof.load, which is above it"),
+        ("api.claiming", "from stemproof import __version__", None),
         ("report.build", "import stemproof.api", "imports stemproof.api, which is above it"),
         ("attacks.pgd", "from stemproof.separators.rsvm.model import RSVM", "a concrete separator"),
         ("attacks.pgd", "from stemproof.separators import stft", "a concrete separator"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-import stemproof
+from stemproof import __version__
 from stemproof.api.auditing import Audit
 from stemproof.api.document import LocalClaim, local_figures
 from stemproof.api.scoring import Scores
@@ -103,7 +103,7 @@ def claim(
         "flags_raised": len(audited.raised),
         "not_measured": missing,
         "data": data,
-        "version": stemproof.__version__,
+        "version": __version__,
         "git_commit": git_commit,
         "environment": describe_environment(runtime),
     }
