@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from types import ModuleType
@@ -12,12 +13,11 @@ import numpy as np
 
 def import_stempeg() -> ModuleType:
     """Import ``stempeg.read``, past its check for the programs, which it makes once, at import."""
-    if "stempeg.read" not in sys.modules:
-        found = shutil.which
-        with mock.patch.object(shutil, "which", lambda name, *rest: found(name, *rest) or name):
-            pass
-    module: ModuleType = sys.modules["stempeg.read"]
-    return module
+    if "stempeg.read" in sys.modules:
+        return sys.modules["stempeg.read"]
+    found = shutil.which
+    with mock.patch.object(shutil, "which", lambda name, *rest: found(name, *rest) or name):
+        return importlib.import_module("stempeg.read")
 
 
 def import_museval() -> ModuleType:
