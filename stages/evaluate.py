@@ -30,7 +30,6 @@ from stemproof.separators.checkpoint import load, read_header
 from stemproof.separators.protocol import Informed
 from stemproof.separators.registry import Entries, oracle
 
-
 FILES = (FIGURES, TRACKS, "training.csv", "attack.csv")
 
 
