@@ -149,7 +149,7 @@ class Evaluator:
                 segment_seed(track.name, place, "evaluate", self.params.seed)
                 for place in range(part.start, part.stop)
             ]
-            played = self._play(mixture, vocals, adversarial, seeds)
+            played = self.play(mixture, vocals, adversarial, seeds)
             figures = measured(played)
             self._check(track, figures)
             clean[part] = played.clean.cpu().view_as(mixture).numpy()
@@ -164,10 +164,17 @@ class Evaluator:
         used = budget_used(track, stored, self.attack)
         return _Track(track.name, rows, len(stored) - len(rows), used), clean, attacked
 
-    def _play(
+    def play(
         self, mixture: Tensor, vocals: Tensor, adversarial: Tensor, seeds: Sequence[int]
     ) -> Played:
-        """Run a batch of segments (batch x channels x samples) through the system."""
+        """Play a batch to the system: clean, attacked, and with noise of the attack's norm.
+
+        Args:
+            mixture: batch x channels x samples.
+            vocals: same shape.
+            adversarial: same shape.
+            seeds: one an item, of the noise and of what the system draws.
+        """
         x, s, x_adv = (signal.to(self.device) for signal in (mixture, vocals, adversarial))
         # A system that is random at test time draws the same numbers for everything that is
         # compared: else a difference of two passes would be mostly theirs.

@@ -1,0 +1,30 @@
+"""Five calls for a notebook: load, attack, score, audit, claim.
+
+All of them take recordings as batch x channels x samples: PyTorch tensors or NumPy arrays of
+floats, full scale 1. An array with a single axis is one mono recording; two axes could be batch or
+channels, and are refused. Everything is computed in float32 and where the arrays are (NumPy's on
+the CPU), with the system there as well. What comes out are tensors on the same device.
+
+Bad input raises :class:`stemproof.core.errors.InputError`, with one sentence that says what to do.
+"""
+
+import sys
+from types import ModuleType
+
+from stemproof.api.attacking import Attacked, attack
+from stemproof.api.auditing import Audit, audit
+from stemproof.api.claiming import claim
+from stemproof.api.document import LocalClaim
+from stemproof.api.loading import load
+from stemproof.api.scoring import Scores, score
+
+__all__ = ["Attacked", "Audit", "LocalClaim", "Scores", "attack", "audit", "claim", "load", "score"]
+
+
+class _Callable(ModuleType):
+    """The room of the audit and the call have one name: ``stemproof.audit(...)`` works for both."""
+
+    __call__ = staticmethod(audit)
+
+
+sys.modules["stemproof.audit"].__class__ = _Callable

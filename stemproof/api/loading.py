@@ -1,0 +1,102 @@
+"""The first call: from a model to a separator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stemproof.api.own import OwnSystem, tried
+from stemproof.core.errors import InputError
+from stemproof.separators import checkpoint
+from stemproof.separators.protocol import MaskKind, Separator
+
+Model = str | Path | Separator | nn.Module | Callable[[Tensor], Tensor]
+
+
+def load(
+    model: Model,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    mask: MaskKind = "fixed",
+    device: torch.device | str | None = None,
+    samples: int | None = None,
+) -> Separator:
+    """From a model to a separator that is ready to be attacked.
+
+    A module is put into evaluation mode, and onto the device if one is named; what a bare function
+    uses is not known here. Then it is played a second of noise once: it has to give the vocals in
+    the mixture's shape, and numbers.
+
+    Args:
+        model: path of a model file of this project; or a module or function of one's own, which
+            takes mixtures and gives their vocals, batch x channels x samples both ways; or a
+            separator that has been loaded or wrapped already.
+        sample_rate: of the recordings that the model takes, in Hz; has to be said of one's own.
+        channels: of the recordings that the model takes; has to be said of one's own.
+        mask: where a model file's mask of the true stems comes from, if it has one.
+        device: where to compute; by default where a module is, and the CPU for a model file.
+        samples: length of the noise; one second by default.
+
+    Returns:
+        The separator. For recordings of another sample rate or number of channels, or long ones,
+        wrap it: :mod:`stemproof.separators.wrappers`.
+
+    Raises:
+        InputError: the file is none of this project; sample rate or channels are not said, or are
+            others than the file's; the model gives no tensor, another shape, or not a number.
+
+    >>> import stemproof
+    >>> system = stemproof.load(lambda mixture: 0.5 * mixture, sample_rate=8000, channels=1)
+    >>> system.sample_rate, system.channels
+    (8000, 1)
+    >>> stemproof.load(lambda mixture: mixture[..., :-1], sample_rate=8000, channels=1)
+    Traceback (most recent call last):
+    stemproof.core.errors.InputError: the system gives (2, 1, 7999) for a mixture of (2, 1, 8000); \
+it must give the vocals, batch x channels x samples, of the same shape
+    """
+    said = {"sample_rate": sample_rate, "channels": channels}
+    for name, value in said.items():
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise InputError(f"{name} = {value!r} must be a whole number above 0")
+    if isinstance(model, str | Path):
+        separator = checkpoint.load(Path(model), mask, device or "cpu")
+        _agree(separator, said, str(model))
+        return separator
+    if isinstance(model, nn.Module):
+        model.eval()
+        if device is not None:
+            model.to(device)
+        device = next((weight.device for weight in model.parameters()), device)
+    if isinstance(model, Separator):
+        separator = model
+        _agree(separator, said, "the system")
+    elif not callable(model):
+        raise InputError(
+            f"a {type(model).__name__} is no model; name a model file, or give a module or a "
+            "function from mixtures to vocals"
+        )
+    elif sample_rate is None or channels is None:
+        raise InputError(
+            "a model of one's own does not say what it takes; give sample_rate (Hz) and channels"
+        )
+    else:
+        separator = OwnSystem(model, sample_rate, channels)
+    generator = torch.Generator().manual_seed(0)
+    shape = 2, separator.channels, samples or separator.sample_rate
+    noise = 0.1 * torch.randn(shape, generator=generator).to(device or "cpu")
+    tried(separator, noise, 0.5 * noise)
+    return separator
+
+
+def _agree(separator: Separator, said: Mapping[str, int | None], name: str) -> None:
+    for key, value in said.items():
+        own = getattr(separator, key)
+        if value is not None and value != own:
+            raise InputError(
+                f"{name}: {key} is {own}, not {value}; leave it out, and wrap the system for other "
+                "recordings (stemproof.separators.wrappers)"
+            )
