@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scored_cases import COUNTS, drawn
+from scored_cases import COUNTS, TRACKS, drawn
 
 from stemproof.core.errors import InputError
 from stemproof.figures import table
@@ -134,6 +134,14 @@ def test_what_is_stored_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
         "informed": False,
         "training": {"1": {"epoch": 1}, "2": {"epoch": 2}},
     }
+
+
+def test_songs_keep_their_names(tmp_path: Path) -> None:
+    names = ["1979", "007", "NA", "None", *map(str, range(TRACKS - 4))]
+    model = drawn(1)
+    model.tracks.index = pd.Index(names, name="track")
+    write_scored(tmp_path, model, about(1))
+    assert read_scored([tmp_path], {}).scored[1].tracks.index.tolist() == names
 
 
 def test_an_untrained_system_counts_once(tmp_path: Path) -> None:
