@@ -189,8 +189,8 @@ class Evaluator:
                 clean=self._separated(system, flat, x, side),
                 attacked=self._separated(system, flat_adv, x, side),
                 noisy=noisy,
-                reconstruction=self.separator.reconstruct(s).flatten(1)
-                if isinstance(self.separator, Reconstructing)
+                reconstruction=system.reconstruct(s).flatten(1)
+                if isinstance(system, Reconstructing)
                 else None,
                 oracle=self.oracle.separate(x, side_of(self.oracle, x, s)).flatten(1)
                 if self.oracle is not None

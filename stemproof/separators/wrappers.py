@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from stemproof.separators.protocol import Separator, Side
+from stemproof.separators.protocol import Reconstructing, Separator, Side
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,31 @@ class FixedDraws:
 
     def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
         """Estimate the vocals, batch x channels x samples; the global generator is left alone."""
-        devices = [mixture.device] if mixture.is_cuda else []
-        parts = []
-        with torch.random.fork_rng(devices):
-            for item, seed in enumerate(self.seeds):
-                torch.manual_seed(seed)
-                own = None if side is None else side[item : item + 1]
-                parts.append(self.inside.separate(mixture[item : item + 1], own))
-        return torch.cat(parts)
+
+        def one(item: slice) -> Tensor:
+            own = None if side is None else side[item]
+            return self.inside.separate(mixture[item], own)
+
+        return self._one_by_one(mixture, one)
 
     def redrawn(self, seeds: Sequence[int]) -> FixedDraws:
         """The same system with other draws."""
-        return FixedDraws(self.inside, tuple(seeds))
+        return type(self)(self.inside, tuple(seeds))
+
+    def _one_by_one(self, batch: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
+        parts = []
+        with torch.random.fork_rng([batch.device] if batch.is_cuda else []):
+            for item, seed in enumerate(self.seeds):
+                torch.manual_seed(seed)
+                parts.append(function(slice(item, item + 1)))
+        return torch.cat(parts)
+
+
+class FixedReconstruction(FixedDraws):
+    """The same for a system that reconstructs."""
+
+    def reconstruct(self, vocals: Tensor) -> Tensor:
+        """Through the representation and back, with the draws of each item."""
+        inside = self.inside
+        assert isinstance(inside, Reconstructing)
+        return self._one_by_one(vocals, lambda item: inside.reconstruct(vocals[item]))

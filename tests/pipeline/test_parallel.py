@@ -20,13 +20,15 @@ import psutil
 import pytest
 import torch
 import yaml
-from conftest import ROOT, SMALL, default_tree, merged
+from conftest import ROOT, SMALL, AllParams, default_tree, merged
 from distributed import Client
 from safetensors.torch import load_file
+from small import new_model
 from test_bsseval import make_track
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_array
+from stemproof.core.params import load_params
 from stemproof.core.runtime import make_fabric
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.workers import capacity
@@ -34,19 +36,21 @@ from stemproof.data.loading import ResidentSegments, _read_ahead, training_batch
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData, PreparedTrack, TrainingSegments
 from stemproof.figures.bsseval import TrackEstimates, score_all
-from stemproof.params import Params, load_params
-from stemproof.separators.rsvm.model import RSVM, build_model
-from stemproof.separators.rsvm.train import step_terms
+from stemproof.separators.registry import entry
+from stemproof.separators.rsvm.model import RSVM
+from stemproof.separators.rsvm.objective import step_terms
+from stemproof.separators.rsvm.params import RSVMSettings
 
-MakeParams = Callable[..., Params]
-VARIANTS: dict[str, Any] = {
-    "baseline": {},
+MakeParams = Callable[..., AllParams]
+ENTRIES: dict[str, Any] = {
+    "baseline": {"kind": "rsvm"},
     "improved": {
+        "kind": "rsvm",
         "attention": {"heads": 2, "width": 8},
         "dropout": 0.2,
         "adversarial": {"eps": 0.02},
     },
-    "transport": {"regularizer": "sinkhorn"},
+    "transport": {"kind": "rsvm", "regularizer": "sinkhorn"},
 }
 
 
@@ -62,22 +66,24 @@ class Bare:
         self.eval, self.train = model.eval, model.train
 
 
-def gradients(params: Params, name: str, shard: Shard) -> tuple[dict[str, float], list[Any]]:
-    model = build_model(params, params.variant(name), 0)
+def gradients(params: AllParams, name: str, shard: Shard) -> tuple[dict[str, float], list[Any]]:
+    model = new_model(params, name, 0)
+    variant = entry(params.separators, name)[1]
+    assert isinstance(variant, RSVMSettings)
     model.encoder.dropout.shard = shard
     model.train()
     draw = torch.Generator().manual_seed(1)
     vocals, rest = (0.1 * torch.randn(4, params.segment_samples, generator=draw) for _ in "ab")
-    recipe = params.train
-    if params.variant(name).regularizer:
-        recipe = recipe.model_copy(update={"regularizer": params.variant(name).regularizer})
+    recipe = params.rsvm.training
+    if variant.regularizer:
+        recipe = recipe.model_copy(update={"regularizer": variant.regularizer})
     torch.manual_seed(3)
     terms = step_terms(
         Bare(model),
         shard.of(vocals),
         shard.of(rest),
         recipe,
-        params.variant(name).adversarial,
+        variant.adversarial,
         shard,
     )
     terms["loss"].backward()
@@ -89,8 +95,8 @@ def _one_of_two(rank: int, path: str, folder: str) -> None:
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-    params = load_params(Path(path))
-    for name in VARIANTS:
+    params = load_params(AllParams, Path(path))
+    for name in ENTRIES:
         values, found = gradients(params, name, Shard(rank, 2))
         for gradient in found:
             torch.distributed.all_reduce(torch.from_numpy(gradient))
@@ -103,11 +109,11 @@ def test_two_halves_of_a_batch_have_the_gradient_of_the_whole(
     make_params: MakeParams, tmp_path: Path
 ) -> None:
     """Losses over the whole batch, noise, dropout and attack: the same numbers, up to rounding."""
-    params = make_params(variants=VARIANTS, ablations=["transport"])
+    params = make_params(separators=ENTRIES)
     torch.multiprocessing.spawn(
         _one_of_two, args=(str(tmp_path / "params.yaml"), str(tmp_path)), nprocs=2
     )
-    for name in VARIANTS:
+    for name in ENTRIES:
         values, expected = gradients(params, name, WHOLE)
         with np.load(tmp_path / f"{name}.npz") as found:
             for term, value in values.items():
@@ -125,19 +131,19 @@ def project(songs: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     write_params(folder, songs)
-    prepare(load_params(folder / "params.yaml"), folder / "data/prepared")
+    params = load_params(AllParams, folder / "params.yaml")
+    prepare(params.data, params.segments, 1, folder / "data/prepared")
     return folder
 
 
-def write_params(folder: Path, songs: Path | None = None, **runtime: Any) -> None:
+def write_params(folder: Path, songs: Path | None = None, **changes: Any) -> None:
     path = folder / "params.yaml"
     if songs is not None:
         tree = merged(default_tree(), SMALL)
-        changes = {"data": {"root": str(songs)}, "evaluate": {"bsseval": "fast"}}
-        tree = merged(tree, changes)
+        tree = merged(tree, {"data": {"root": str(songs)}, "evaluate": {"bsseval": "fast"}})
     else:
         tree = yaml.safe_load(path.read_text())
-    path.write_text(yaml.safe_dump(merged(tree, {"runtime": runtime})))
+    path.write_text(yaml.safe_dump(merged(tree, changes)))
 
 
 def run_stage(folder: Path, stage: str, *arguments: str, fails: bool = False) -> str:
@@ -154,7 +160,7 @@ def run_stage(folder: Path, stage: str, *arguments: str, fails: bool = False) ->
 
 
 def train(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    run_stage(folder, "train", "--variant", name, "--seed", "218")
+    run_stage(folder, "train", "--system", name, "--seed", "218")
     metrics = json.loads((folder / f"metrics/train/{name}/218.json").read_text())
     return metrics, load_file(folder / f"models/{name}/218.safetensors")
 
@@ -162,10 +168,12 @@ def train(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tens
 @pytest.mark.slow
 def test_stages_in_two_processes(project: Path) -> None:
     tree = yaml.safe_load((project / "params.yaml").read_text())
-    tree["variants"]["robust"] = {**tree["variants"]["improved"], "adversarial": {"eps": 0.05}}
-    (project / "params.yaml").write_text(yaml.safe_dump({**tree, "ablations": ["robust"]}))
+    entries = tree["separators"]
+    entries["robust"] = {**entries["improved"], "adversarial": {"eps": 0.05}}
+    tree["systems"] = ["baseline", "improved", "robust"]
+    (project / "params.yaml").write_text(yaml.safe_dump(tree))
     alone = {name: train(project, name) for name in ("baseline", "improved", "robust")}
-    write_params(project, devices=2)
+    write_params(project, processes={"devices": 2})
     for name, (metrics, weights) in alone.items():
         shared_metrics, shared_weights = train(project, name)
         for key, value in metrics.items():
@@ -178,14 +186,15 @@ def test_stages_in_two_processes(project: Path) -> None:
     # Attack and evaluation: the same bytes.
     written: list[dict[str, bytes]] = []
     for devices in (1, 2):
-        write_params(project, devices=devices)
+        write_params(project, processes={"devices": devices})
         for known in ("checkpoints", "data/adversarial"):
             shutil.rmtree(project / known, ignore_errors=True)
-        for stage in ("generate", "evaluate"):
-            run_stage(project, stage)
-        files = [*project.glob("data/adversarial/**/*.*"), *project.glob("metrics/*.json")]
-        files += [*project.glob("plots/**/*.csv")]
-        files = [file for file in files if file.name != "environment.json"]
+        for name in alone:
+            for stage in ("generate", "evaluate"):
+                run_stage(project, stage, "--system", name, "--seed", "218")
+        run_stage(project, "compare")
+        files = [*project.glob("data/adversarial/**/*.*"), *project.glob("metrics/**/*.json")]
+        files += [*project.glob("metrics/**/*.csv"), *project.glob("plots/**/*.csv")]
         written.append({str(file): file.read_bytes() for file in files})
     assert len(written[0]) > 8
     assert written[0] == written[1]
@@ -196,7 +205,7 @@ def test_stages_in_two_processes(project: Path) -> None:
 def test_every_process_has_the_threads_of_the_parameters(
     make_params: MakeParams, tmp_path: Path, devices: int
 ) -> None:
-    make_params(runtime={"accelerator": "cpu", "devices": devices, "threads": 3})
+    make_params(runtime={"threads": 3}, processes={"devices": devices})
     script = tmp_path / "script.py"
     script.write_text(COUNT_THREADS)
     done = subprocess.run(
@@ -214,9 +223,18 @@ def test_every_process_has_the_threads_of_the_parameters(
 COUNT_THREADS = """
 from pathlib import Path
 import torch
-from stemproof.params import load_params
+from stemproof.core.machine import ProcessParams, RuntimeParams
+from stemproof.core.params import Sections, load_params
 from stemproof.core.runtime import make_fabric
-make_fabric(load_params(Path("params.yaml")).runtime)
+
+
+class Needs(Sections):
+    runtime: RuntimeParams
+    processes: ProcessParams
+
+
+params = load_params(Needs)
+make_fabric(params.runtime, params.processes)
 print(torch.get_num_threads(), flush=True)
 """
 
@@ -226,9 +244,18 @@ import os
 import sys
 import time
 from pathlib import Path
-from stemproof.params import load_params
+from stemproof.core.machine import ProcessParams, RuntimeParams
+from stemproof.core.params import Sections, load_params
 from stemproof.core.runtime import make_fabric
-fabric = make_fabric(load_params(Path("params.yaml")).runtime)
+
+
+class Needs(Sections):
+    runtime: RuntimeParams
+    processes: ProcessParams
+
+
+params = load_params(Needs)
+fabric = make_fabric(params.runtime, params.processes)
 Path(f"rank-{fabric.global_rank}").write_text(str(os.getpid()))
 fabric.barrier()
 if fabric.global_rank == int(sys.argv[1]):
@@ -242,7 +269,7 @@ time.sleep(300)
 def test_when_one_process_fails_all_end(
     make_params: MakeParams, tmp_path: Path, failing: int
 ) -> None:
-    make_params(runtime={"devices": 2})
+    make_params(processes={"devices": 2})
     script = tmp_path / "script.py"
     script.write_text(ONE_FAILS)
     done = subprocess.run(
@@ -277,10 +304,10 @@ def test_a_launcher_that_starts_another_number_is_refused(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    runtime = make_params(runtime={"devices": devices}).runtime
+    params = make_params(processes={"devices": devices})
     started = 2 * devices
     with pytest.raises(InputError, match=rf"{started} process\(es\) .* needs {devices} "):
-        make_fabric(runtime)
+        make_fabric(params.runtime, params.processes)
 
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x"}
@@ -288,9 +315,9 @@ BATCH_SCRIPT = {"SLURM_JOB_NAME": "rsvm", "SLURM_NTASKS": "2", "SLURM_PROCID": "
 
 
 @pytest.mark.parametrize(
-    ("environment", "runtime", "said"),
+    ("environment", "processes", "said"),
     [
-        ({}, {"nodes": 2}, "no launcher started this stage; .* or set runtime.nodes = 1"),
+        ({}, {"nodes": 2}, "no launcher started this stage; .* or set processes.nodes = 1"),
         # An interactive shell of SLURM, in which nothing starts the other machine's processes.
         (
             {**BATCH_SCRIPT, "SLURM_JOB_NAME": "bash", "SLURM_STEP_NUM_TASKS": "1"},
@@ -305,22 +332,27 @@ BATCH_SCRIPT = {"SLURM_JOB_NAME": "rsvm", "SLURM_NTASKS": "2", "SLURM_PROCID": "
         ({"SLURM_STEP_NUM_TASKS": "-1"}, {}, "SLURM_STEP_NUM_TASKS = '-1' is not a number"),
         ({**BATCH_SCRIPT, "SLURM_NTASKS": "2x"}, {"devices": 2}, "SLURM_NTASKS = '2x' is not"),
         ({"LOCAL_RANK": "one"}, {}, "LOCAL_RANK = 'one' is not a number"),
-        ({"LOCAL_RANK": "1", "RSVM_PARENT": "me"}, {}, "RSVM_PARENT = 'me' is not a number"),
+        (
+            {"LOCAL_RANK": "1", "STEMPROOF_PARENT": "me"},
+            {},
+            "STEMPROOF_PARENT = 'me' is not a number",
+        ),
     ],
 )
 def test_nobody_waits_for_processes_that_nobody_starts(
     make_params: MakeParams,
     monkeypatch: pytest.MonkeyPatch,
     environment: dict[str, str],
-    runtime: dict[str, int],
+    processes: dict[str, int],
     said: str,
 ) -> None:
-    monkeypatch.delenv("RSVM_PARENT", raising=False)  # of a fabric that this process has had
-    monkeypatch.setattr("rsvm.runtime.Fabric", lambda **_: pytest.fail("it was started"))
+    monkeypatch.delenv("STEMPROOF_PARENT", raising=False)  # of a fabric that this process has had
+    monkeypatch.setattr("stemproof.core.runtime.Fabric", lambda **_: pytest.fail("it was started"))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=said) as error:
-        make_fabric(make_params(runtime=runtime).runtime)
+        params = make_params(processes=processes)
+        make_fabric(params.runtime, params.processes)
     assert "\n" not in str(error.value)
 
 
@@ -329,7 +361,7 @@ def test_fewer_processes_than_asked_for_are_refused(
     make_params: MakeParams, tmp_path: Path
 ) -> None:
     """A job of SLURM with one task, and two devices: Fabric leaves the second to SLURM."""
-    make_params(runtime={"devices": 2})
+    make_params(processes={"devices": 2})
     script = tmp_path / "script.py"
     script.write_text(COUNT_THREADS)
     variables = {"JOB_ID": "1", "JOB_NAME": "rsvm", "NNODES": "1", "NTASKS": "1"}
@@ -392,16 +424,17 @@ def start_on_two_nodes(
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
 def test_two_nodes(project: Path, launcher: str) -> None:
-    write_params(project, devices=1, nodes=1)
+    write_params(project, processes={"devices": 1, "nodes": 1})
     for name in ("baseline", "improved"):
         metrics, _ = train(project, name)
     alone = project / "data/adversarial/improved/218"
-    run_stage(project, "generate")
+    run_stage(project, "generate", "--system", "improved", "--seed", "218")
     expected = {file.name: file.read_bytes() for file in alone.glob("*.npy")}
     shutil.rmtree(project / "data/adversarial")
-    write_params(project, devices=1, nodes=2)
+    write_params(project, processes={"devices": 1, "nodes": 2})
     # The attack first: it needs the weights that one process trained.
-    for stage, *arguments in (("generate",), ("train", "--variant", "improved", "--seed", "218")):
+    model = ("--system", "improved", "--seed", "218")
+    for stage, *arguments in (("generate", *model), ("train", *model)):
         processes = start_on_two_nodes(launcher, project, stage, *arguments)
         for process in processes:
             said, _ = process.communicate(timeout=300)
@@ -415,11 +448,13 @@ def test_two_nodes(project: Path, launcher: str) -> None:
 
 @pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_refused(project: Path) -> None:
-    write_params(project, devices=2)
+    write_params(project, processes={"devices": 2})
     tree = yaml.safe_load((project / "params.yaml").read_text())
-    (project / "params.yaml").write_text(yaml.safe_dump(merged(tree, {"train": {"batch_size": 3}})))
-    said = run_stage(project, "train", "--variant=baseline", "--seed=218", fails=True)
-    assert "train.batch_size = 3 cannot be shared by 2 processes" in said
+    (project / "params.yaml").write_text(
+        yaml.safe_dump(merged(tree, {"rsvm": {"training": {"batch_size": 3}}}))
+    )
+    said = run_stage(project, "train", "--system=baseline", "--seed=218", fails=True)
+    assert "rsvm.training.batch_size = 3 cannot be shared by 2 processes" in said
     assert "Traceback" not in said
 
 
@@ -436,8 +471,8 @@ def test_shards_and_their_order() -> None:
 
 def test_resident_and_streamed_segments_are_the_same(songs: Path, make_params: MakeParams) -> None:
     params = make_params(data={"root": str(songs)})
-    prepare(params, songs.parent / "prepared")
-    segments = PreparedData(songs.parent / "prepared").training_segments(params)
+    prepare(params.data, params.segments, 1, songs.parent / "prepared")
+    segments = PreparedData(songs.parent / "prepared").training_segments(params.segments)
     cpu = torch.device("cpu")
     resident = ResidentSegments(segments, cpu)
     plan = [[[3, 1, 2], [0, 5, 4]], [[7, 6, 8], [10, 9, 11]]]
@@ -464,8 +499,8 @@ def _read_much(rank: int, folder: Path) -> None:
     tracks = []
     for number in range(10):
         path = folder / f"{number}.npy"
-        np.lib.format.open_memmap(path, "w+", np.float32, (2, samples))  # sparse: takes no room
-        tracks.append(PreparedTrack(str(number), path.name, "", read_array(path)))
+        np.lib.format.open_memmap(path, "w+", np.float32, (2, 1, samples))  # sparse: takes no room
+        tracks.append(PreparedTrack(str(number), path.name, read_array(path)))
     segments = TrainingSegments(tracks, 44_100, 0.5)
     chosen = torch.randperm(len(segments))[:1000].tolist()
     segments.accompaniment(chosen[:8])
@@ -483,8 +518,8 @@ def test_a_long_training_does_not_collect_the_data_set_in_memory(tmp_path: Path)
 
 def test_reading_ahead_hands_errors_on_and_stops(songs: Path, make_params: MakeParams) -> None:
     params = make_params(data={"root": str(songs)})
-    prepare(params, songs.parent / "prepared")
-    segments = PreparedData(songs.parent / "prepared").training_segments(params)
+    prepare(params.data, params.segments, 1, songs.parent / "prepared")
+    segments = PreparedData(songs.parent / "prepared").training_segments(params.segments)
     cpu = torch.device("cpu")
     with pytest.raises(IndexError):
         list(_read_ahead(segments, [[[0], [0]], [[10_000], [0]]], cpu))
@@ -555,25 +590,24 @@ def test_a_dask_cluster_takes_over_the_workers(tmp_path: Path) -> None:
 def test_the_evaluation_gives_a_cluster_as_much_as_it_can_take(
     project: Path, make_params: MakeParams
 ) -> None:
-    runtime = make_params(runtime={"workers": 1}).runtime
-    assert capacity(runtime) == 1
-    for name in ("baseline", "improved"):
-        train(project, name)
-    run_stage(project, "generate")
-    run_stage(project, "evaluate")
-    here = json.loads((project / "metrics/baseline.json").read_text())["bsseval"]
-    shutil.rmtree(project / "checkpoints")
+    params = make_params()
+    workers, one = params.workers, params.processes
+    assert capacity(workers, one) == 1
+    train(project, "baseline")
+    model = ("--system", "baseline", "--seed", "218")
+    run_stage(project, "generate", *model)
+    run_stage(project, "evaluate", *model)
+    path = project / "metrics/models/baseline/218/figures.json"
+    here = json.loads(path.read_text())["bsseval"]
     with dask_cluster(project) as address:
-        there = runtime.model_copy(update={"scheduler": address})
-        assert capacity(there) == 2
-        assert capacity(there.model_copy(update={"devices": 2})) == 1
-        write_params(project, scheduler=address)
-        run_stage(project, "evaluate")
-    again = json.loads((project / "metrics/baseline.json").read_text())["bsseval"]
+        there = workers.model_copy(update={"scheduler": address})
+        assert capacity(there, one) == 2
+        assert capacity(there, one.model_copy(update={"devices": 2})) == 1
+        write_params(project, workers={"scheduler": address})
+        run_stage(project, "evaluate", *model)
+    again = json.loads(path.read_text())["bsseval"]
     for condition in ("clean", "attacked"):
         assert again[condition] == pytest.approx(here[condition], abs=1e-9)
-    said = run_stage(project, "evaluate", fails=False)  # known: nobody asks the scheduler for work
-    assert "known already" in said
 
 
 def test_a_scheduler_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -584,7 +618,7 @@ def test_a_scheduler_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1", "ucx://127.0.0.1:9", "tls://127.0.0.1:9"])
 def test_an_address_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    monkeypatch.setattr("rsvm.workplace.PATIENCE", 1)
+    monkeypatch.setattr("stemproof.core.workers.PATIENCE", 1)
     with pytest.raises(InputError, match=f"{address} cannot be reached") as error:
         score_all([make_track(0)], 2000, "fast", workers=1, scheduler=address)
     assert "\n" not in str(error.value)

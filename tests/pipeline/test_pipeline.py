@@ -17,17 +17,33 @@ import yaml
 from conftest import ROOT, default_tree, merged
 from safetensors.torch import load_file
 
+from stemproof.separators.rsvm.published import sha256_of_pair
+
 pytestmark = pytest.mark.slow
 
 SMALL: dict[str, Any] = {
     "demo": {"train_songs": 2, "valid_songs": 1, "test_songs": 2, "seconds": 3.0},
-    "model": {"channels": 32, "kernel": 512},
-    "train": {"epochs": 3, "batch_size": 2, "learning_rate": 1e-3},
-    "attack": {"steps": 3, "eps": 0.003},
-    "evaluate": {"bootstrap": 200, "noise_draws": 1},
+    "rsvm": {
+        "sizes": {"channels": 32, "kernel": 512},
+        "training": {"epochs": 3, "batch_size": 2, "learning_rate": 1e-3},
+    },
+    "attack": {"eps": 0.003, "pgd": {"steps": 3}},
+    "evaluate": {"noise_draws": 1},
+    "statistics": {"bootstrap": 200},
     "audit": {"segments": 2, "steps": [1], "queries": 5, "noise_draws": 1},
-    "runtime": {"threads": 1, "workers": 2},
+    "runtime": {"threads": 1},
 }
+
+
+AFTER_TRAINING = [
+    "generate-pgd-adversarials@baseline-218",
+    "generate-pgd-adversarials@improved-218",
+    "evaluate@baseline-218",
+    "evaluate@improved-218",
+    "compare",
+    "audit",
+    "report",
+]
 
 
 class Clone:
@@ -86,6 +102,15 @@ class Clone:
     def metrics(self, name: str) -> dict[str, Any]:
         return json.loads((self.folder / "metrics" / f"{name}.json").read_text())
 
+    def system(self, name: str) -> dict[str, Any]:
+        return self.metrics(f"systems/{name}")
+
+    def change(self, **changes: Any) -> None:
+        """Change params.yaml as an editor would."""
+        path = self.folder / "params.yaml"
+        tree = merged(yaml.safe_load(path.read_text()), changes)
+        path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
     def stages_run(self, output: str) -> list[str]:
         return [
             line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")
@@ -102,10 +127,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
         "prepare-musdb18",
         "train-baseline@218",
         "train-improved@218",
-        "generate-pgd-adversarials",
-        "evaluate",
-        "audit",
-        "report",
+        *AFTER_TRAINING,
     ]
     clone.commit("results")
     return clone
@@ -114,7 +136,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 def test_repro_leaves_a_clean_pipeline_and_a_true_report(clone: Clone) -> None:
     assert "up to date" in clone.dvc("status")
     assert clone.git("status", "--short") == ""
-    figures = clone.metrics("baseline")
+    figures = clone.system("baseline")
     assert {"si_sdr", "bs", "at_bs", "rb", "rb_low", "rb_high"} <= set(figures)
     page = (clone.folder / "report/index.html").read_text()
     text = (clone.folder / "report/report.md").read_text()
@@ -131,8 +153,8 @@ def test_repro_leaves_a_clean_pipeline_and_a_true_report(clone: Clone) -> None:
 
 def test_metrics_show_and_plots_work(clone: Clone) -> None:
     shown = json.loads(clone.dvc("metrics", "show", "--json"))[""]["data"]
-    assert "rb" in shown["metrics/baseline.json"]["data"]
-    assert "gate" in shown["metrics/improved.json"]["data"]["training"]["218"]
+    assert "rb" in shown["metrics/systems/baseline.json"]["data"]
+    assert "gate" in shown["metrics/systems/improved.json"]["data"]["training"]["218"]
     clone.dvc("plots", "show", "--out", "plots-page")
     page = (clone.folder / "plots-page/index.html").read_text()
     assert "valid_bs" in page
@@ -140,93 +162,166 @@ def test_metrics_show_and_plots_work(clone: Clone) -> None:
 
 
 def test_another_eps_recomputes_only_what_it_touches(clone: Clone) -> None:
-    before = clone.metrics("baseline")["rb"]
+    before = clone.system("baseline")["rb"]
     output = clone.dvc("exp", "run", "-S", "attack.eps=1e-5")
-    touched = ["generate-pgd-adversarials", "evaluate", "audit", "report"]
-    assert clone.stages_run(output) == touched
+    assert sorted(clone.stages_run(output)) == sorted(AFTER_TRAINING)
     difference = json.loads(clone.dvc("metrics", "diff", "--json"))
     for name in ("baseline", "improved"):
-        assert difference[f"metrics/{name}.json"]["rb"]["diff"] != 0
-    assert abs(clone.metrics("baseline")["rb"]) < abs(before)
+        assert difference[f"metrics/systems/{name}.json"]["rb"]["diff"] != 0
+    assert abs(clone.system("baseline")["rb"]) < abs(before)
     changed = json.loads(clone.dvc("params", "diff", "--json"))
     assert float(changed["params.yaml"]["attack.eps"]["new"]) == 1e-5
-    # Back to the first value: the attack comes from the run cache.
+    # Back to the first value: attack and figures come from the run cache.
     back = clone.dvc("exp", "run", "-S", "attack.eps=0.003")
-    assert "generate-pgd-adversarials" not in clone.stages_run(back)
-    assert clone.metrics("baseline")["rb"] == before
+    assert clone.stages_run(back) == ["compare", "audit", "report"]
+    assert clone.system("baseline")["rb"] == before
     assert clone.git("status", "--short") == ""
     assert "attack.eps" in clone.dvc("exp", "show", "--csv")
 
 
 def test_a_stage_that_is_run_again_gives_the_same_bytes(clone: Clone) -> None:
     before = (clone.folder / "dvc.lock").read_text()
-    shutil.rmtree(clone.folder / "checkpoints")  # else what is known is not computed again
     # `--force` runs what did not change; the run cache is not consulted.
     clone.dvc("repro", "--force", "--no-run-cache")
     assert (clone.folder / "dvc.lock").read_text() == before
     assert clone.git("status", "--short") == ""
 
 
-def test_another_seed_trains_only_what_it_adds_and_makes_claims(clone: Clone) -> None:
-    tree = yaml.safe_load((clone.folder / "params.yaml").read_text())
-    tree["train"]["seeds"] = [218, 219]
-    tree["ablations"] = ["stft"]
-    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
-    output = clone.dvc("repro")
-    ran = clone.stages_run(output)
-    assert sorted(ran[:4]) == [
-        "train-ablation@stft-218",
-        "train-ablation@stft-219",
-        "train-baseline@219",
-        "train-improved@219",
-    ]
-    assert ran[4:] == ["generate-pgd-adversarials", "evaluate", "audit", "report"]
-    for model in ("baseline-218", "improved-218"):  # only the new models are attacked
-        assert f"attack {model}: stored already" in output
-        assert f"evaluate {model}: known already" in output
-    figures = clone.metrics("improved")
+def test_another_seed_and_system_run_only_what_they_add_and_make_claims(clone: Clone) -> None:
+    clone.change(
+        train={"seeds": [218, 219]}, ablations=["stft"], systems=["baseline", "improved", "stft"]
+    )
+    ran = clone.stages_run(clone.dvc("repro"))
+    assert sorted(ran) == sorted(
+        [
+            "train-ablation@stft-218",
+            "train-ablation@stft-219",
+            "train-baseline@219",
+            "train-improved@219",
+            *(
+                f"{stage}@{model}"
+                for stage in ("generate-pgd-adversarials", "evaluate")
+                for model in ("baseline-219", "improved-219", "stft-218", "stft-219")
+            ),
+            "compare",
+            "audit",
+            "report",
+        ]
+    )
+    figures = clone.system("improved")
     assert list(figures["seeds"]) == ["218", "219"]
     assert figures["bs"] == pytest.approx(np.mean([s["bs"] for s in figures["seeds"].values()]))
     assert clone.metrics("comparison")["improved"]["rb"]["p_holm"] <= 1
     assert "mean over 2 training seeds" in (clone.folder / "report/report.md").read_text()
-    # The oracle of every table is the variant of that name.
-    assert clone.metrics("ablation/stft")["bs"] == pytest.approx(figures["stft_bs"], abs=1e-6)
+    # The oracle of every table is the system of that name, which is one model for all seeds.
+    stft = clone.system("stft")
+    assert stft["bs"] == pytest.approx(figures["stft_bs"], abs=1e-6)
+    assert list(stft["seeds"]) == ["218"]
     said = clone.run("python", "stages/claim.py", "--name", "small")
     names = ("baseline", "improved", "stft")
     assert said.split() == [f"results/small/{name}.json" for name in names]
     claim = json.loads((clone.folder / "results/small/improved.json").read_text())
     assert claim["git_commit"] == clone.git("rev-parse", "HEAD").strip()
     assert claim["attacked"]["rb"]["value"] == figures["rb"]
-    tree["attack"]["eps"] = 0.004
-    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    clone.change(attack={"eps": 0.004})
     said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
-    assert "generate-pgd-adversarials is not up to date (attack); run dvc repro" in said
-    tree["attack"]["eps"] = 0.003
-    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert "is not up to date (attack" in said and "run dvc repro" in said
+    # By hand, old figures are not shown under new parameters.
+    for stage in ("compare", "audit", "report"):
+        said = clone.run("python", f"stages/{stage}.py", fails=True)
+        assert "attack.eps = 0.003, but params.yaml says 0.004" in said, said
+    clone.change(attack={"eps": 0.003})
     # Figures that were changed, and figures of other code, are no claims either.
-    stft = clone.folder / "metrics/ablation/stft.json"
-    whole = stft.read_text()
-    stft.write_text(whole.replace('"rb":', '"rb": 0, "was":'))
+    file = clone.folder / "metrics/systems/stft.json"
+    whole = file.read_text()
+    file.write_text(whole.replace('"rb":', '"rb": 0, "was":'))
     said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
-    assert "evaluate is not up to date (metrics/ablation); run dvc repro" in said
-    stft.write_text(whole)
+    assert "is not up to date (metrics/systems" in said
+    file.write_text(whole)
     clone.run("python", "stages/claim.py", "--name", "small")
     with (clone.folder / "stemproof/figures/medians.py").open("a") as code:
         code.write("# changed\n")
     clone.git("commit", "--quiet", "--message", "other code", "stemproof/figures/medians.py")
     said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
-    assert "is not up to date (stemproof/figures/medians.py); run dvc repro" in said
+    assert "is not up to date (stemproof/figures/medians.py" in said
     clone.git("reset", "--quiet", "--hard", "HEAD~1")
     shutil.rmtree(clone.folder / "results/small")
     clone.reset()
 
 
+def test_a_system_and_a_seed_that_are_taken_away_leave_no_trace(
+    clone: Clone, tmp_path: Path
+) -> None:
+    before = (clone.folder / "dvc.lock").read_text()
+    clone.change(
+        train={"seeds": [218, 219]}, ablations=["stft"], systems=["baseline", "improved", "stft"]
+    )
+    clone.dvc("repro")  # from the run cache, or anew
+    clone.git("checkout", "--quiet", "params.yaml")
+    clone.dvc("repro")
+    lock = yaml.safe_load((clone.folder / "dvc.lock").read_text())["stages"]
+    for stage, own in yaml.safe_load(before)["stages"].items():
+        assert lock[stage] == own, stage
+    assert clone.git("status", "--short", "--", "metrics", "plots", "report") == ""
+    clone.git("checkout", "--quiet", "dvc.lock")
+    assert "up to date" in clone.dvc("status")
+    fetched = fetch(clone, tmp_path)
+    assert fetched.stages_run(fetched.dvc("repro")) == ["render-demo"]
+    assert "up to date" in fetched.dvc("status")
+    clone.reset()
+
+
+def test_code_that_is_added_makes_nothing_run_that_does_not_use_it(clone: Clone) -> None:
+    package = clone.folder / "stemproof"
+
+    def out_of_date() -> set[str]:
+        found = json.loads(clone.dvc("status", "--json"))
+        return {stage.partition("@")[0] for stage in found}
+
+    # An attack with parameters of its own, and a column of the figures: no training.
+    fgsm = (package / "attacks/fgsm.py").read_text()
+    (package / "attacks/toy.py").write_text(fgsm.replace('name="fgsm"', 'name="toy"'))
+    registry = package / "attacks/registry.py"
+    registry.write_text(
+        registry.read_text()
+        .replace("import fgsm,", "import fgsm, toy,")
+        .replace("(pgd, fgsm,", "(pgd, toy, fgsm,")
+    )
+    table = package / "figures/table.py"
+    added = 'Figure("twice", "BS twice", "dB", "BS twice", lambda p: 2 * p.sdr(p.clean))'
+    text = table.read_text()
+    place = text.index("FIGURES: tuple[Figure, ...] = (\n") + len(
+        "FIGURES: tuple[Figure, ...] = (\n"
+    )
+    table.write_text(f"{text[:place]}    {added},\n{text[place:]}")
+    clone.change(attack={"toy": {}})
+    stale = out_of_date()
+    assert not {"render-demo", "prepare-musdb18", "train-baseline", "train-improved"} & stale
+    assert {"generate-pgd-adversarials", "evaluate", "compare", "audit"} <= stale
+    clone.dvc("exp", "run", "-S", "attack.method=toy")
+    assert clone.system("baseline")["twice"] == pytest.approx(2 * clone.system("baseline")["bs"])
+    assert "FGSM, one full step" in (clone.folder / "report/report.md").read_text()
+    clone.reset()
+    (package / "attacks/toy.py").unlink()
+    # A word of the report: the report.
+    page = package / "report/templates/report.md"
+    page.write_text(page.read_text().replace("## Limits", "## What this cannot say"))
+    assert out_of_date() == {"report"}
+    clone.reset()
+    # A kind of separator: only what may be of that kind, the further systems.
+    (package / "separators/toy.py").write_text((package / "separators/stft.py").read_text())
+    assert out_of_date() <= {"train-ablation"}
+    (package / "separators/toy.py").unlink()
+    # A file among the published checkpoints: nothing.
+    (clone.folder / "published/analysis_x.pytorch").write_bytes(b"")
+    assert out_of_date() == set()
+    (clone.folder / "published/analysis_x.pytorch").unlink()
+
+
 def test_a_stage_that_was_started_by_hand_is_committed(clone: Clone) -> None:
     """As docs/scale.md says of torchrun and SLURM."""
-    tree = yaml.safe_load((clone.folder / "params.yaml").read_text())
-    tree["train"]["epochs"] = 2
-    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
-    clone.run("python", "stages/train.py", "--variant", "improved", "--seed", "218")
+    clone.change(rsvm={"training": {"epochs": 2}})
+    clone.run("python", "stages/train.py", "--system", "improved", "--seed", "218")
     assert "up to date" not in clone.dvc("status", "train-improved@218")
     clone.dvc("commit", "--force", "train-improved@218")
     assert "up to date" in clone.dvc("status", "train-improved@218")
@@ -234,50 +329,68 @@ def test_a_stage_that_was_started_by_hand_is_committed(clone: Clone) -> None:
 
 
 def test_an_ablation_goes_through_everything(clone: Clone) -> None:
-    ran = clone.stages_run(clone.dvc("exp", "run", "-S", "ablations=[dropout-only]"))
+    lists = ("-S", "ablations=[dropout-only]", "-S", "systems=[baseline,improved,dropout-only]")
+    ran = clone.stages_run(clone.dvc("exp", "run", *lists))
     assert ran == [
         "train-ablation@dropout-only-218",
-        "generate-pgd-adversarials",
-        "evaluate",
+        "generate-pgd-adversarials@dropout-only-218",
+        "evaluate@dropout-only-218",
+        "compare",
         "audit",
         "report",
     ]
-    assert "rb" in clone.metrics("ablation/dropout-only")
+    assert "rb" in clone.system("dropout-only")
     assert "dropout-only" in (clone.folder / "report/report.md").read_text()
     clone.reset()
 
 
-def test_a_published_checkpoint_is_a_variant_like_any_other(clone: Clone) -> None:
+def test_a_published_checkpoint_is_a_system_like_any_other(clone: Clone) -> None:
     """Our trained baseline, stored as its authors store theirs, gets the baseline's figures."""
     weights = load_file(clone.folder / "models/baseline/218.safetensors")
+    files = []
     for kind, part in (("analysis", "encoder."), ("synthesis", "decoder.")):
         state = {k.removeprefix(part): v for k, v in weights.items() if k.startswith(part)}
-        torch.save(state, clone.folder / f"published/{kind}_ours.pytorch")
+        files.append(clone.folder / f"published/{kind}_ours.pytorch")
+        torch.save(state, files[-1])
+    entry = {"kind": "rsvm", "published": {"identity": "ours", "sha256": 64 * "0"}}
     tree = yaml.safe_load((clone.folder / "params.yaml").read_text())
-    tree["variants"]["theirs"] = {"published": "ours"}
-    tree["ablations"] = ["theirs"]
-    (clone.folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    clone.change(
+        separators={**tree["separators"], "theirs": entry},
+        ablations=["theirs"],
+        systems=["baseline", "improved", "theirs"],
+    )
+    # The hash of the files is a parameter: it is asked for, and said.
+    said = clone.dvc("repro", fails=True)
+    entry["published"]["sha256"] = sha256_of_pair(*files)
+    assert f"have {entry['published']['sha256']}; write that" in said
+    clone.change(separators={**tree["separators"], "theirs": entry})
     clone.dvc("repro")
-    ours, theirs = clone.metrics("baseline"), clone.metrics("ablation/theirs")
+    ours, theirs = clone.system("baseline"), clone.system("theirs")
     for figure in ("si_sdr", "bs", "at_bs", "rb", "drop"):
         assert theirs[figure] == ours[figure]
     assert "| theirs |" in (clone.folder / "report/report.md").read_text()
-    for file in (clone.folder / "published").glob("*.pytorch"):
+    for file in files:
         file.unlink()
     clone.reset()
 
 
-def test_push_and_pull_through_a_local_remote(clone: Clone, tmp_path: Path) -> None:
-    clone.dvc("remote", "add", "--local", "--default", "--force", "store", str(tmp_path / "store"))
+def fetch(clone: Clone, folder: Path) -> Clone:
+    """A clone of the clone, with what `dvc pull` brings."""
+    clone.dvc("remote", "add", "--local", "--default", "--force", "store", str(folder / "store"))
     clone.dvc("push")
-    other = tmp_path / "other"
+    other = folder / "other"
     clone.git("clone", "--quiet", str(clone.folder), str(other))
     shutil.copy(clone.folder / ".dvc/config.local", other / ".dvc/config.local")
-    model = other / "models/baseline/218.safetensors"
-    assert not model.exists()
     fetched = Clone.__new__(Clone)
     fetched.folder, fetched.environment = other, clone.environment
+    assert not (other / "models/baseline/218.safetensors").exists()
     fetched.dvc("pull")
+    return fetched
+
+
+def test_push_and_pull_through_a_local_remote(clone: Clone, tmp_path: Path) -> None:
+    fetched = fetch(clone, tmp_path)
+    model = fetched.folder / "models/baseline/218.safetensors"
     assert model.read_bytes() == (clone.folder / "models/baseline/218.safetensors").read_bytes()
     # The demo songs are not kept but rendered, and then nothing else is out of date.
     assert fetched.stages_run(fetched.dvc("repro")) == ["render-demo"]
@@ -331,8 +444,8 @@ def test_bad_parameters_stop_the_run_in_one_line(
 
 def test_stages_run_by_hand_and_refuse_in_one_line(clone: Clone) -> None:
     clone.run("python", "stages/report.py")
-    said = clone.run("python", "stages/train.py", "--variant=nothing", "--seed=1", fails=True)
-    assert said.strip().splitlines()[-1].startswith("error: unknown variant `nothing`")
+    said = clone.run("python", "stages/train.py", "--system=nothing", "--seed=1", fails=True)
+    assert said.strip().splitlines()[-1].startswith("error: unknown separator `nothing`")
     assert "Traceback" not in said
 
 
@@ -354,13 +467,15 @@ def test_real_previews_from_decoding_to_figures(previews: Path, tmp_path: Path) 
             file = f"{name}.stem.mp4"
             (tmp_path / "songs" / subset / file).symlink_to(previews / subset / file)
     data = {"data": {"source": "musdb18", "root": str(tmp_path / "songs")}}
-    clone = Clone(tmp_path / "clone", merged(merged(SMALL, data), {"model": {"channels": 100}}))
+    clone = Clone(
+        tmp_path / "clone", merged(merged(SMALL, data), {"rsvm": {"sizes": {"channels": 100}}})
+    )
     clone.dvc("repro")
     described = clone.metrics("data")
     assert [described[split]["tracks"] for split in ("train", "valid", "test")] == [3, 2, 2]
     assert 5 < described["test"]["stems_sum_snr_db_min"] < 10  # PR - Oh No
     for name in ("baseline", "improved"):
-        figures = clone.metrics(name)
+        figures = clone.system(name)
         assert figures["n_tracks"] >= 1
         assert figures["drop"] > 10 * abs(figures["noise_drop"])
         assert 0.9 < figures["budget_used"] <= 1
@@ -368,11 +483,11 @@ def test_real_previews_from_decoding_to_figures(previews: Path, tmp_path: Path) 
     assert "MUSDB18 (.stem.mp4)" in (clone.folder / "report/report.md").read_text()
     assert "rendered demo songs" not in (clone.folder / "report/report.md").read_text()
     # A song that is damaged afterwards is noticed, named, and nothing computed is lost.
-    before = clone.metrics("baseline")
+    before = clone.system("baseline")
     broken = tmp_path / "songs/test/PR - Oh No.stem.mp4"
     whole = broken.read_bytes()
     broken.unlink()
     broken.write_bytes(whole[: len(whole) // 2])
     said = clone.dvc("repro", fails=True)
     assert "PR - Oh No.stem.mp4: truncated; " in said
-    assert clone.metrics("baseline") == before
+    assert clone.system("baseline") == before

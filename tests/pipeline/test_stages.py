@@ -13,61 +13,44 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from conftest import SMALL, AllParams, default_tree
+from small import attack, figures_of, make, new_model, opened, score, store_model
 
-from stemproof.attacks import generate as generating
-from stemproof.attacks.generate import Victim, budget_used, checked_adversarials, generate
+from stemproof.attacks import store as storing
 from stemproof.attacks.minimal import MinimalPerturbation
+from stemproof.attacks.store import UNIVERSAL, budget_used
 from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, written_aside
 from stemproof.core.runtime import make_fabric
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
-from stemproof.evaluation.evaluate import compare, evaluate, remember, remembered, summarize
-from stemproof.params import Params, load_params
-from stemproof.separators.checkpoint import save_model
-from stemproof.separators.protocol import InformedRSVM, informed
+from stemproof.figures.compare import compare
+from stemproof.figures.summary import summarize
+from stemproof.separators.checkpoint import load
+from stemproof.separators.kind import described
+from stemproof.separators.protocol import Side
+from stemproof.separators.rsvm import objective
 from stemproof.separators.rsvm import train as training
-from stemproof.separators.rsvm.model import build_model
-from stemproof.separators.rsvm.train import describe
-from stemproof.separators.systems import load_separator
+from stemproof.separators.rsvm.separator import InformedRSVM, as_separator
 
-MakeParams = Callable[..., Params]
-CPU = torch.device("cpu")
+MakeParams = Callable[..., AllParams]
 
 
 @pytest.fixture
 def prepared(songs: Path, tmp_path: Path, make_params: MakeParams) -> PreparedData:
-    prepare(make_params(data={"root": str(songs)}), tmp_path / "prepared")
+    params = make_params(data={"root": str(songs)})
+    prepare(params.data, params.segments, params.workers.count, tmp_path / "prepared")
     return PreparedData(tmp_path / "prepared")
-
-
-def run_training(params: Params, data: PreparedData, checkpoint: Path, name: str) -> Any:
-    seed = params.train.seeds[0]
-    return training.train(params, name, seed, data, make_fabric(params.runtime), checkpoint)
-
-
-def figures_of(
-    params: Params,
-    separator: Any,
-    data: PreparedData,
-    folder: Path,
-    name: str = "x",
-) -> dict[str, Any]:
-    """What `metrics/<variant>.json` says of one model under what is stored in a folder."""
-    found = checked_adversarials(folder / "adversarial", params, data, "sha")
-    model = evaluate(params, name, separator, data, found, CPU)
-    return summarize({1: model}, params.evaluate)
 
 
 @pytest.mark.parametrize("name", ["baseline", "improved"])
 def test_training_learns_and_repeats(
     prepared: PreparedData, tmp_path: Path, make_params: MakeParams, name: str
 ) -> None:
-    params = make_params(train={"epochs": 6})
-    first = run_training(params, prepared, tmp_path / "a.ckpt", name)
-    second = run_training(params, prepared, tmp_path / "b.ckpt", name)
+    params = make_params(rsvm={"training": {"epochs": 6}})
+    first = make(params, prepared, tmp_path / "a.ckpt", name)
+    second = make(params, prepared, tmp_path / "b.ckpt", name)
     assert first.curves[-1]["snr"] > first.curves[0]["snr"] + 1
     assert first.curves == second.curves
     weights = zip(first.model.parameters(), second.model.parameters(), strict=True)
@@ -81,8 +64,8 @@ def test_a_killed_training_goes_on_to_the_same_result(
     make_params: MakeParams,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    params = make_params(train={"epochs": 4})
-    whole = run_training(params, prepared, tmp_path / "whole.ckpt", "improved")
+    params = make_params(rsvm={"training": {"epochs": 4}})
+    whole = make(params, prepared, tmp_path / "whole.ckpt", "improved")
     epochs = 0
     batches = training.training_batches
 
@@ -96,10 +79,10 @@ def test_a_killed_training_goes_on_to_the_same_result(
 
     monkeypatch.setattr(training, "training_batches", killed)
     with pytest.raises(KeyboardInterrupt):
-        run_training(params, prepared, tmp_path / "killed.ckpt", "improved")
+        make(params, prepared, tmp_path / "killed.ckpt", "improved")
     assert epochs == 3
     monkeypatch.setattr(training, "training_batches", batches)
-    resumed = run_training(params, prepared, tmp_path / "killed.ckpt", "improved")
+    resumed = make(params, prepared, tmp_path / "killed.ckpt", "improved")
     assert resumed.curves == whole.curves
     weights = zip(resumed.model.parameters(), whole.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
@@ -120,12 +103,12 @@ def test_a_killed_training_goes_on_to_the_same_result(
 def test_every_named_variant_trains_and_is_attacked(
     prepared: PreparedData, tmp_path: Path, make_params: MakeParams, name: str
 ) -> None:
-    named = load_params(ROOT / "params.yaml").variants
-    small = {key: value.model_dump(mode="json") for key, value in named.items()}
-    params = make_params(variants=small, attack={"eot_samples": 2})
-    trained = run_training(params, prepared, tmp_path / "a.ckpt", name)
+    # The small oracle of the tests in place of the full-sized one.
+    entries = {**default_tree()["separators"], "stft": SMALL["separators"]["stft"]}
+    params = make_params(separators=entries, attack={"eot_samples": 2})
+    trained = make(params, prepared, tmp_path / "a.ckpt", name)
     assert trained.curves[1]["snr"] > trained.curves[0]["snr"]
-    separator = informed(trained.model)
+    separator = as_separator(trained.model)
     attack(params, separator, prepared, tmp_path)
     first, second = (figures_of(params, separator, prepared, tmp_path) for _ in range(2))
     assert first == second  # also for the variant that is random at test time
@@ -141,11 +124,11 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(
     damage: str,
 ) -> None:
     checkpoint = tmp_path / "a.ckpt"
-    run_training(make_params(train={"seeds": [1]}), prepared, checkpoint, "baseline")
+    make(make_params(train={"seeds": [1]}), prepared, checkpoint, "baseline")
     if damage == "truncated":
         checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     params = make_params(train={"seeds": [2 if damage == "other parameters" else 1]})
-    trained = run_training(params, prepared, checkpoint, "baseline")
+    trained = make(params, prepared, checkpoint, "baseline")
     assert "starting over" in capsys.readouterr().out
     assert len(trained.curves) == 2
 
@@ -155,13 +138,13 @@ def test_cuda_that_is_not_there_is_an_error(make_params: MakeParams) -> None:
         pytest.skip("there is a CUDA device")
     params = make_params(runtime={"accelerator": "cuda"})
     with pytest.raises(InputError, match="PyTorch sees no CUDA device"):
-        make_fabric(params.runtime)
+        make_fabric(params.runtime, params.processes)
 
 
 def test_too_few_segments(prepared: PreparedData, tmp_path: Path, make_params: MakeParams) -> None:
-    params = make_params(train={"batch_size": 500})
-    with pytest.raises(InputError, match="train.batch_size = 500, but there are only 28"):
-        run_training(params, prepared, tmp_path / "a.ckpt", "baseline")
+    params = make_params(rsvm={"training": {"batch_size": 500}})
+    with pytest.raises(InputError, match="rsvm.training.batch_size = 500, but there are only 28"):
+        make(params, prepared, tmp_path / "a.ckpt", "baseline")
 
 
 def test_a_loss_that_is_not_a_number(
@@ -170,38 +153,31 @@ def test_a_loss_that_is_not_a_number(
     make_params: MakeParams,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    finite = training.neg_snr
-    monkeypatch.setattr(training, "neg_snr", lambda *signals: finite(*signals) * math.nan)
+    finite = objective.neg_snr
+    monkeypatch.setattr(objective, "neg_snr", lambda *signals: finite(*signals) * math.nan)
     with pytest.raises(InputError, match="the loss is not a number in epoch 1"):
-        run_training(make_params(), prepared, tmp_path / "a.ckpt", "baseline")
+        make(make_params(), prepared, tmp_path / "a.ckpt", "baseline")
     assert not (tmp_path / "a.ckpt").exists()
 
 
 @pytest.fixture
 def trained(
     prepared: PreparedData, tmp_path: Path, make_params: MakeParams
-) -> tuple[Params, InformedRSVM]:
-    params = make_params(train={"epochs": 8})
-    model = run_training(params, prepared, tmp_path / "a.ckpt", "baseline").model
+) -> tuple[AllParams, InformedRSVM]:
+    params = make_params(rsvm={"training": {"epochs": 8}})
+    model = make(params, prepared, tmp_path / "a.ckpt", "baseline").model
     return params, InformedRSVM(model.freeze())
 
 
-def attack(
-    params: Params, separator: InformedRSVM, data: PreparedData, folder: Path, name: str = "x"
-) -> Any:
-    victim = Victim(name, separator, "sha")
-    return generate(params, victim, data, CPU, folder / "adversarial", folder / "scratch")
-
-
 def test_attack_then_evaluation(
-    trained: tuple[Params, InformedRSVM], prepared: PreparedData, tmp_path: Path
+    trained: tuple[AllParams, InformedRSVM], prepared: PreparedData, tmp_path: Path
 ) -> None:
     params, separator = trained
-    curve = attack(params, separator, prepared, tmp_path)
-    assert [point["step"] for point in curve] == list(range(5))
-    found = checked_adversarials(tmp_path / "adversarial", params, prepared, "sha")
-    result = evaluate(params, "x", separator, prepared, found, CPU)
-    figures = summarize({1: result}, params.evaluate)
+    stored = attack(params, separator, prepared, tmp_path)
+    curve = pd.read_csv(stored.folder / "curve.csv")
+    assert list(curve["step"]) == list(range(5))
+    result = score(params, separator, prepared, stored)
+    figures = summarize({1: result}, params.statistics)
     assert figures["rb"] == pytest.approx(figures["bs"] - figures["at_bs"], abs=1e-12)
     assert figures["rb"] > 10 * abs(figures["noise_drop"])
     assert figures["rb_low"] <= figures["rb"] <= figures["rb_high"]
@@ -210,11 +186,11 @@ def test_attack_then_evaluation(
     assert figures["n_segments"] + figures["n_skipped"] == 8
     assert 0.9 < figures["budget_used"] <= 1
     # The attack's own curve ends where the evaluation of what was stored begins.
-    assert -curve[-1]["loss"] == pytest.approx(figures["at_bs"], abs=1e-4)
+    assert -curve["loss"].iloc[-1] == pytest.approx(figures["at_bs"], abs=1e-4)
     write_json(tmp_path / "metrics.json", figures)  # no NaN
     assert figures["rb_net"] == pytest.approx(figures["rb"], abs=0.1 * figures["rb"])
     assert figures["stft_bs"] > figures["mixture_si_sdr"]
-    same = compare({"a": {1: result}, "b": {1: result, 2: result}}, params.evaluate)
+    same = compare({"a": {1: result}, "b": {1: result, 2: result}}, "a", params.statistics)
     for key in ("bs", "rb", "paired_drop"):
         assert same["b"][key]["difference"] == 0
         assert same["b"][key]["p_holm"] == 1
@@ -232,13 +208,16 @@ def test_compiled_training_and_attack(
         folder = tmp_path / str(number)
         params = make_params(
             # Without dropout: compiled code draws other random numbers.
-            variants={"baseline": {}, "improved": {"attention": {"heads": 2, "width": 8}}},
-            train={"epochs": 1},
+            separators={
+                **SMALL["separators"],
+                "improved": {"kind": "rsvm", "attention": {"heads": 2, "width": 8}},
+            },
+            rsvm={"training": {"epochs": 1}},
             runtime={"compile": compiled},
         )
-        trained = run_training(params, prepared, folder / "a.ckpt", "improved")
-        save_model(folder / "model.safetensors", trained.model, params, "improved", 218)
-        separator = load_separator(folder / "model.safetensors", params, "improved", 218, CPU)
+        trained = make(params, prepared, folder / "a.ckpt", "improved")
+        path = store_model(folder / "model.safetensors", trained, "improved", 218)
+        separator = load(path, compiled=compiled, identity=("improved", 218))
         attack(params, separator, prepared, folder)
         figures.append({**trained.curves[-1], **figures_of(params, separator, prepared, folder)})
     for key in ("loss", "valid_bs", "bs", "at_bs", "drop"):
@@ -255,12 +234,12 @@ def test_training_in_bfloat16(
     for precision in ("32-true", "bf16-mixed"):
         variant = {"adversarial": adversarial} if adversarial else {}
         params = make_params(
-            variants={"baseline": {}, "improved": variant},
-            train={"epochs": 2},
+            separators={**SMALL["separators"], "improved": {"kind": "rsvm", **variant}},
+            rsvm={"training": {"epochs": 2}},
             runtime={"precision": precision},
         )
         resume = tmp_path / f"{precision}.ckpt"
-        rows.append(run_training(params, prepared, resume, "improved").curves[-1])
+        rows.append(make(params, prepared, resume, "improved").curves[-1])
     for key in ("loss", "snr", "valid_bs", "valid_si_sdr"):
         assert rows[1][key] == pytest.approx(rows[0][key], rel=0.02, abs=0.05), key
         assert rows[1][key] != rows[0][key], key
@@ -269,27 +248,18 @@ def test_training_in_bfloat16(
 def test_the_stft_goes_through_everything_untrained(
     prepared: PreparedData, tmp_path: Path, make_params: MakeParams
 ) -> None:
-    params = make_params(
-        variants={"baseline": {}, "improved": {}, "stft": {"stft": True}},
-        ablations=["stft"],
-        train={"seeds": [3, 4]},
-    )
-    assert params.models == [
-        *((n, s) for n in ("baseline", "improved") for s in (3, 4)),
-        ("stft", 3),
-    ]
-    fabric = make_fabric(params.runtime)
-    obtained = training.obtain(params, "stft", 3, prepared, fabric, tmp_path / "a.ckpt", tmp_path)
-    assert describe(obtained)["parameters"] == 0
-    assert obtained.curves[0]["valid_si_sdr"] > 60  # there and back
-    path = tmp_path / "stft.safetensors"
-    save_model(path, obtained.model, params, "stft", 3)
-    with pytest.raises(InputError, match="its seed is 3, but params.yaml says 4"):
-        load_separator(path, params, "stft", 4, CPU)
-    separator = load_separator(path, params, "stft", 3, CPU)
+    params = make_params(train={"seeds": [3, 4]})
+    made = make(params, prepared, tmp_path / "a.ckpt", "stft")
+    assert not made.trained
+    assert described(made)["parameters"] == 0
+    assert made.curves[0]["valid_si_sdr"] > 60  # there and back
+    path = store_model(tmp_path / "stft.safetensors", made, "stft", 3, kind="stft")
+    with pytest.raises(InputError, match="holds stft of seed 3, not stft of seed 4"):
+        load(path, identity=("stft", 4))
+    separator = load(path, identity=("stft", 3))
     attack(params, separator, prepared, tmp_path)
     figures = figures_of(params, separator, prepared, tmp_path)
-    # The variant is the oracle that stands beside every system.
+    # The system is the oracle that stands beside every system.
     assert figures["bs"] == figures["stft_bs"]
     assert figures["drop"] > 0
 
@@ -302,15 +272,18 @@ def test_adversarial_training_costs_the_attack_more(
     drops = {}
     for name, budget in (("robust", eps), ("control", 0.0)):
         params = make_params(
-            train={"epochs": 12},
-            attack={"eps": eps, "steps": 10},
-            variants={
-                "baseline": {"adversarial": {"eps": budget, "steps": 3, "step_size": 0.5}},
-                "improved": {},
+            rsvm={"training": {"epochs": 12}},
+            attack={"eps": eps, "pgd": {"steps": 10}},
+            separators={
+                **SMALL["separators"],
+                "baseline": {
+                    "kind": "rsvm",
+                    "adversarial": {"eps": budget, "steps": 3, "step_size": 0.5},
+                },
             },
         )
-        model = run_training(params, prepared, tmp_path / f"{name}.ckpt", "baseline").model
-        separator = informed(model)
+        model = make(params, prepared, tmp_path / f"{name}.ckpt", "baseline").model
+        separator = as_separator(model)
         attack(params, separator, prepared, tmp_path / name)
         drops[name] = figures_of(params, separator, prepared, tmp_path / name)["drop"]
     assert drops["robust"] < drops["control"]
@@ -327,28 +300,30 @@ def test_adversarial_training_costs_the_attack_more(
     ],
 )
 def test_every_method_is_stored_and_evaluated_in_one_format(
-    trained: tuple[Params, InformedRSVM],
+    trained: tuple[AllParams, InformedRSVM],
     prepared: PreparedData,
     tmp_path: Path,
     make_params: MakeParams,
     method: str,
     norm: str,
 ) -> None:
-    settings = {"method": method, "norm": norm, "queries": 30, "drop": 1.0, "amplitude": 0.3}
-    params = make_params(attack={**settings, "eps": 0.03, "snr": 20.0, "samples": 50})
-    curve = attack(params, trained[1], prepared, tmp_path)
+    own = {"search": {"queries": 30}, "minimal": {"drop": 1.0}}
+    budget = {"eps": 0.03, "snr": 20.0, "samples": 50, "amplitude": 0.3}
+    params = make_params(attack={"method": method, "norm": norm, **own, **budget})
+    stored = attack(params, trained[1], prepared, tmp_path)
+    losses = pd.read_csv(stored.folder / "curve.csv")["loss"]
     figures = figures_of(params, trained[1], prepared, tmp_path)
     assert figures["drop"] > 0
     assert figures["drop"] > abs(figures["noise_drop"])
     assert figures["budget_used"] <= 1
-    assert curve[-1]["loss"] > curve[0]["loss"]
+    assert losses.iloc[-1] > losses.iloc[0]
     if method == "minimal":
         assert figures["drop"] == pytest.approx(1.0, abs=0.02)
     write_json(tmp_path / "metrics.json", figures)  # no NaN, no infinity
 
 
 def test_a_universal_perturbation_is_learned_once(
-    trained: tuple[Params, InformedRSVM],
+    trained: tuple[AllParams, InformedRSVM],
     prepared: PreparedData,
     tmp_path: Path,
     make_params: MakeParams,
@@ -361,15 +336,15 @@ def test_a_universal_perturbation_is_learned_once(
         return {file.name: file.read_bytes() for file in (folder / "adversarial").iterdir()}
 
     first = run(tmp_path / "whole")
-    played = np.load(tmp_path / "whole/adversarial" / generating.UNIVERSAL)
+    played = np.load(tmp_path / "whole/adversarial" / UNIVERSAL)
     assert played.shape == (1, params.segment_samples)
     assert np.abs(played).max() == pytest.approx(0.03)
     # What a killed run leaves is enough, also without a batch.
     with monkeypatch.context() as patch:
-        patch.setattr(generating, "_attack_batch", killed)
+        patch.setattr(storing, "craft", killed)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "killed")
-    monkeypatch.setattr(UniversalPerturbation, "learn", None)
+    monkeypatch.setattr(UniversalPerturbation, "learned", None)
     assert run(tmp_path / "killed") == first
 
 
@@ -377,49 +352,16 @@ def killed(*arguments: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_what_is_stored_is_not_attacked_again(
-    trained: tuple[Params, InformedRSVM],
-    prepared: PreparedData,
-    tmp_path: Path,
-    make_params: MakeParams,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    params, separator = trained
-    first = attack(params, separator, prepared, tmp_path)
-    # No unfinished work is left, and what is kept takes no room.
-    assert [folder.name for folder in (tmp_path / "scratch").iterdir()] == ["x"]
-    stored = sorted((tmp_path / "adversarial").iterdir())
-    assert all(file.samefile(tmp_path / "scratch/x" / file.name) for file in stored)
-    whole = {file.name: file.read_bytes() for file in stored}
-    monkeypatch.setattr(generating, "_attack_batch", killed)
-    shutil.rmtree(tmp_path / "adversarial")  # as DVC does before a stage runs again
-    assert attack(params, separator, prepared, tmp_path) == first
-    again = {file.name: file.read_bytes() for file in (tmp_path / "adversarial").iterdir()}
-    assert again == whole
-    for name, content in whole.items():  # unless it is damaged,
-        file = tmp_path / "scratch/x" / name
-        file.write_bytes(content[:-1])
-        with pytest.raises(KeyboardInterrupt):
-            attack(params, separator, prepared, tmp_path)
-        file.write_bytes(content)
-    assert attack(params, separator, prepared, tmp_path) == first
-    with pytest.raises(KeyboardInterrupt):  # or of other parameters,
-        attack(make_params(attack={"eps": 0.02}), separator, prepared, tmp_path)
-    monkeypatch.setattr(generating, "code_fingerprint", lambda: "other code")
-    with pytest.raises(KeyboardInterrupt):  # or of other code.
-        attack(params, separator, prepared, tmp_path)
-
-
 class Broken(InformedRSVM):
     """Gives NaN where the mixture is loud, as a system without a guard does."""
 
-    def separate(self, mixture: torch.Tensor, context: Any) -> torch.Tensor:
+    def separate(self, mixture: torch.Tensor, side: Side = None) -> torch.Tensor:
         loud = mixture.abs().amax(-1, keepdim=True) > 0.3
-        return torch.where(loud, torch.nan, 1.0) * super().separate(mixture, context)
+        return torch.where(loud, torch.nan, 1.0) * super().separate(mixture, side)
 
 
 def test_nan_is_not_robustness(
-    trained: tuple[Params, InformedRSVM],
+    trained: tuple[AllParams, InformedRSVM],
     prepared: PreparedData,
     tmp_path: Path,
 ) -> None:
@@ -431,13 +373,13 @@ def test_nan_is_not_robustness(
 def test_a_random_system_is_compared_under_the_same_draws(
     prepared: PreparedData, tmp_path: Path, make_params: MakeParams
 ) -> None:
-    variants = {"baseline": {}, "improved": {"dropout": 0.3, "dropout_at_test": True}}
-    params = make_params(variants=variants, attack={"eps": 1e-6})
-    model = build_model(params, params.variant("improved"), 1).freeze()
-    separator = informed(model)
+    variant = {"kind": "rsvm", "dropout": 0.3, "dropout_at_test": True}
+    entries = {**SMALL["separators"], "improved": variant}
+    params = make_params(separators=entries, attack={"eps": 1e-6})
+    separator = as_separator(new_model(params, "improved", 1))
     x = torch.from_numpy(prepared.tracks("test")[0].read(0, 0, 1000))[None]
-    context = separator.context(x, x)
-    assert not torch.equal(separator.separate(x, context), separator.separate(x, context))
+    side = separator.side(x, x)
+    assert not torch.equal(separator.separate(x, side), separator.separate(x, side))
     attack(params, separator, prepared, tmp_path)
     figures = figures_of(params, separator, prepared, tmp_path)
     # A perturbation of nearly nothing changes nearly nothing.
@@ -446,28 +388,8 @@ def test_a_random_system_is_compared_under_the_same_draws(
     assert figures["output_gain"] < 100
 
 
-def test_an_evaluation_is_remembered_exactly(
-    trained: tuple[Params, InformedRSVM], prepared: PreparedData, tmp_path: Path
-) -> None:
-    params, separator = trained
-    attack(params, separator, prepared, tmp_path)
-    found = checked_adversarials(tmp_path / "adversarial", params, prepared, "sha")
-    model = evaluate(params, "x", separator, prepared, found, CPU)
-    note = tmp_path / "note.json"
-    assert remembered(note, "run") is None
-    remember(note, "run", model)
-    assert remembered(note, "other run") is None
-    again = remembered(note, "run")
-    assert again is not None
-    pd.testing.assert_frame_equal(again.tracks, model.tracks, check_exact=True)
-    of_both = [summarize({1: found}, params.evaluate) for found in (model, again)]
-    assert of_both[0] == of_both[1]
-    note.write_text(note.read_text()[:-20])
-    assert remembered(note, "run") is None
-
-
 def test_a_minimal_perturbation_that_is_not_found_is_counted(
-    trained: tuple[Params, InformedRSVM],
+    trained: tuple[AllParams, InformedRSVM],
     prepared: PreparedData,
     tmp_path: Path,
     make_params: MakeParams,
@@ -476,7 +398,7 @@ def test_a_minimal_perturbation_that_is_not_found_is_counted(
     counts = []
     for steps in (1, 30):
         monkeypatch.setattr(MinimalPerturbation.__init__, "__defaults__", ("l2", steps, 8, 0.02))
-        params = make_params(attack={"method": "minimal", "norm": "l2", "drop": 6.0})
+        params = make_params(attack={"method": "minimal", "norm": "l2", "minimal": {"drop": 6.0}})
         attack(params, trained[1], prepared, tmp_path / str(steps))
         figures = figures_of(params, trained[1], prepared, tmp_path / str(steps))
         counts.append((figures["n_not_reached"], figures["drop"]))
@@ -485,7 +407,7 @@ def test_a_minimal_perturbation_that_is_not_found_is_counted(
 
 
 def test_a_recomputed_mask_is_attacked_and_evaluated(
-    trained: tuple[Params, InformedRSVM],
+    trained: tuple[AllParams, InformedRSVM],
     prepared: PreparedData,
     tmp_path: Path,
     make_params: MakeParams,
@@ -503,7 +425,7 @@ def test_a_recomputed_mask_is_attacked_and_evaluated(
 
 
 def test_an_l2_attack_is_stored_within_its_budget(
-    trained: tuple[Params, InformedRSVM],
+    trained: tuple[AllParams, InformedRSVM],
     prepared: PreparedData,
     tmp_path: Path,
     make_params: MakeParams,
@@ -517,34 +439,37 @@ def test_an_l2_attack_is_stored_within_its_budget(
 
 
 def test_a_killed_attack_goes_on_to_the_same_bytes(
-    trained: tuple[Params, InformedRSVM],
+    trained: tuple[AllParams, InformedRSVM],
     prepared: PreparedData,
     tmp_path: Path,
+    make_params: MakeParams,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    params, separator = trained
+    params = make_params(attack={"batch": 3})  # less than a track: each is attacked by itself
+    separator = trained[1]
     attack(params, separator, prepared, tmp_path / "whole")
-    done = generating._attack_batch
+    done = storing.craft
     calls = 0
 
-    def killed(*arguments: Any) -> None:
+    def killed(*arguments: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise KeyboardInterrupt
-        done(*arguments)
+        return done(*arguments)
 
-    monkeypatch.setattr(generating, "_attack_batch", killed)
+    monkeypatch.setattr(storing, "craft", killed)
     with pytest.raises(KeyboardInterrupt):
         attack(params, separator, prepared, tmp_path / "killed")
     attack(params, separator, prepared, tmp_path / "killed")
-    assert calls == 3  # the first batch was not attacked again
+    assert calls == 3  # the first track was not attacked again
     for file in sorted((tmp_path / "whole/adversarial").iterdir()):
         assert file.read_bytes() == (tmp_path / "killed/adversarial" / file.name).read_bytes()
+    assert not list((tmp_path / "killed/scratch").iterdir())  # no unfinished work is left
 
 
 def test_adversarials_that_do_not_fit_are_refused(
-    trained: tuple[Params, InformedRSVM],
+    trained: tuple[AllParams, InformedRSVM],
     prepared: PreparedData,
     tmp_path: Path,
     make_params: MakeParams,
@@ -552,22 +477,24 @@ def test_adversarials_that_do_not_fit_are_refused(
     params, separator = trained
     attack(params, separator, prepared, tmp_path)
     folder = tmp_path / "adversarial"
-    with pytest.raises(InputError, match="made with another attack"):
-        checked_adversarials(folder, make_params(attack={"eps": 0.02}), prepared, "sha")
-    with pytest.raises(InputError, match="made with another source_sha256"):
-        checked_adversarials(folder, params, prepared, "other")
+    changed = make_params(attack={"eps": 0.02})
+    with pytest.raises(InputError, match=r"attack.eps = 0.01, but params.yaml says 0.02"):
+        opened(changed, prepared, tmp_path)
     file = sorted(folder.glob("*.npy"))[0]
     audio = np.load(file)
-    audio[0, 0] += 1e-4
+    audio[0, 0, 0] += 1e-4
     np.save(file, audio)
     with pytest.raises(InputError, match="damaged"):
-        checked_adversarials(folder, params, prepared, "sha")
+        opened(params, prepared, tmp_path)
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(InputError, match="damaged"):
-        checked_adversarials(folder, params, prepared, "sha")
+        opened(params, prepared, tmp_path)
+    (folder / "system.safetensors").write_bytes(b"another model")
+    with pytest.raises(InputError, match="system.safetensors: damaged"):
+        opened(params, prepared, tmp_path)
     shutil.rmtree(folder)
     with pytest.raises(InputError, match="run the stage that writes it first"):
-        checked_adversarials(folder, params, prepared, "sha")
+        opened(params, prepared, tmp_path)
 
 
 def test_a_violated_budget_is_seen(prepared: PreparedData, make_params: MakeParams) -> None:
@@ -575,23 +502,9 @@ def test_a_violated_budget_is_seen(prepared: PreparedData, make_params: MakePara
     track = prepared.tracks("test")[0]
     mixture, _ = track.segments(params.segment_samples)
     stored = mixture.numpy().copy()
-    assert budget_used(track, stored, params) == 0
-    stored[1, 3] += 0.0101
-    assert budget_used(track, stored, params) == pytest.approx(1.01, rel=1e-3)
-
-
-def test_transfer_uses_the_mask_and_gradients_of_the_source(
-    trained: tuple[Params, InformedRSVM], prepared: PreparedData, tmp_path: Path
-) -> None:
-    params, separator = trained
-    other = informed(build_model(params, params.variant("improved"), 5))
-    attack(params, separator, prepared, tmp_path / "own")
-    attack(params, other, prepared, tmp_path / "transfer")
-    drops = [
-        figures_of(params, separator, prepared, tmp_path / kind)["drop"]
-        for kind in ("own", "transfer")
-    ]
-    assert drops[0] > drops[1]
+    assert budget_used(track, stored, params.attack) == 0
+    stored[1, 0, 3] += 0.0101
+    assert budget_used(track, stored, params.attack) == pytest.approx(1.01, rel=1e-3)
 
 
 def test_no_nan_reaches_json(tmp_path: Path) -> None:

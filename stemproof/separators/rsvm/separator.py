@@ -10,7 +10,7 @@ from torch import Tensor
 from stemproof.separators.masks import binary_mask, other, straight_through_mask
 from stemproof.separators.protocol import MaskKind, Separator, Side
 from stemproof.separators.rsvm.model import RSVM
-from stemproof.separators.wrappers import FixedDraws
+from stemproof.separators.wrappers import FixedReconstruction
 
 
 class InformedRSVM:
@@ -71,7 +71,7 @@ class RandomRSVM(InformedRSVM):
 
     def redrawn(self, seeds: Sequence[int]) -> Separator:
         """The same system with its draws fixed, one seed an item of the batch."""
-        return FixedDraws(self, tuple(seeds))
+        return FixedReconstruction(self, tuple(seeds))
 
 
 def as_separator(model: RSVM, mask: MaskKind = "fixed") -> InformedRSVM:
