@@ -18,12 +18,14 @@ from stemproof.audit.params import AuditParams
 from stemproof.audit.run import System, audit, choose_material
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
-from stemproof.core.ownership import fresh_directory, set_aside
+from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
 from stemproof.core.params import Name, TrainParams
 from stemproof.core.runtime import make_fabric
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.separators.checkpoint import load, read_header
+
+MADE_WITH = "made_with.json"
 
 
 class Needs(Sections):
@@ -40,6 +42,9 @@ class Needs(Sections):
 def main() -> None:
     """Write metrics/audit.json (flags) and plots/audit (what they rest on)."""
     params = load_params(Needs)
+    written = [*(f"{name}.json" for name in params.systems), "steps.csv", "eps.csv", MADE_WITH]
+    # What can be refused is refused before anything is computed.
+    refuse_strangers(PLOTS / "audit", written)
     device = make_fabric(params.runtime, ProcessParams()).device
     data = PreparedData(PREPARED)
     models = [(name, seed) for name in params.systems for seed in params.train.seeds]
@@ -62,7 +67,7 @@ def main() -> None:
         for split in ("test", "train")
     )
     results = audit(params.audit, params.attack, systems, test, training)
-    fresh_directory(PLOTS / "audit")
+    fresh_directory(PLOTS / "audit", written, earlier=written)
     for name, result in results.items():
         write_json(PLOTS / "audit" / f"{name}.json", result.figures)
     first = next(iter(results.values()))
@@ -74,7 +79,7 @@ def main() -> None:
         name: getattr(params, name).model_dump(mode="json")
         for name in ("segments", "attack", "audit")
     }
-    write_json(PLOTS / "audit" / "made_with.json", {"made_with": made_with})
+    write_json(PLOTS / "audit" / MADE_WITH, {"made_with": made_with})
     write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
 
 

@@ -17,7 +17,7 @@ import typer
 # experiment, and where the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stemproof.core.errors import told
+from stemproof.core.errors import user_message
 from stemproof.core.locks import only_run
 from stemproof.core.params import PARAMS, Sections, load_params
 
@@ -76,7 +76,7 @@ def run(main: Callable[..., None], writes: bool = True) -> None:
     try:
         typer.run(stage)
     except Exception as error:
-        said = told(error)
+        said = user_message(error)
         if said is None:
             raise
         print(f"error: {said}", file=sys.stderr)

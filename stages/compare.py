@@ -17,7 +17,7 @@ from common import (
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, write_text
-from stemproof.core.ownership import fresh_directory, set_aside
+from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
 from stemproof.core.params import Name, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
@@ -50,6 +50,12 @@ def main() -> None:
         name: getattr(params, name).model_dump(mode="json")
         for name in ("segments", "attack", "evaluate")
     }
+    written = {SYSTEM_METRICS: [f"{name}.json" for name in params.systems]}
+    tables_of = [f"{name}.csv" for name in params.systems]
+    written |= {PLOTS / part: tables_of for part in ("tracks", "curves", "attack")}
+    # What can be refused is refused before anything is computed.
+    for folder, files in written.items():
+        refuse_strangers(folder, files)
     seeds = params.train.seeds
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.
@@ -61,9 +67,8 @@ def main() -> None:
     }
     systems = {name: models.scored for name, models in results.items()}
     comparison = compare(systems, params.reference, params.statistics)
-    folders = [SYSTEM_METRICS, *(PLOTS / part for part in ("tracks", "curves", "attack"))]
-    for folder in folders:
-        fresh_directory(folder)
+    for folder, files in written.items():
+        fresh_directory(folder, files, earlier=files)
     for name, models in results.items():
         summary = summarize(models.scored, params.statistics)
         write_json(SYSTEM_METRICS / f"{name}.json", {**summary, **models.about})

@@ -15,8 +15,8 @@ LESS_MEMORY = (
 ELSEWHERE = "mount it for writing, or work in another folder"
 # What to do about an answer of the operating system. What is not here is said without a cure.
 CURES = {
-    errno.EACCES: "give this user permission to {act}",
-    errno.EPERM: "give this user permission to {act}",
+    errno.EACCES: "give this user permission to {action}",
+    errno.EPERM: "give this user permission to {action}",
     errno.EROFS: f"its file system is read-only: {ELSEWHERE}",
     errno.ENOENT: "make it, or name another; stages run from the project's root",
     errno.EISDIR: "a file belongs there: move the folder away",
@@ -35,7 +35,7 @@ CURES = {
     errno.ESTALE: "check the connection to its file system, and run again",
     errno.ENOMEM: LESS_MEMORY,
 }
-ACTS = {"read": "read it", "written": "write to its folder", "used": "use it"}
+REQUESTS = {"read": "read it", "written": "write to its folder", "used": "use it"}
 
 
 class InputError(Exception):
@@ -58,12 +58,12 @@ class RefusedError(InputError):
 
 
 @contextmanager
-def explaining(path: Path, deed: str) -> Iterator[None]:
+def explaining(path: Path, action: str) -> Iterator[None]:
     """What the system refuses in the block, or a text that is no text, is bad input.
 
     Args:
         path: what the block is about.
-        deed: ``read``, ``written`` or ``used``: what is being done to it.
+        action: ``read``, ``written`` or ``used``: what is being done to it.
 
     Raises:
         InputError: as :func:`explained` makes it.
@@ -71,16 +71,16 @@ def explaining(path: Path, deed: str) -> Iterator[None]:
     try:
         yield
     except (OSError, UnicodeError, EOFError, MemoryError) as error:
-        raise explained(error, path, deed) from error
+        raise explained(error, path, action) from error
 
 
-def explained(error: BaseException, path: Path | None = None, deed: str = "used") -> InputError:
+def explained(error: BaseException, path: Path | None = None, action: str = "used") -> InputError:
     """Say in one sentence what was refused, and the cure for it.
 
     Args:
         error: an OSError, UnicodeError, EOFError or MemoryError.
         path: what it is about, or None for what the error itself names.
-        deed: see :func:`explaining`.
+        action: see :func:`explaining`.
     """
     if path is None and isinstance(error, OSError):
         name = error.filename if error.filename2 is None else error.filename2
@@ -92,7 +92,9 @@ def explained(error: BaseException, path: Path | None = None, deed: str = "used"
             f"{where}not UTF-8 text (byte {error.start} is {byte:#x}); save it as UTF-8"
         )
     if isinstance(error, UnicodeError):
-        return InputError(f"{where}cannot be {deed} as UTF-8 ({error}); rename what it comes from")
+        return InputError(
+            f"{where}cannot be {action} as UTF-8 ({error}); rename what it comes from"
+        )
     if isinstance(error, EOFError):
         return InputError(f"{where}ends too early; restore it, or run the stage that writes it")
     if isinstance(error, MemoryError):
@@ -104,8 +106,10 @@ def explained(error: BaseException, path: Path | None = None, deed: str = "used"
     if obstacle is not None:
         cure = f"{obstacle} stands where a folder belongs: move it away"
     else:
-        cure = CURES.get(number or 0, "mend that and run again").format(act=ACTS[deed])
-    return RefusedError(f"{where}cannot be {deed} ({said}); {cure}" if path else f"{said}; {cure}")
+        cure = CURES.get(number or 0, "mend that and run again").format(action=REQUESTS[action])
+    return RefusedError(
+        f"{where}cannot be {action} ({said}); {cure}" if path else f"{said}; {cure}"
+    )
 
 
 def _in_the_way(path: Path) -> Path | None:
@@ -116,8 +120,8 @@ def _in_the_way(path: Path) -> Path | None:
     return None
 
 
-def told(error: Exception) -> str | None:
-    """What an error that ends a stage says to the user; None for a bug."""
+def user_message(error: Exception) -> str | None:
+    """The one line that an error which ends a stage shows to the user; None for a bug."""
     if isinstance(error, InputError):
         return str(error)
     # PyTorch's own kind, by its name: not every stage needs PyTorch.

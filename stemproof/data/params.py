@@ -21,9 +21,12 @@ class DemoParams(Section):
 
 
 class DataParams(Section):
-    """Where the recordings are and how they are read."""
+    """Where the recordings are and how they are read.
 
-    source: Literal["demo", "musdb18", "musdb18hq"]
+    ``source`` is the name of a module of :mod:`stemproof.data.recordings`.
+    """
+
+    source: str
     root: Path
     decoder: Literal["pyav", "ffmpeg"]
     sample_rate: int = Field(ge=1000, le=192_000)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
@@ -17,9 +16,10 @@ from tqdm import tqdm
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_json, sha256, write_array, write_json
 from stemproof.core.ownership import MARKER, fresh_directory, refuse_strangers, remove_written
-from stemproof.data.codec import announced_samples
-from stemproof.data.library import SOURCES, SPLITS, LibraryTrack, find_tracks, refuse_outputs
+from stemproof.data.overlap import refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
+from stemproof.data.recordings.protocol import SPLITS, Recording
+from stemproof.data.recordings.registry import find_source
 from stemproof.data.store import MANIFEST, MIXTURE, VOCALS, loud_mask, segment_starts
 
 Record = dict[str, Any]
@@ -54,11 +54,14 @@ def prepare(
         InputError: a track cannot be used, or ``destination`` holds files of anyone else; the
             message names the file.
     """
+    source = find_source(data.source)
+    root, length = data.root.expanduser(), cut.samples(data.sample_rate)
     work = destination.with_name(f"{destination.name}.part")
     refuse_outputs(data.root, (destination, work, *outputs))
     prepared_before = _prepared_before(destination)
     refuse_strangers(destination, prepared_before)
-    tracks = find_tracks(data, cut.samples(data.sample_rate))
+    tracks = source.find(root, data.decoder, data.sample_rate, length)
+    _check_found(tracks, data)
     files = [_file_of(track, index) for index, track in enumerate(tracks)]
     # Written beside the old data, which stays until the new is whole.
     fresh_directory(work, [*files, MANIFEST], _prepared_before(work))
@@ -92,7 +95,7 @@ def prepare(
     for name in (MARKER, *files, MANIFEST):
         shutil.move(work / name, destination / name)
     remove_written(work)
-    return {"source": data.source, **summary}
+    return {"source": data.source, "source_words": source.words, **summary}
 
 
 def _prepared_before(folder: Path) -> list[str]:
@@ -103,7 +106,20 @@ def _prepared_before(folder: Path) -> list[str]:
         return []
 
 
-def _file_of(track: LibraryTrack, index: int) -> str:
+def _check_found(tracks: Sequence[Recording], data: DataParams) -> None:
+    """Every split has recordings, and each of them vocals and a name of its own."""
+    assert all("vocals" in track.stems for track in tracks)
+    for split in SPLITS:
+        names = [track.name for track in tracks if track.split == split]
+        found = f"data.root = {data.root}: data.source = {data.source} finds"
+        if not names:
+            raise InputError(f"{found} no recording for the {split} split; add one")
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"{found} {name} twice in the {split} split; rename one of them")
+
+
+def _file_of(track: Recording, index: int) -> str:
     return f"{track.split}-{index:04d}.npy"
 
 
@@ -118,7 +134,7 @@ def _refuse_silent_mixtures(records: Iterable[Record]) -> None:
 
 
 def _prepare_track(
-    track: LibraryTrack, index: int, data: DataParams, cut: SegmentParams, destination: Path
+    track: Recording, index: int, data: DataParams, cut: SegmentParams, destination: Path
 ) -> Record:
     mono, stems_sum_snr_db = _decode(track)
     file = _file_of(track, index)
@@ -133,7 +149,7 @@ def _prepare_track(
     return {
         "split": track.split,
         "name": track.name,
-        "path": track.path,
+        "path": track.path_of("mixture"),
         "silent": not mono[MIXTURE].any(),
         "file": file,
         "samples": mono.shape[1],
@@ -144,30 +160,33 @@ def _prepare_track(
     }
 
 
-def _decode(track: LibraryTrack) -> tuple[FloatArray, float | None]:
-    """Decode the mixture, then one source after the other.
+def _decode(track: Recording) -> tuple[FloatArray, float | None]:
+    """Decode the mixture, then one stem after the other.
 
     Returns:
-        Mono mixture and vocals (2 x samples), and the SNR of the mixture to what the sources leave
+        Mono mixture and vocals (2 x samples), and the SNR of the mixture to what the stems leave
         of it, in dB; None when they leave nothing of a mixture that is not silent.
 
     Raises:
         InputError: a stem is damaged, of another length, or holds NaN.
     """
-    mixture = _read(track.musdb_track, track.path)
+    mixture = _read(track, "mixture")
     mono = np.empty((2, len(mixture)), dtype=np.float32)
     mono[MIXTURE] = mixture.mean(axis=1)
     rest = mixture.astype(np.float64)
     signal_power = _power(rest)
     del mixture
-    for name in SOURCES:
-        source = track.musdb_track.sources[name]
-        path = Path(source.path)
-        audio = _read(source, path)
+    for name in track.stems:
+        audio = _read(track, name)
         if len(audio) != len(rest):
             raise InputError(
-                f"{path}: {len(audio)} samples, but the mixture has {len(rest)}; "
+                f"{track.path_of(name)}: {len(audio)} samples, but the mixture has {len(rest)}; "
                 "all stems of a track must be of one length"
+            )
+        if audio.shape != rest.shape:
+            raise InputError(
+                f"{track.path_of(name)}: {audio.shape[1]} channel(s), but the mixture has "
+                f"{rest.shape[1]}; all stems of a track must have as many"
             )
         if name == "vocals":
             mono[VOCALS] = audio.mean(axis=1)
@@ -180,18 +199,14 @@ def _decode(track: LibraryTrack) -> tuple[FloatArray, float | None]:
     return mono, 10 * float(np.log10(signal_power / error_power))
 
 
-def _read(part: Any, path: Path) -> FloatArray:
-    """One stem as musdb reads it, frames x 2."""
-    try:
-        # 16-bit steps and float32 are all that a decoder gives, whatever type they come in.
-        audio = np.asarray(part.audio, dtype=np.float32)
-    except (av.error.FFmpegError, OSError, ValueError, Warning) as error:
-        raise InputError(f"{path}: cannot be decoded ({error})") from None
-    announced = announced_samples(path, part.stem_id)
-    if len(audio) < announced:
-        raise InputError(f"{path}: truncated; {len(audio)} of {announced} samples could be read")
+def _read(track: Recording, stem: str) -> FloatArray:
+    """One stem, frames x channels."""
+    audio = track.read(stem)
     if not np.isfinite(audio).all():
-        raise InputError(f"{path}: holds samples that are not numbers (NaN or infinity)")
+        raise InputError(
+            f"{track.path_of(stem)}: holds samples that are not numbers (NaN or infinity); "
+            "replace the recording or leave the track out"
+        )
     return audio
 
 

@@ -187,7 +187,7 @@ class PreparedData:
 
     @property
     def source(self) -> str:
-        """``demo``, ``musdb18`` or ``musdb18hq``."""
+        """The value of ``data.source`` that it was made with."""
         return str(self.manifest["source"])
 
     @property

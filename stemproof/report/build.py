@@ -19,12 +19,6 @@ from stemproof.paper import li2022
 from stemproof.report import pictures, tables
 from stemproof.report.words import threat_in_words
 
-DATA_NAMES = {
-    "demo": "rendered demo songs (and one real seven-second excerpt in the test split)",
-    "musdb18": "MUSDB18 (.stem.mp4)",
-    "musdb18hq": "MUSDB18-HQ (.wav)",
-}
-
 
 @dataclass(frozen=True)
 class Sources:
@@ -85,7 +79,7 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         "systems": systems,
         "informed": informed,
         "data": data,
-        "data_name": DATA_NAMES.get(data["source"], data["source"]),
+        "data_name": data.get("source_words", data["source"]),
         "comparison": comparison,
         "result": tables.result(systems),
         "differences": tables.differences(comparison),

@@ -18,8 +18,8 @@ from stemproof.core.ownership import fresh_directory
 from stemproof.data.codec import decode, example_stem, import_musdb
 from stemproof.data.demo.band import Score, bass, chords, drums, stereo
 from stemproof.data.demo.voice import VOWELS, Note, Singer, sing
-from stemproof.data.library import RENDERED, SOURCES, STEM_SUFFIX, read_setup
 from stemproof.data.params import DemoParams
+from stemproof.data.recordings.musdb import RENDERED, SETUP, STEM_SUFFIX, STEMS, read_setup
 
 Signal = NDArray[np.float64]
 MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
@@ -34,7 +34,6 @@ PROGRESSIONS = (
 # SI-SDR of a mixture as the estimate of its vocals, in dB, as in MUSDB18.
 MIXTURE_SI_SDR = (-7.5, -2.5)
 PEAK = 0.9
-SETUP = "mus.yaml"
 RATE = 44_100  # Hz; that of the one real recording
 
 
@@ -63,7 +62,7 @@ def render_demo(demo: DemoParams, workers: int, destination: Path) -> None:
         for number in range(1, count + 1)
     ]
     folders = [f"{subset}/{name}" for subset, name in named] + [f"test/{_real_song()}"]
-    files = [f"{folder}/{stem}.wav" for folder in folders for stem in ("mixture", *SOURCES)]
+    files = [f"{folder}/{stem}.wav" for folder in folders for stem in ("mixture", *STEMS)]
     fresh_directory(destination, [SETUP, *files], _rendered_before(destination))
     # One seed sequence a song: no song depends on how many there are.
     seeds = [
@@ -120,7 +119,7 @@ def render_song(seed: np.random.SeedSequence, seconds: float, rate: int) -> dict
         "vocals": voice,
     }
     pans = {"drums": 0.0, "bass": 0.0, "other": rng.uniform(-0.5, 0.5), "vocals": 0.0}
-    stems = {name: stereo(dry[name], pans[name], rng, rate) for name in SOURCES}
+    stems = {name: stereo(dry[name], pans[name], rng, rate) for name in STEMS}
     _balance(stems, rng.uniform(*MIXTURE_SI_SDR))
     return stems
 
@@ -158,7 +157,7 @@ def _balance(stems: dict[str, Signal], mixture_si_sdr: float) -> None:
     the accompaniment along v counts as vocals; one correction after a first guess suffices.
     """
     vocals = stems["vocals"].mean(axis=1)
-    rest = sum(stems[name].mean(axis=1) for name in SOURCES if name != "vocals")
+    rest = sum(stems[name].mean(axis=1) for name in STEMS if name != "vocals")
     along = np.dot(rest, vocals) / np.dot(vocals, vocals)
     across = rest - along * vocals
     wanted = np.sqrt(10 ** (mixture_si_sdr / 10) * np.dot(across, across) / np.dot(vocals, vocals))
@@ -180,7 +179,7 @@ def _write_real_song(folder: Path, rate: int) -> None:
     path = example_stem()
     signals = {
         name: np.round(decode(path, index) * 32768).astype(np.int32)
-        for index, name in enumerate(("mixture", *SOURCES))
+        for index, name in enumerate(("mixture", *STEMS))
     }
     _write_wavs(folder / _real_song(), signals, rate)
 
