@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stemproof.figures import table
-from stemproof.figures.bsseval import FIGURES
 from stemproof.figures.table import Figure
 from stemproof.paper import li2022
 
@@ -131,7 +130,7 @@ def bsseval(systems: Sequence[Metrics]) -> Table | None:
     if not scored:
         return None
     clean = [system["bsseval"].get("clean", {}) for system in scored]
-    figures = [figure for figure in FIGURES if any(figure in own for own in clean)]
+    figures = list(dict.fromkeys(figure for own in clean for figure in own))
     found = Table(["system", *map(str.upper, figures), "tracks not scored"])
     for system in scored:
         scores = system["bsseval"]
