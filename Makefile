@@ -16,6 +16,7 @@ test: setup
 	ruff format --check .
 	mypy
 	mypy stages
+	mypy benchmarks
 	pytest
 
 quick: setup

@@ -1,6 +1,6 @@
 """Sweep eps and the number of steps on the validation split.
 
-How the default of `attack.eps` and `attack.steps` was found; see docs/attack-budget.md. Needs
+How the default of `attack.eps` and `attack.pgd.steps` was found; see docs/attack-budget.md. Needs
 prepared data and a trained model:
 
     python benchmarks/attack_budget.py --eps 0.001 0.002 --steps 10 20
@@ -9,65 +9,87 @@ prepared data and a trained model:
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from stemproof.attacks.build import build_pgd
-from stemproof.attacks.norms import make_budget
+from project import PREPARED, Params
+from stemproof.attacks.build import build_attack
+from stemproof.attacks.craft import case_of
+from stemproof.attacks.params import AttackParams, AttackSection
+from stemproof.core.batches import batches
+from stemproof.core.machine import ProcessParams
+from stemproof.core.params import TrainParams, load_params, validate
 from stemproof.core.runtime import make_fabric
-from stemproof.data.store import PreparedData, loud_mask
+from stemproof.data.segments import Segments
+from stemproof.data.store import PreparedData
 from stemproof.figures.medians import median_of_medians
 from stemproof.figures.si_sdr import si_sdr
-from stemproof.params import load_params
-from stemproof.separators.protocol import batches
-from stemproof.separators.systems import load_separator
+from stemproof.separators.checkpoint import load
+from stemproof.separators.protocol import Separator
+
+
+class Needs(Params):
+    """Parameters of the sweep."""
+
+    train: TrainParams
 
 
 def main() -> None:
     """Print BS, AT-BS, RB and the paired drop for every pair of eps and steps."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", default="baseline")
+    parser.add_argument("--system", default="baseline")
     parser.add_argument("--eps", type=float, nargs="+", required=True)
     parser.add_argument("--steps", type=int, nargs="+", required=True)
     options = parser.parse_args()
-    params = load_params()
-    device = make_fabric(params.runtime).device
-    seed = params.seeds_of(options.variant)[0]
-    path = Path("models") / options.variant / f"{seed}.safetensors"
-    separator = load_separator(path, params, options.variant, seed, device)
-    names, mixtures, vocals = [], [], []
-    for track in PreparedData(Path("data/prepared")).tracks("valid"):
-        x, s = track.segments(params.segment_samples)
-        loud = torch.from_numpy(loud_mask(s.numpy(), params.segments.loud_db))
-        mixtures.append(x[loud])
-        vocals.append(s[loud])
-        names += [track.name] * int(loud.sum())
-    mixture, voice = torch.cat(mixtures), torch.cat(vocals)
+    params = load_params(Needs)
+    device = make_fabric(params.runtime, ProcessParams()).device
+    seed = params.train.seeds[0]
+    file = Path("models") / options.system / f"{seed}.safetensors"
+    identity = options.system, seed
+    separator = load(file, params.attack.mask, device, params.runtime.compile, identity)
+    data = PreparedData(PREPARED)
+    segments = Segments.of(data.tracks("valid"), params.segments.samples(data.sample_rate))
+    loud = segments.loud(params.segments.loud_db)
+    names = [segments.track(number) for number in loud]
     print("| eps | steps | BS | AT-BS | RB | paired drop |\n|---|---|---|---|---|---|")
     for eps in options.eps:
         for steps in options.steps:
-            attack = params.attack.model_copy(update={"eps": eps, "steps": steps})
-            clean, attacked = [], []
-            for part in batches(len(mixture), attack.batch):
-                x, s = mixture[part].to(device), voice[part].to(device)
-                context = separator.context(x, s)
-                budget = make_budget("linf", x, eps, attack.snr)
-                generator = torch.Generator().manual_seed(attack.seed)
-                found, _ = build_pgd(attack)(separator, x, s, context, budget, generator)
-                with torch.no_grad():
-                    clean.append(si_sdr(s, separator.separate(x, context)).cpu())
-                    attacked.append(si_sdr(s, separator.separate(found, context)).cpu())
-            bs, at_bs = torch.cat(clean).numpy(), torch.cat(attacked).numpy()
+            attack = changed(params.attack, eps, steps)
+            bs, at_bs = attacked(attack, separator, segments, loud, device)
             figures = [
-                median_of_medians((n, [v]) for n, v in zip(names, values, strict=True))
+                median_of_medians((name, [v]) for name, v in zip(names, values, strict=True))
                 for values in (bs, at_bs, bs - at_bs)
             ]
             row = f"{figures[0]:.3f} | {figures[1]:.3f} | {figures[0] - figures[1]:.3f}"
             print(f"| {eps:g} | {steps} | {row} | {figures[2]:.3f} |", flush=True)
+
+
+def changed(attack: AttackParams, eps: float, steps: int) -> AttackParams:
+    """PGD with another budget and another number of steps."""
+    tree = attack.model_dump(mode="json")
+    tree |= {"method": "pgd", "norm": "linf", "eps": eps, "pgd": {**tree["pgd"], "steps": steps}}
+    return validate(AttackSection, tree, "--eps and --steps: attack")
+
+
+def attacked(
+    attack: AttackParams,
+    separator: Separator,
+    segments: Segments,
+    numbers: list[int],
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray]:
+    """SI-SDR in dB of some segments, clean and attacked."""
+    method = build_attack(attack)
+    clean, worst = [], []
+    for part in batches(len(numbers), attack.batch):
+        case = case_of(attack, separator, segments, numbers[part], device)
+        found = method(case)
+        with torch.no_grad():
+            clean.append(si_sdr(case.vocals, case.separate(case.mixture)).cpu())
+            worst.append(si_sdr(case.vocals, case.separate(found.adversarial)).cpu())
+    return torch.cat(clean).numpy(), torch.cat(worst).numpy()
 
 
 if __name__ == "__main__":

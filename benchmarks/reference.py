@@ -53,7 +53,7 @@ def test_loop(model: RSVM, mixture: Tensor, vocals: Tensor) -> Tensor:
     """SI-SDR of every segment, one at a time."""
     figures = []
     with torch.no_grad():
-        for x, s in zip(mixture.split(1), vocals.split(1), strict=True):
+        for x, s in zip(torch.split(mixture, 1), torch.split(vocals, 1), strict=True):
             mask = (encode(model, s) / encode(model, x - s) > 0.5).float()
             estimate = decode(model, encode(model, x) * mask, x.shape[-1])
             figures.append(si_sdr(s, estimate))

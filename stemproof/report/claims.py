@@ -17,7 +17,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import fingerprint
+from stemproof.core.files import fingerprint, read_json
+from stemproof.core.params import validate
 from stemproof.figures import table
 
 # What the figures are computed with; changes elsewhere do not touch a claim.
@@ -176,6 +177,15 @@ def make_claim(
         git_commit=run.git_commit,
         environment=dict(run.environment),
     )
+
+
+def read_claim(path: Path) -> Claim:
+    """Read a claim, also one that was written under the project's old name.
+
+    Raises:
+        InputError: the file is missing, not JSON, or no claim.
+    """
+    return validate(Claim, read_json(path), str(path))
 
 
 def _portable(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
@@ -115,22 +116,86 @@ def test_every_named_variant_trains_and_is_attacked(
     assert first["budget_used"] <= 1
 
 
-@pytest.mark.parametrize("damage", ["other parameters", "truncated"])
-def test_a_checkpoint_that_does_not_fit_is_not_used(
+def test_a_checkpoint_of_other_parameters_is_not_used(
     prepared: PreparedData,
     tmp_path: Path,
     make_params: MakeParams,
     capsys: pytest.CaptureFixture[str],
-    damage: str,
 ) -> None:
     checkpoint = tmp_path / "a.ckpt"
     make(make_params(train={"seeds": [1]}), prepared, checkpoint, "baseline")
-    if damage == "truncated":
-        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    params = make_params(train={"seeds": [2 if damage == "other parameters" else 1]})
-    trained = make(params, prepared, checkpoint, "baseline")
-    assert "starting over" in capsys.readouterr().out
+    trained = make(make_params(train={"seeds": [2]}), prepared, checkpoint, "baseline")
+    assert "checkpoint of other parameters, data or code, starting over" in capsys.readouterr().out
     assert len(trained.curves) == 2
+
+
+def test_a_damaged_checkpoint_is_not_used(
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever is wrong with it, the training gives what it gives from the start."""
+    checkpoint = tmp_path / "a.ckpt"
+    params = make_params()
+    first = make(params, prepared, checkpoint, "improved")
+    capsys.readouterr()
+    whole = checkpoint.read_bytes()
+    damaged: dict[str, bytes] = {f"cut to {n}": whole[:n] for n in (0, 1, 30, 1000, len(whole) - 1)}
+    for n in (30, 1000, len(whole) // 2):  # as a file system leaves what it had not written
+        damaged[f"zeros from {n}"] = whole[:n] + bytes(len(whole) - n)
+    weights = whole.index(next(first.model.parameters()).detach().numpy().tobytes())
+    damaged["a hole in the weights"] = whole[:weights] + bytes(64) + whole[weights + 64 :]
+    damaged["words"] = b"not a checkpoint"
+    damaged["a pickle"] = b"\x80\x02" + bytes(range(60))
+    for name, other in OTHER_STATES.items():
+        state = torch.load(io.BytesIO(whole), weights_only=True)
+        stream = io.BytesIO()
+        torch.save(other(state), stream)
+        damaged[name] = stream.getvalue()
+    with io.BytesIO() as stream:
+        np.savez(stream, a=np.zeros(3))
+        damaged["an archive of another kind"] = stream.getvalue()
+    for name, content in damaged.items():
+        checkpoint.write_bytes(content)
+        again = make(params, prepared, checkpoint, "improved")
+        said = capsys.readouterr().out.splitlines()
+        assert said == [f"{checkpoint}: damaged checkpoint, starting over"], name
+        assert again.curves == first.curves, name
+    make(params, prepared, checkpoint, "improved")
+    assert "going on after epoch 2" in capsys.readouterr().out
+
+
+def _with(*path: Any) -> Callable[[Any], Any]:
+    """Change one place of a tree."""
+
+    def change(tree: Any) -> Any:
+        *keys, last, value = path
+        part = tree
+        for key in keys:
+            part = part[key]
+        part[last] = value
+        return tree
+
+    return change
+
+
+OTHER_STATES: dict[str, Callable[[Any], Any]] = {
+    "a list": lambda state: [state],
+    "a number": lambda state: 3,
+    "nothing": lambda state: {},
+    "no model": lambda state: {key: value for key, value in state.items() if key != "model"},
+    "a weight of another shape": _with("model", "decoder.freq_mat", torch.zeros(1)),
+    "a weight too many": _with("model", "more", torch.zeros(1)),
+    "other groups": _with("optimizer", "param_groups", []),
+    "moments of another shape": _with("optimizer", "state", 0, "exp_avg", torch.zeros(1)),
+    "no moments": _with("optimizer", 3),
+    "curves that are none": _with("curves", "ab"),
+    "curves of words": _with("curves", 0, {"epoch": "1"}),
+    "curves with a gap": _with("curves", [{"epoch": 2}]),
+    "curves that differ": _with("curves", 1, {"epoch": 2}),
+    "other precision": _with("precision", {"scale": 1.0}),
+}
 
 
 def test_cuda_that_is_not_there_is_an_error(make_params: MakeParams) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,9 @@ def save_state(
 
 
 def load_state(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric) -> list[Row]:
-    """Restore a checkpoint of the same run; the curves of its epochs, or none.
+    """Restore the state of the same run; the curves of its epochs, or none.
+
+    A file that is damaged, or of another run, is not gone on with: a line says so.
 
     Raises:
         InputError: there is one, but it cannot be read.
@@ -47,16 +52,23 @@ def load_state(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric)
     if not is_there(path):
         return []
     with opened(path) as stream:
-        try:
-            state = torch.load(stream, map_location="cpu", weights_only=True)
-            same_run = state["run"] == run
-        except (OSError, MemoryError):
+        content = stream.read()
+    try:
+        # PyTorch reads tensors without looking at their checksums.
+        if zipfile.ZipFile(io.BytesIO(content)).testzip() is not None:
+            raise ValueError("a checksum is wrong")
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        same_run = state["run"] == run
+        whole = not same_run or _is_whole(state, model, optimizer, fabric)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged archives raise errors of many kinds
+        if out_of_memory(error):
             raise
-        except Exception as error:  # what is damaged fails in many ways
-            if out_of_memory(error):
-                raise
-            print(f"{path}: damaged checkpoint, starting over")
-            return []
+        whole = False
+    if not whole:
+        print(f"{path}: damaged checkpoint, starting over")
+        return []
     if not same_run:
         print(f"{path}: checkpoint of other parameters, data or code, starting over")
         return []
@@ -66,3 +78,27 @@ def load_state(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric)
     curves: list[Row] = state["curves"]
     print(f"{path}: going on after epoch {len(curves)}")
     return curves
+
+
+def _is_whole(state: dict[str, Any], model: Any, optimizer: Any, fabric: Fabric) -> bool:
+    """Whether a checkpoint fits: it is asked first, so that never a part of one is restored.
+
+    What it lacks, and what is of another type, is a KeyError, a TypeError or the like.
+    """
+    curves, weights, moments = state["curves"], state["model"], state["optimizer"]["state"]
+    own = model.module.state_dict()
+    trained = [weight for group in optimizer.param_groups for weight in group["params"]]
+    return (
+        [row["epoch"] for row in curves] == list(range(1, len(curves) + 1))
+        and all(row.keys() == curves[0].keys() for row in curves)
+        and all(math.isfinite(value) for row in curves for value in row.values())
+        and weights.keys() == own.keys()
+        and all(weight.shape == own[key].shape for key, weight in weights.items())
+        and state["optimizer"]["param_groups"] == optimizer.state_dict()["param_groups"]
+        and all(
+            moment[key].shape == trained[number].shape
+            for number, moment in moments.items()
+            for key in ("exp_avg", "exp_avg_sq")
+        )
+        and state["precision"].keys() == fabric.strategy.precision.state_dict().keys()
+    )
