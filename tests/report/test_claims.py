@@ -25,6 +25,7 @@ from stemproof.report.claims import (
     check_run,
     code_commit,
     make_claim,
+    read_claim,
 )
 from stemproof.report.words import threat_in_words
 
@@ -184,7 +185,7 @@ def test_changed_code_has_no_commit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_published_claims_are_valid(path: Path) -> None:
     claim = json.loads(path.read_text())
-    read = Claim.model_validate_json(path.read_text())
+    read = read_claim(path)
     assert read.variant == path.stem
     assert json.loads(read.model_dump_json()) == claim
     jsonschema.validate(claim, SCHEMA, cls=jsonschema.Draft202012Validator)
@@ -193,3 +194,14 @@ def test_published_claims_are_valid(path: Path) -> None:
     attacked, clean = claim["attacked"], claim["clean"]
     difference = clean["bs"]["value"] - attacked["at_bs"]["value"]
     assert attacked["rb"]["value"] == pytest.approx(difference, abs=1e-9)
+
+
+def test_what_is_no_claim_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "claim.json"
+    claim = json.loads(PUBLISHED[0].read_text())
+    file.write_text(json.dumps({**claim, "confidence": 2}))
+    with pytest.raises(InputError, match=r"claim.json: confidence = 2 is not allowed: .* less th"):
+        read_claim(file)
+    file.write_text(json.dumps({**claim, "schema_version": 2}))
+    with pytest.raises(InputError, match="schema_version = 2 is not allowed"):
+        read_claim(file)
