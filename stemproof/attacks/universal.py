@@ -90,7 +90,7 @@ class UniversalPerturbation:
 
     def __call__(self, case: Case) -> Found:
         """Learn on a batch and play to it: one perturbation for the whole batch."""
-        return self.learned([case])(case)  # type: ignore[arg-type]
+        return self.learned([case])(case)
 
 
 class UniversalSettings(Section):

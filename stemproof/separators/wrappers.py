@@ -40,7 +40,7 @@ class FixedDraws:
         devices = [mixture.device] if mixture.is_cuda else []
         parts = []
         with torch.random.fork_rng(devices):
-            for item, seed in enumerate(self.seeds):
+            for item, seed in zip(range(len(mixture)), self.seeds, strict=True):
                 torch.manual_seed(seed)
                 own = None if side is None else side[item : item + 1]
                 parts.append(self.inside.separate(mixture[item : item + 1], own))
