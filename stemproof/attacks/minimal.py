@@ -75,9 +75,11 @@ class MinimalPerturbation:
             missing = torch.where(searching, level - shown, 0.0)
             delta = delta + (1 + self.overshoot) * self._step(gradient, missing[:, None])
         # How many passes there were depends on the batch: draws are counted from the start again.
-        smallest = self._scaled_down(case.restarted(case.run), best, level)
+        again = case.restarted(case.run)
+        smallest = self._scaled_down(again, best, level)
         # One length for all batches of a run, however many steps each of them needed.
         curve += [shown] * (self.steps + 1 - len(curve))
+        curve[-1] = self._loss(again, mixture + smallest)
         return Found(mixture + smallest, torch.stack(curve, dim=1).cummax(dim=1).values)
 
     def _step(self, gradient: Tensor, missing: Tensor) -> Tensor:

@@ -90,8 +90,12 @@ def generate(
             else stay.
         scratch: for unfinished work, seen by all processes.
         shard: which of the processes this is.
+
+    Raises:
+        InputError: the system is for recordings of another rate, no segment counts, or what is
+            computed is not a number or exceeds the budget.
     """
-    segments = Segments.of(data.tracks("test"), cut.samples(data.sample_rate))
+    segments = _test_segments(cut, victim, data)
     model = sha256(victim.file)
     settings = params.model_dump(mode="json")
     runtime = [torch.get_num_threads(), torch.__version__, device.type]
@@ -129,6 +133,26 @@ def generate(
     universal = attack.delta.cpu().numpy() if isinstance(attack, SamePerturbation) else None
     _finish(work, destination, segments, params, cut, victim.file, universal, about)
     remove_written(work, [UNIVERSAL, *(_losses_file(work, t).name for t in segments.tracks)])
+
+
+def _test_segments(cut: SegmentParams, victim: Victim, data: PreparedData) -> Segments:
+    """The segments of the test split, of which every track has some."""
+    rate = victim.separator.sample_rate
+    if rate != data.sample_rate:
+        raise InputError(
+            f"{victim.file}: a system for {rate} Hz, but the recordings in {data.folder} have "
+            f"{data.sample_rate} Hz; train it again"
+        )
+    segments = Segments.of(data.tracks("test"), cut.samples(rate))
+    short = [track.name for track in segments.tracks if track.count(segments.length) == 0]
+    if short:
+        raise InputError(
+            f"{', '.join(short)}: shorter than segments.seconds = {cut.seconds}; lower it, or run "
+            "prepare-musdb18 again"
+        )
+    if not segments.loud(cut.loud_db):
+        raise InputError("no test segment has audible vocals; see segments.loud_db")
+    return segments
 
 
 def _attack(

@@ -423,3 +423,29 @@ def test_a_violated_budget_is_not_stored(bench: Bench, monkeypatch: pytest.Monke
     with pytest.raises(InputError, match=r"test-0.npy: the stored perturbation is .* the budget"):
         bench.run()
     assert "index.json" not in bench.stored()
+
+
+@pytest.mark.parametrize(
+    ("segments", "said"),
+    [
+        ({"seconds": 0.6, "loud_db": -30}, "test track 0, test track 1: shorter than segments.sec"),
+        ({"loud_db": 90}, "no test segment has audible vocals; see segments.loud_db"),
+    ],
+)
+def test_segments_that_there_are_not(bench: Bench, segments: dict[str, float], said: str) -> None:
+    params = bench.make_params(attack=QUICK, segments=segments)
+    victim = Victim("x-1", Saturating(3.0), bench.model)
+    where = bench.destination, bench.work
+    with pytest.raises(InputError) as error:
+        generate(params.attack, params.segments, victim, bench.data, CPU, *where)
+    assert str(error.value).startswith(said)
+
+
+def test_a_system_for_another_rate_is_refused(bench: Bench) -> None:
+    system = Saturating(3.0)
+    system.sample_rate = 8000
+    params = bench.params()
+    victim = Victim("x-1", system, bench.model)
+    where = bench.destination, bench.work
+    with pytest.raises(InputError, match=r"model.safetensors: a system for 8000 Hz, but .* 4000"):
+        generate(params.attack, params.segments, victim, bench.data, CPU, *where)
