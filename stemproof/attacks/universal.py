@@ -77,8 +77,9 @@ class UniversalPerturbation:
         delta = torch.zeros_like(next(iter(cases)).mixture[:1])
         budget = self.bound.budget(delta)
         total, done = self.epochs * len(cases), 0
-        for _ in range(self.epochs):
+        for epoch in range(self.epochs):
             for case in cases:
+                case = case.restarted(epoch)  # a random system draws anew
                 target = self.objective.target(case)
                 free = delta.clone().requires_grad_(True)
                 loss = self.objective.loss(case, case.mixture + free, target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from stemproof.attacks.search import RandomSearch
 from stemproof.attacks.sparse import SparseSaliency
 from stemproof.attacks.steps import Decaying
 from stemproof.attacks.universal import UniversalPerturbation
-from stemproof.separators.protocol import Side
+from stemproof.separators.protocol import Separator, Side
 
 MakeParams = Callable[..., Any]
 QUICK = {
@@ -240,6 +240,24 @@ def test_random_search_keeps_its_budget_and_uses_no_gradient(norm: Any) -> None:
     assert used(case.budget, mixture, found.adversarial) <= 1
     white = pgd()(case_of(Saturating(3.0), mixture, vocals, bound))
     assert (white.losses[:, -1] > found.losses[:, -1]).all()
+
+
+def test_a_universal_perturbation_sees_other_draws_in_every_epoch() -> None:
+    drawn: list[tuple[int, ...]] = []
+
+    class Recording(Saturating):
+        def redrawn(self, seeds: Sequence[int]) -> Separator:
+            drawn.append(tuple(seeds))
+            return self
+
+    class Cases(list[Any]):
+        def __iter__(self) -> Iterator[Case]:  # made anew, as those of a whole data set
+            mixture, vocals = signals()
+            yield case_of(Recording(3.0), mixture, vocals, linf(0.01))
+
+    UniversalPerturbation(mse, linf(0.01), epochs=4).learned(Cases([0]))
+    assert len(drawn) == 4
+    assert len(set(drawn)) == 4
 
 
 def test_a_universal_perturbation_costs_segments_it_never_saw() -> None:
