@@ -9,7 +9,7 @@ from common import PLOTS, Sections, load_params, run
 from stemproof.core.files import read_table
 from stemproof.figures.compare import contrast
 from stemproof.figures.params import StatisticsParams
-from stemproof.figures.table import COMPARED
+from stemproof.figures.table import compared
 
 
 class Needs(Sections):
@@ -33,7 +33,7 @@ def main(
     print(f"{first} minus {second}, dB")
     for key, entry in found.items():
         interval = f"[{entry['low']:+.3f}, {entry['high']:+.3f}]"
-        words = COMPARED[key].words
+        words = compared()[key].words
         print(f"{words:16}{entry['difference']:+8.3f}  {interval:23}p = {entry['p_holm']:.4f}")
 
 

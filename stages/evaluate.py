@@ -19,16 +19,18 @@ from stemproof.attacks.params import AttackSection
 from stemproof.attacks.store import CURVE, open_adversarials
 from stemproof.core.files import read_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
-from stemproof.core.ownership import fresh_directory
+from stemproof.core.ownership import fresh_directory, refuse_strangers
 from stemproof.core.runtime import describe_environment, make_fabric, shard_of
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.evaluation.params import EvaluateParams
-from stemproof.figures.store import write_scored
+from stemproof.figures.store import FIGURES, TRACKS, write_scored
 from stemproof.separators.checkpoint import load, read_header
 from stemproof.separators.protocol import Informed
 from stemproof.separators.registry import Entries, oracle
+
+FILES = (FIGURES, TRACKS, "training.csv", "attack.csv")
 
 
 class Needs(Sections):
@@ -50,6 +52,7 @@ def main(
 ) -> None:
     """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
     params = load_params(Needs)
+    refuse_strangers(scored_folder(system, seed), FILES)
     fabric = make_fabric(params.runtime, params.processes)
     shard = shard_of(fabric)
     data = PreparedData(PREPARED)
@@ -89,7 +92,7 @@ def main(
         "data": data.fingerprint,
         "model_sha256": stored.model_sha256,
     }
-    results = fresh_directory(scored_folder(system, seed))
+    results = fresh_directory(scored_folder(system, seed), FILES, FILES)
     shutil.copyfile(PLOTS / "train" / system / f"{seed}.csv", results / "training.csv")
     shutil.copyfile(folder / CURVE, results / "attack.csv")
     write_scored(results, scored, about)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stemproof.core.errors import told
+from stemproof.core.errors import user_message
 
 app = typer.Typer(
     help="How robust is a music source separator to an adversary, and how do you know?",
@@ -69,7 +69,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        said = told(error)
+        said = user_message(error)
         if said is None:
             raise
         typer.echo(f"error: {said}", err=True)

@@ -62,7 +62,14 @@ class Case:
             bound: how large a perturbation may be.
             seeds: one an item.
             passes: see :class:`Case`.
+
+        Raises:
+            ValueError: the separator takes recordings of another number of channels.
         """
+        if mixture.shape[1] != separator.channels:
+            raise ValueError(
+                f"mixtures of {mixture.shape[1]} channels for a separator of {separator.channels}"
+            )
         flat = mixture.flatten(1)
         side = side_of(separator, mixture, vocals)
         budget = bound.budget(flat)

@@ -17,8 +17,6 @@ from stemproof.core.params import Section
 if TYPE_CHECKING:
     from stemproof.attacks.params import AttackParams
 
-REACHED = 0.02  # dB; so near to its level a perturbation has reached it
-
 
 @dataclass(frozen=True)
 class MinimalPerturbation:
@@ -57,24 +55,31 @@ class MinimalPerturbation:
         level = self._loss(case, mixture) + self.drop
         delta = torch.zeros_like(mixture)
         best, best_loss = delta, torch.full_like(level, -torch.inf)
+        shown = best_loss
+        searching = torch.ones_like(level, dtype=torch.bool)
         curve = []
         for step in range(self.steps + 1):
             candidate = (mixture + delta).requires_grad_(True)
             loss = negative_si_sdr.loss(case, candidate, case.vocals)
-            curve.append(loss.detach())
-            better = loss.detach() > best_loss
+            # Who has arrived waits for the others: a random system would draw for it anew.
+            shown = torch.where(searching, loss.detach(), shown)
+            curve.append(shown)
+            better = searching & (shown > best_loss)
             best = torch.where(better[:, None], delta, best)
-            best_loss = torch.where(better, loss.detach(), best_loss)
-            missing = (level - loss.detach()).clamp_min(0)
+            best_loss = torch.where(better, shown, best_loss)
+            searching = searching & (shown < level)
             # The one wait for the device; most batches need few of the steps.
-            if step == self.steps or not bool((missing > 0).any()):
+            if step == self.steps or not bool(searching.any()):
                 break
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
+            missing = torch.where(searching, level - shown, 0.0)
             delta = delta + (1 + self.overshoot) * self._step(gradient, missing[:, None])
-        smallest = self._scaled_down(case, best, level)
-        last = self._loss(case, mixture + smallest)
+        # How many passes there were depends on the batch: draws are counted from the start again.
+        again = case.restarted(case.run)
+        smallest = self._scaled_down(again, best, level)
         # One length for all batches of a run, however many steps each of them needed.
-        curve += [last] * (self.steps + 1 - len(curve))
+        curve += [shown] * (self.steps + 1 - len(curve))
+        curve[-1] = self._loss(again, mixture + smallest)
         return Found(mixture + smallest, torch.stack(curve, dim=1).cummax(dim=1).values)
 
     def _step(self, gradient: Tensor, missing: Tensor) -> Tensor:

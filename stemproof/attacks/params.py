@@ -66,9 +66,7 @@ class AttackParams(Section):
 
     @model_validator(mode="after")
     def _method_can_do_it(self) -> AttackParams:
-        method = METHODS.get(self.method)
-        if method is None:  # named above
-            return self
+        method = self.of_method
         if self.norm not in method.norms:
             raise ValueError(
                 f"method = {self.method} works with norm = {' or '.join(method.norms)}, "

@@ -52,17 +52,19 @@ class RandomSearch:
             delta = budget.project(budget.radius * waves / budget.size(waves).to(mixture))
             worst = mixture.clone()
             worst_loss = self.objective.loss(case, mixture, target)
+            finite = torch.isfinite(worst_loss)
             curve = [worst_loss.clone()]
             for query in range(self.queries):
                 proposal = delta if query == 0 else self._propose(delta, query, budget, draws)
                 candidate = keep(mixture + proposal)
                 loss = self.objective.loss(case, candidate, target)
+                finite &= torch.isfinite(loss)
                 better = loss > worst_loss
                 delta = torch.where(better[:, None], proposal, delta)
                 worst = torch.where(better[:, None], candidate, worst)
                 worst_loss = torch.where(better, loss, worst_loss)
                 curve.append(worst_loss.clone())
-        return Found(worst, torch.stack(curve, dim=1))
+        return Found(worst, torch.stack(curve, dim=1).where(finite[:, None], torch.nan))
 
     def _propose(self, delta: Tensor, query: int, budget: Budget, draws: Draws) -> Tensor:
         """Replace one window of each perturbation by a new square wave of full size."""

@@ -45,16 +45,18 @@ class SparseSaliency:
         mixture, budget = case.mixture, case.budget
         if not isinstance(budget, L0Budget):
             raise TypeError("sparse saliency needs an L0 budget")
-        count = int(budget.radius.max())
+        count = min(int(budget.radius.max()), mixture.shape[-1])
         target = self.objective.target(case)
         keep = budget.keeper(mixture)
         delta = torch.zeros_like(mixture)
         worst, worst_loss = mixture.clone(), torch.full_like(mixture[:, 0], -torch.inf)
+        finite = torch.ones_like(worst_loss, dtype=torch.bool)
         curve = []
         for done in range(self.rounds + 1):
             candidate = keep(mixture + delta).requires_grad_(True)
             loss = self.objective.loss(case, candidate, target)
             (gradient,) = torch.autograd.grad(loss.sum(), candidate)
+            finite &= torch.isfinite(loss.detach()) & torch.isfinite(gradient).all(-1)
             better = loss.detach() > worst_loss
             worst = torch.where(better[:, None], candidate.detach(), worst)
             worst_loss = torch.where(better, loss.detach(), worst_loss)
@@ -65,7 +67,7 @@ class SparseSaliency:
                 chosen = saliency.topk(share, dim=-1).indices
                 signs = gradient.gather(-1, chosen).sign()
                 delta = delta.scatter(-1, chosen, budget.amplitude * signs)
-        return Found(worst, torch.stack(curve, dim=1))
+        return Found(worst, torch.stack(curve, dim=1).where(finite[:, None], torch.nan))
 
 
 class SparseSettings(Section):

@@ -18,10 +18,11 @@ from stemproof.attacks.craft import Crafted, craft, prepared
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.universal import SamePerturbation
 from stemproof.core.batches import batches
-from stemproof.core.errors import InputError
+from stemproof.core.errors import InputError, RefusedError, explaining, out_of_memory
 from stemproof.core.files import (
     FloatArray,
     fingerprint,
+    is_there,
     read_array,
     read_json,
     sha256,
@@ -29,7 +30,7 @@ from stemproof.core.files import (
     write_csv,
     write_json,
 )
-from stemproof.core.ownership import fresh_directory
+from stemproof.core.ownership import remove_written
 from stemproof.core.params import first_difference
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.shards import WHOLE, Shard
@@ -85,18 +86,24 @@ def generate(
         victim: the system.
         data: prepared data.
         device: where to compute.
-        destination: the folder; what it held is replaced.
+        destination: the folder; what an earlier run stored there is replaced, and files of anyone
+            else stay.
         scratch: for unfinished work, seen by all processes.
         shard: which of the processes this is.
+
+    Raises:
+        InputError: the system is for recordings of another rate, no segment counts, or what is
+            computed is not a number or exceeds the budget.
     """
-    segments = Segments.of(data.tracks("test"), cut.samples(data.sample_rate))
+    segments = _test_segments(cut, victim, data)
     model = sha256(victim.file)
     settings = params.model_dump(mode="json")
     runtime = [torch.get_num_threads(), torch.__version__, device.type]
     decides = [settings, cut.model_dump(mode="json"), model, data.fingerprint]
     run = fingerprint(decides, runtime, code_fingerprint())
     work = scratch / f"{victim.name}-{run[:16]}"
-    work.mkdir(parents=True, exist_ok=True)
+    with explaining(work, "written"):
+        work.mkdir(parents=True, exist_ok=True)
     attack = _attack(params, cut, victim, data, device, work, shard)
     progress = tqdm(
         total=len(segments),
@@ -123,10 +130,29 @@ def generate(
         "model_sha256": model,
         "data": data.fingerprint,
     }
-    _finish(work, destination, segments, params, cut, victim.file, about)
-    if isinstance(attack, SamePerturbation):
-        write_array(destination / UNIVERSAL, attack.delta.cpu().numpy())
-    shutil.rmtree(work)
+    universal = attack.delta.cpu().numpy() if isinstance(attack, SamePerturbation) else None
+    _finish(work, destination, segments, params, cut, victim.file, universal, about)
+    remove_written(work, [UNIVERSAL, *(_losses_file(work, t).name for t in segments.tracks)])
+
+
+def _test_segments(cut: SegmentParams, victim: Victim, data: PreparedData) -> Segments:
+    """The segments of the test split, of which every track has some."""
+    rate = victim.separator.sample_rate
+    if rate != data.sample_rate:
+        raise InputError(
+            f"{victim.file}: a system for {rate} Hz, but the recordings in {data.folder} have "
+            f"{data.sample_rate} Hz; train it again"
+        )
+    segments = Segments.of(data.tracks("test"), cut.samples(rate))
+    short = [track.name for track in segments.tracks if track.count(segments.length) == 0]
+    if short:
+        raise InputError(
+            f"{', '.join(short)}: shorter than segments.seconds = {cut.seconds}; lower it, or run "
+            "prepare-musdb18 again"
+        )
+    if not segments.loud(cut.loud_db):
+        raise InputError("no test segment has audible vocals; see segments.loud_db")
+    return segments
 
 
 def _attack(
@@ -143,7 +169,8 @@ def _attack(
     if params.method != "universal":
         return prepared(params, victim.separator, training, cut.loud_db, device)
     file = work / UNIVERSAL
-    if shard.is_first and _readable(file) is None:
+    length = cut.samples(data.sample_rate) * victim.separator.channels
+    if shard.is_first and _whole(file, (1, length)) is None:
         attack = prepared(params, victim.separator, training, cut.loud_db, device)
         assert isinstance(attack, SamePerturbation)
         write_array(file, attack.delta.cpu().numpy())
@@ -185,22 +212,45 @@ def _is_done(work: Path, segments: Segments, number: int) -> bool:
     """Whether a track was attacked before the run was interrupted, and is whole."""
     track = segments.tracks[number]
     count = track.count(segments.length)
-    audio, losses = _readable(work / track.file), _readable(_losses_file(work, track))
-    if audio is None or losses is None:
-        return False
-    shape = (count, len(track.mixture), segments.length)
-    return audio.shape == shape and len(losses) == count and bool(np.isfinite(audio).all())
+    audio = _whole(work / track.file, (count, len(track.mixture), segments.length))
+    return audio is not None and _whole(_losses_file(work, track), (count, None)) is not None
 
 
-def _readable(file: Path) -> FloatArray | None:
-    """An array of unfinished work, or None where there is none that is whole."""
-    if not file.exists():
+def _whole(file: Path, shape: tuple[int | None, ...]) -> FloatArray | None:
+    """An array of unfinished work, or None where there is none that is whole.
+
+    Args:
+        file: where it is.
+        shape: that it must have; None for any length.
+
+    Raises:
+        InputError: the system refuses to read it.
+    """
+    if not is_there(file):
         return None
     try:
-        return read_array(file)
-    except InputError as error:
-        print(f"{error}; computing it again", flush=True)
-        return None
+        array = read_array(file)
+        fits = len(array.shape) == len(shape) and all(
+            wanted in (None, found) for found, wanted in zip(array.shape, shape, strict=True)
+        )
+        if fits and bool(np.isfinite(array).all()):
+            return array
+    except (RefusedError, OSError, MemoryError):
+        raise
+    except Exception as error:  # what is damaged fails in many ways
+        if out_of_memory(error):
+            raise
+    print(f"{file}: damaged, computing it again", flush=True)
+    return None
+
+
+def _stored_before(folder: Path, segments: Segments) -> list[str]:
+    """Names of the files that an earlier run stored."""
+    names = [INDEX, CURVE, UNIVERSAL, SYSTEM, *(track.file for track in segments.tracks)]
+    try:
+        return [*names, *(str(entry["file"]) for entry in read_json(folder / INDEX)["tracks"])]
+    except (InputError, LookupError, TypeError):
+        return names
 
 
 def _finish(
@@ -210,16 +260,23 @@ def _finish(
     params: AttackParams,
     cut: SegmentParams,
     model: Path,
+    universal: FloatArray | None,
     about: Mapping[str, Any],
 ) -> None:
-    """Move what is done into the folder of the model, and check the budget on what is read back."""
+    """Move what is done into the folder of the model, and check the budget on what is read back.
+
+    The index goes last: a folder without one is none.
+    """
     losses = np.concatenate([read_array(_losses_file(work, track)) for track in segments.tracks])
     curve = _curve(segments, losses, cut.loud_db)
-    fresh_directory(destination)
+    remove_written(destination, _stored_before(destination, segments))
+    with explaining(destination, "written"):
+        destination.mkdir(parents=True, exist_ok=True)
     entries = []
     for track in segments.tracks:
         path = destination / track.file
-        (work / track.file).replace(path)
+        with explaining(path, "written"):
+            shutil.move(work / track.file, path)  # it may be another file system
         fraction = budget_used(track, read_array(path), params)
         if fraction > 1:
             raise InputError(
@@ -237,6 +294,9 @@ def _finish(
         )
     write_csv(destination / CURVE, ["step", "loss"], curve)
     shutil.copyfile(model, destination / SYSTEM)
+    if universal is not None:
+        write_array(destination / UNIVERSAL, universal)
+        about = {**about, "universal_sha256": sha256(destination / UNIVERSAL)}
     write_json(destination / INDEX, {**about, "tracks": entries})
 
 
@@ -313,6 +373,11 @@ def open_adversarials(
         InputError: it was made with other parameters or data, or a file is missing or damaged.
     """
     index = read_json(folder / INDEX)
+    if index.get("format") != FORMAT:
+        raise InputError(
+            f"{folder}: format {index.get('format')}, this release reads {FORMAT}; run "
+            "generate-pgd-adversarials again"
+        )
     expected = {
         "attack": params.model_dump(mode="json"),
         "segments": cut.model_dump(mode="json"),
@@ -321,15 +386,18 @@ def open_adversarials(
     difference = first_difference(index, expected)
     if difference:
         raise InputError(f"{folder}: made with {difference}; run generate-pgd-adversarials again")
-    model = folder / SYSTEM
-    if sha256(model) != index["model_sha256"]:
-        raise InputError(f"{model}: damaged; run generate-pgd-adversarials again")
-    files = {}
-    for entry in shard.items(index["tracks"]):
-        path = folder / entry["file"]
-        read_array(path)  # a missing or truncated file is named as such
-        if sha256(path) != entry["sha256"]:
-            raise InputError(f"{path}: damaged; run generate-pgd-adversarials again")
-        files[entry["file"]] = path
-    largest = max(entry["budget_used"] for entry in index["tracks"])
-    return Adversarials(folder, files, model, index["model_sha256"], largest)
+    try:
+        hashes = {SYSTEM: index["model_sha256"]}
+        if "universal_sha256" in index:
+            hashes[UNIVERSAL] = index["universal_sha256"]
+        files = {entry["file"]: folder / entry["file"] for entry in shard.items(index["tracks"])}
+        hashes |= {entry["file"]: entry["sha256"] for entry in shard.items(index["tracks"])}
+        largest = max(float(entry["budget_used"]) for entry in index["tracks"])
+    except (LookupError, TypeError, ValueError):
+        raise InputError(
+            f"{folder / INDEX}: damaged; run generate-pgd-adversarials again"
+        ) from None
+    for name, digest in hashes.items():
+        if sha256(folder / name) != digest:
+            raise InputError(f"{folder / name}: damaged; run generate-pgd-adversarials again")
+    return Adversarials(folder, files, folder / SYSTEM, hashes[SYSTEM], largest)

@@ -77,8 +77,9 @@ class UniversalPerturbation:
         delta = torch.zeros_like(next(iter(cases)).mixture[:1])
         budget = self.bound.budget(delta)
         total, done = self.epochs * len(cases), 0
-        for _ in range(self.epochs):
+        for epoch in range(self.epochs):
             for case in cases:
+                case = case.restarted(epoch)  # a random system draws anew
                 target = self.objective.target(case)
                 free = delta.clone().requires_grad_(True)
                 loss = self.objective.loss(case, case.mixture + free, target)
@@ -90,7 +91,7 @@ class UniversalPerturbation:
 
     def __call__(self, case: Case) -> Found:
         """Learn on a batch and play to it: one perturbation for the whole batch."""
-        return self.learned([case])(case)  # type: ignore[arg-type]
+        return self.learned([case])(case)
 
 
 class UniversalSettings(Section):

@@ -245,7 +245,8 @@ def read_table(path: Path, missing: str = MISSING) -> pd.DataFrame:
 
     with opened(path, missing) as stream:
         try:
-            return pd.read_csv(stream)
+            # A song may be called 1979, or None.
+            return pd.read_csv(stream, dtype={"track": str}, keep_default_na=False, na_values=[""])
         except ValueError as error:  # pandas' own kinds, and bytes that are not UTF-8
             raise InputError(
                 f"{path}: not a table ({error}); restore it, or run the stage that writes it"

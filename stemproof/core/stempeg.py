@@ -1,23 +1,43 @@
-"""stempeg without an ffmpeg program: musdb and museval import it, and may not need the program."""
+"""stempeg, on which musdb and museval stand, imported where there is no ffmpeg program.
+
+stempeg refuses to be imported unless ``ffmpeg`` and ``ffprobe`` are on the PATH.
+"""
 
 from __future__ import annotations
 
-import importlib
 import shutil
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 from unittest import mock
 
 import numpy as np
 
+_read_by_program: Any = None
 
-def import_stempeg() -> ModuleType:
-    """Import ``stempeg.read``, past its check for the programs, which it makes once, at import."""
-    if "stempeg.read" in sys.modules:
-        return sys.modules["stempeg.read"]
-    found = shutil.which
-    with mock.patch.object(shutil, "which", lambda name, *rest: found(name, *rest) or name):
-        return importlib.import_module("stempeg.read")
+
+def ffmpeg_installed() -> bool:
+    """Whether both programs are on the PATH."""
+    return bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
+
+
+@contextmanager
+def stempeg_importable() -> Iterator[None]:
+    """Let stempeg pass its check for the programs, once, at import."""
+    global _read_by_program
+    if _read_by_program is None:
+        which = shutil.which if ffmpeg_installed() else (lambda name, *_: name)
+        with mock.patch.object(shutil, "which", which):
+            import stempeg.read
+        _read_by_program = stempeg.read._read_ffmpeg
+    yield
+
+
+def reader_by_program() -> Any:
+    """stempeg's own reader, which runs the programs, as it was before any other took its place."""
+    with stempeg_importable():
+        return _read_by_program
 
 
 def import_museval() -> ModuleType:
@@ -26,10 +46,10 @@ def import_museval() -> ModuleType:
     museval catches ``np.linalg.linalg.LinAlgError``, a name that NumPy 2 removed: a singular
     frame would end in AttributeError instead of the least-squares solution.
     """
-    import_stempeg()
     if not hasattr(np.linalg, "linalg"):
         np.linalg.linalg = np.linalg  # type: ignore[attr-defined]
-    import museval
+    with stempeg_importable():
+        import museval
 
     module: ModuleType = museval
     return module

@@ -8,10 +8,7 @@ one 16-bit step (they may carry different releases of FFmpeg's AAC decoder).
 
 from __future__ import annotations
 
-import shutil
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -22,7 +19,7 @@ import numpy as np
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray
-from stemproof.core.stempeg import import_stempeg
+from stemproof.core.stempeg import ffmpeg_installed, reader_by_program, stempeg_importable
 
 Decoder = Literal["pyav", "ffmpeg"]
 
@@ -33,12 +30,12 @@ def import_musdb(decoder: Decoder) -> ModuleType:
     Raises:
         InputError: ``decoder`` is ``ffmpeg`` and the programs are not installed.
     """
-    if decoder == "ffmpeg" and not _ffmpeg_installed():
+    if decoder == "ffmpeg" and not ffmpeg_installed():
         raise InputError(
             "data.decoder = ffmpeg, but the programs ffmpeg and ffprobe are not on the PATH; "
             "install them or set data.decoder = pyav, which needs no program"
         )
-    with _stempeg_importable():
+    with stempeg_importable():
         import musdb
         import stempeg.read
     if decoder == "pyav":
@@ -50,33 +47,16 @@ def import_musdb(decoder: Decoder) -> ModuleType:
         import ffmpeg
 
         stempeg.read.ffmpeg = ffmpeg
-        stempeg.read._read_ffmpeg = _READ_BY_PROGRAM
+        stempeg.read._read_ffmpeg = reader_by_program()
     module: ModuleType = musdb
     return module
 
 
 def example_stem() -> Path:
     """The one real recording that stempeg ships: seven seconds of a MUSDB18 *test* song."""
-    with _stempeg_importable():
+    with stempeg_importable():
         import stempeg
     return Path(stempeg.example_stem_path())
-
-
-def _ffmpeg_installed() -> bool:
-    return bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
-
-
-_READ_BY_PROGRAM: Any = None
-
-
-@contextmanager
-def _stempeg_importable() -> Iterator[None]:
-    """Let stempeg pass its check for the programs, and keep its own way to read."""
-    global _READ_BY_PROGRAM
-    read = import_stempeg()
-    if _READ_BY_PROGRAM is None:
-        _READ_BY_PROGRAM = read._read_ffmpeg
-    yield
 
 
 def probe(filename: str | Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from stemproof.figures.statistics import (
     paired_median,
 )
 from stemproof.figures.summary import Models, by_seed
-from stemproof.figures.table import COMPARED, MEASURED, Figure
+from stemproof.figures.table import Figure, compared, per_segment
 
 Columns = Mapping[str, Values]  # seeds x tracks, of each measured figure
 
@@ -76,7 +76,7 @@ def contrast(
     own, base = (
         {
             figure.key: np.stack([of_seed[figure.key].to_numpy() for _, of_seed in table])
-            for figure in MEASURED
+            for figure in per_segment()
             if figure.key in table[0][1]
         }
         for table in tables
@@ -88,7 +88,7 @@ def contrast(
 
 def _columns(models: Models) -> Columns:
     columns = next(iter(models.values())).tracks.columns
-    keys = [figure.key for figure in MEASURED if figure.key in columns]
+    keys = [figure.key for figure in per_segment() if figure.key in columns]
     return {key: by_seed(models, key) for key in keys}
 
 
@@ -102,7 +102,7 @@ def _differences(
     own: Columns, base: Columns, settings: StatisticsParams
 ) -> dict[str, dict[str, float]]:
     result = {}
-    for key, figure in COMPARED.items():
+    for key, figure in compared().items():
         needed = figure.minus or (figure.key,)
         if all(part in own and part in base for part in needed):
             interval = _difference(figure, own, base, settings)

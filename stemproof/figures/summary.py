@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stemproof.figures import table
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.statistics import Values, bootstrap, median, median_difference
-from stemproof.figures.table import FIGURES, Figure
+from stemproof.figures.table import Figure
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def summarize(models: Models, settings: StatisticsParams) -> dict[str, Any]:
         settings: bootstrap.
     """
     summary: dict[str, Any] = {}
-    known = [figure for figure in FIGURES if applies(figure, models)]
+    known = [figure for figure in table.FIGURES if applies(figure, models)]
     for figure in known:
         if not figure.interval:
             continue
@@ -62,7 +63,7 @@ def summarize(models: Models, settings: StatisticsParams) -> dict[str, Any]:
         summary["rb_relative"] = summary["rb"] / summary["bs"]
     for figure in known:
         if figure.listed and not figure.interval:
-            summary[figure.key] = float(median(by_seed(models, figure.key)).mean())
+            summary[figure.key] = float(_values(figure, models).mean())
     first = next(iter(models.values()))
     summary |= {"n_seeds": len(models), "n_tracks": len(first.tracks)}
     summary |= {key: first.counts[key] for key in ("n_segments", "n_skipped")}

@@ -1,7 +1,7 @@
 """Every figure of a system, in one table.
 
-Evaluation, summaries, comparisons, claims, report and documentation read this table: a figure is
-added by a module (or a line) and one entry.
+Evaluation, summaries, comparisons, claims, report and documentation read this table when they are
+asked: a figure is added by a module (or a line) and one entry.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Played:
 
 Measure = Callable[[Played], Tensor | None]
 Part = Literal["clean", "attacked", ""]
+Place = Literal["result", "beside", ""]
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,14 @@ class Figure:
         compared: whether systems are compared by it; ``medians`` subtracts medians, ``paired``
             takes the median of the differences on the same track.
         compared_key: key of the comparison, where it is not that of the figure.
-        compared_words: words of the comparison.
         part: of a claim.
+        place: in the report: the first table, the one beside it, or no table of its own.
+        digits: in the report, behind the decimal point.
         of_seeds: whether it is shown for every training seed by itself.
         listed: whether it stands in summaries; what only others are made of does not.
+
+    Raises:
+        ValueError: an entry that says too much or too little.
     """
 
     key: str
@@ -92,10 +97,17 @@ class Figure:
     interval: bool = False
     compared: Literal["medians", "paired", ""] = ""
     compared_key: str = ""
-    compared_words: str = ""
     part: Part = ""
+    place: Place = ""
+    digits: int = 2
     of_seeds: bool = False
     listed: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.measure is None) == (self.minus is None):
+            raise ValueError(f"{self.key}: either `measure` or `minus`")
+        if self.part and not self.interval:
+            raise ValueError(f"{self.key}: a figure of a claim has an interval")
 
 
 def _reconstruction(played: Played) -> Tensor | None:
@@ -117,6 +129,7 @@ FIGURES: tuple[Figure, ...] = (
         compared="medians",
         part="clean",
         of_seeds=True,
+        place="result",
     ),
     Figure(
         "bs",
@@ -128,6 +141,7 @@ FIGURES: tuple[Figure, ...] = (
         compared="medians",
         part="clean",
         of_seeds=True,
+        place="result",
     ),
     Figure(
         "at_bs",
@@ -139,6 +153,7 @@ FIGURES: tuple[Figure, ...] = (
         compared="medians",
         part="attacked",
         of_seeds=True,
+        place="result",
     ),
     Figure(
         "rb",
@@ -150,6 +165,7 @@ FIGURES: tuple[Figure, ...] = (
         compared="medians",
         part="attacked",
         of_seeds=True,
+        place="result",
     ),
     Figure(
         "rb_net",
@@ -160,6 +176,7 @@ FIGURES: tuple[Figure, ...] = (
         interval=True,
         compared="medians",
         part="attacked",
+        place="beside",
     ),
     Figure(
         "drop",
@@ -172,6 +189,7 @@ FIGURES: tuple[Figure, ...] = (
         compared_key="paired_drop",
         part="attacked",
         of_seeds=True,
+        place="result",
     ),
     Figure(
         "noise_bs",
@@ -189,6 +207,8 @@ FIGURES: tuple[Figure, ...] = (
         lambda played: played.sdr(played.clean) - played.noise_sdr.mean(0),
         interval=True,
         part="attacked",
+        place="beside",
+        digits=4,
     ),
     Figure(
         "noise_worst_drop",
@@ -196,6 +216,24 @@ FIGURES: tuple[Figure, ...] = (
         "dB",
         "what the worst draw of such noise costs",
         lambda played: played.sdr(played.clean) - played.noise_sdr.amin(0),
+        place="beside",
+        digits=4,
+    ),
+    Figure(
+        "perturbation_snr",
+        "perturbation SNR",
+        "dB",
+        "mixture over perturbation",
+        lambda played: snr(played.mixture, played.perturbation),
+        place="beside",
+    ),
+    Figure(
+        "output_gain",
+        "output gain",
+        "1",
+        "change of the output over size of the perturbation",
+        lambda played: output_gain(played.clean, played.attacked, played.perturbation),
+        place="beside",
     ),
     Figure(
         "mixture_si_sdr",
@@ -205,6 +243,7 @@ FIGURES: tuple[Figure, ...] = (
         lambda played: played.sdr(played.mixture),
         interval=True,
         part="clean",
+        place="beside",
     ),
     Figure(
         "stft_bs",
@@ -214,31 +253,30 @@ FIGURES: tuple[Figure, ...] = (
         _oracle,
         interval=True,
         part="clean",
-    ),
-    Figure(
-        "perturbation_snr",
-        "perturbation SNR",
-        "dB",
-        "mixture over perturbation",
-        lambda played: snr(played.mixture, played.perturbation),
-    ),
-    Figure(
-        "output_gain",
-        "output gain",
-        "1",
-        "change of the output over size of the perturbation",
-        lambda played: output_gain(played.clean, played.attacked, played.perturbation),
+        place="beside",
     ),
 )
-BY_KEY: dict[str, Figure] = {figure.key: figure for figure in FIGURES}
-MEASURED: tuple[Figure, ...] = tuple(figure for figure in FIGURES if figure.measure)
-# Systems are compared by these; Holm's correction counts all of them.
-COMPARED: dict[str, Figure] = {
-    figure.compared_key or figure.key: figure for figure in FIGURES if figure.compared
-}
+
+
+def by_key() -> dict[str, Figure]:
+    """All figures by their keys."""
+    return {figure.key: figure for figure in FIGURES}
+
+
+def per_segment() -> list[Figure]:
+    """The figures that are measured, and not the difference of two others."""
+    return [figure for figure in FIGURES if figure.measure]
+
+
+def compared() -> dict[str, Figure]:
+    """What systems are compared by, by the key of the comparison.
+
+    Holm's correction counts all of them.
+    """
+    return {figure.compared_key or figure.key: figure for figure in FIGURES if figure.compared}
 
 
 def measured(played: Played) -> dict[str, Tensor]:
     """The figures that apply, each with one value a segment."""
-    values = {figure.key: figure.measure(played) for figure in MEASURED if figure.measure}
+    values = {figure.key: figure.measure(played) for figure in FIGURES if figure.measure}
     return {key: value for key, value in values.items() if value is not None}

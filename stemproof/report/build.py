@@ -135,9 +135,9 @@ def _pictures(names: list[str], plots: Path, attack: AttackParams) -> dict[str, 
     )
     loss = attack.loss
     unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
-    return {
+    drawn = {
         "attack": pictures.curves(
-            crafted, "step", "loss", "Worst loss so far against steps", unit[loss]
+            crafted, "step", "loss", "Worst loss so far against steps", unit.get(loss, loss)
         ),
         "drops": pictures.drops(tracks),
         "steps": pictures.curves(
@@ -151,11 +151,14 @@ def _pictures(names: list[str], plots: Path, attack: AttackParams) -> dict[str, 
             "dB",
             log=True,
         ),
-        "bs": pictures.curves(train, "epoch", "valid_bs", "Validation BS", "dB"),
-        "si_sdr": pictures.curves(
-            train, "epoch", "valid_si_sdr", "Validation SI-SDR of the reconstruction", "dB"
-        ),
     }
+    for column, title in (
+        ("valid_bs", "Validation BS"),
+        ("valid_si_sdr", "Validation SI-SDR of the reconstruction"),
+    ):
+        if any(column in table for table in train.values()):
+            drawn[column] = pictures.curves(train, "epoch", column, title, "dB")
+    return drawn
 
 
 def _by_system(table: pd.DataFrame, names: list[str]) -> dict[str, pd.DataFrame]:

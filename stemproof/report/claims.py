@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint, read_json
 from stemproof.core.params import validate
-from stemproof.figures.table import FIGURES
+from stemproof.figures import table
 
 # What the figures are computed with; changes elsewhere do not touch a claim.
 CODE = ("dvc.yaml", "published", "stemproof", "stages")
@@ -139,7 +139,7 @@ def make_claim(
                 low=metrics[f"{figure.key}_low"],
                 high=metrics[f"{figure.key}_high"],
             )
-            for figure in FIGURES
+            for figure in table.FIGURES
             if figure.part == part and figure.key in metrics
         }
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stemproof.figures.table import BY_KEY, COMPARED
+from stemproof.figures import table
+from stemproof.figures.table import Figure
 from stemproof.paper import li2022
 
 Metrics = Mapping[str, Any]
@@ -38,89 +39,89 @@ def db(value: float, digits: int = 2) -> str:
 ABSENT = Cell("-", "not of this system")
 
 
-def with_interval(metrics: Metrics, key: str) -> Cell:
-    """A figure and its interval; a dash for a system that has no such figure."""
+def cell(metrics: Metrics, figure: Figure) -> Cell:
+    """A figure, and its interval where it has one; a dash for a system without such a figure."""
+    key, digits = figure.key, figure.digits
     if key not in metrics:
         return ABSENT
-    return Cell(db(metrics[key]), f"{db(metrics[f'{key}_low'])}, {db(metrics[f'{key}_high'])}")
+    ends = [metrics[end] for end in (f"{key}_low", f"{key}_high") if end in metrics]
+    return Cell(db(metrics[key], digits), ", ".join(db(end, digits) for end in ends))
 
 
-def plain(metrics: Metrics, key: str, digits: int = 2) -> Cell:
-    """A figure without an interval; a dash for a system that has no such figure."""
-    return Cell(db(metrics[key], digits)) if key in metrics else ABSENT
+def heading(figure: Figure) -> str:
+    """Its words; of a difference, what is subtracted."""
+    if not figure.minus:
+        return figure.words
+    first, second = (table.by_key()[key].words for key in figure.minus)
+    return f"{figure.words} = {first} - {second}"
 
 
-def known(systems: Sequence[Metrics], keys: Sequence[str]) -> list[str]:
-    """The figures that any of the systems has."""
-    return [key for key in keys if any(key in system for system in systems)]
+def placed(systems: Sequence[Metrics], place: table.Place) -> list[Figure]:
+    """The figures of one table that any of the systems has."""
+    figures = [figure for figure in table.FIGURES if figure.place == place]
+    return [figure for figure in figures if any(figure.key in system for system in systems)]
 
 
 def result(systems: Sequence[Metrics]) -> Table:
     """The paper's table: the systems of the run, then the paper's own rows."""
-    keys = known(systems, ("si_sdr", "bs", "at_bs", "rb", "drop"))
-    words = {"rb": "RB = BS - AT-BS"}
-    table = Table(["system", *(words.get(key, BY_KEY[key].words) for key in keys)])
+    figures = placed(systems, "result")
+    found = Table(["system", *(heading(figure) for figure in figures)])
     for system in systems:
-        table.rows.append([Cell(system["name"]), *(with_interval(system, key) for key in keys)])
+        found.rows.append([Cell(system["name"]), *(cell(system, figure) for figure in figures)])
     for name, row in li2022.TABLE.items():
-        figures = [Cell(db(row[key])) if key in row else Cell("not given") for key in keys]
-        table.rows.append([Cell(name, kind="paper"), *figures])
-    return table
+        cells = [Cell(db(row[f.key])) if f.key in row else Cell("not given") for f in figures]
+        found.rows.append([Cell(name, kind="paper"), *cells])
+    return found
 
 
 def differences(comparison: Metrics) -> Table:
     """Every system minus the reference, with adjusted p-values."""
     others = {name: of for name, of in comparison.items() if isinstance(of, Mapping)}
-    keys = [key for key in COMPARED if any(key in figures for figures in others.values())]
-    header = [f"minus {comparison['reference']}", *(COMPARED[key].words for key in keys)]
-    table = Table(header, kind="wrap")
-    for name, figures in others.items():
+    figures = {
+        key: figure
+        for key, figure in table.compared().items()
+        if any(key in entries for entries in others.values())
+    }
+    words = [figure.words for figure in figures.values()]
+    found = Table([f"minus {comparison['reference']}", *words], kind="wrap")
+    for name, entries in others.items():
         row = [Cell(name)]
-        for key in keys:
-            if key not in figures:
+        for key in figures:
+            if key not in entries:
                 row.append(ABSENT)
                 continue
-            entry = figures[key]
+            entry = entries[key]
             note = f"{entry['low']:+.2f}, {entry['high']:+.2f}"
             if "p_holm" in entry:
                 note += f"; p = {entry['p_holm']:.3f}"
             row.append(Cell(f"{entry['difference']:+.3f}", note))
-        table.rows.append(row)
-    return table
+        found.rows.append(row)
+    return found
 
 
 def controls(systems: Sequence[Metrics]) -> Table:
     """What must stand beside RB."""
-    cells = {
-        "rb_net": with_interval,
-        "noise_drop": lambda system, key: plain(system, key, 4),
-        "noise_worst_drop": lambda system, key: plain(system, key, 4),
-        "perturbation_snr": plain,
-        "output_gain": plain,
-        "mixture_si_sdr": with_interval,
-        "stft_bs": with_interval,
-    }
-    keys = known(systems, list(cells))
-    table = Table(["system", "RB / BS", *(BY_KEY[key].words for key in keys)])
+    figures = placed(systems, "beside")
+    found = Table(["system", "RB / BS", *(figure.words for figure in figures)])
     for system in systems:
         relative = "BS is not positive"
         if "rb_relative" in system:
             relative = db(system["rb_relative"])
-        figures = [cells[key](system, key) for key in keys]
-        table.rows.append([Cell(system["name"]), Cell(relative), *figures])
-    return table
+        cells = [cell(system, figure) for figure in figures]
+        found.rows.append([Cell(system["name"]), Cell(relative), *cells])
+    return found
 
 
 def seeds(systems: Sequence[Metrics]) -> Table:
     """Every training seed by itself."""
     rows = [own for system in systems for own in system["seeds"].values()]
-    keys = known(rows, list(BY_KEY))
-    table = Table(["system", "seed", *(BY_KEY[key].words for key in keys)])
+    figures = [figure for figure in table.FIGURES if any(figure.key in own for own in rows)]
+    found = Table(["system", "seed", *(figure.words for figure in figures)])
     for system in systems:
         for seed, own in system["seeds"].items():
-            figures = [plain(own, key) for key in keys]
-            table.rows.append([Cell(system["name"]), Cell(seed), *figures])
-    return table
+            cells = [cell(own, figure) for figure in figures]
+            found.rows.append([Cell(system["name"]), Cell(seed), *cells])
+    return found
 
 
 def bsseval(systems: Sequence[Metrics]) -> Table | None:
@@ -128,10 +129,9 @@ def bsseval(systems: Sequence[Metrics]) -> Table | None:
     scored = [system for system in systems if "bsseval" in system]
     if not scored:
         return None
-    figures = known(
-        [system["bsseval"].get("clean", {}) for system in scored], ("sdr", "isr", "sir", "sar")
-    )
-    table = Table(["system", *map(str.upper, figures), "tracks not scored"])
+    clean = [system["bsseval"].get("clean", {}) for system in scored]
+    figures = list(dict.fromkeys(figure for own in clean for figure in own))
+    found = Table(["system", *map(str.upper, figures), "tracks not scored"])
     for system in scored:
         scores = system["bsseval"]
         row = [Cell(system["name"])]
@@ -142,31 +142,31 @@ def bsseval(systems: Sequence[Metrics]) -> Table | None:
             ]
             row.append(Cell(" / ".join(both)))
         failures = f"{scores['clean_failures']} / {scores['attacked_failures']}"
-        table.rows.append([*row, Cell(failures)])
-    return table
+        found.rows.append([*row, Cell(failures)])
+    return found
 
 
 def flags(audits: Mapping[str, Metrics]) -> Table:
     """One row a check, one column a system."""
-    table = Table(["check", *audits], kind="flags")
+    found = Table(["check", *audits], kind="flags")
     for checks in zip(*(audit["reasons"] for audit in audits.values()), strict=True):
         row = [Cell(str(checks[0][0]))]
         for _, raised, reason in checks:
             row.append(
                 Cell("RAISED" if raised else "clear", reason, "raised" if raised else "clear")
             )
-        table.rows.append(row)
-    return table
+        found.rows.append(row)
+    return found
 
 
 def transfer(audits: Mapping[str, Metrics]) -> Table:
     """AT-BS of every model (column) under what was crafted on every model (row)."""
     played = {name: of for audit in audits.values() for name, of in audit["transfer"].items()}
-    table = Table(["crafted on", *played])
+    found = Table(["crafted on", *played])
     for source in next(iter(played.values())):
         cells = [Cell(db(scores[source], 3)) for scores in played.values()]
-        table.rows.append([Cell(source), *cells])
-    return table
+        found.rows.append([Cell(source), *cells])
+    return found
 
 
 def masks(audits: Mapping[str, Metrics]) -> Table | None:
@@ -177,7 +177,7 @@ def masks(audits: Mapping[str, Metrics]) -> Table | None:
     masked = {name: audit for name, audit in audits.items() if "masks" in audit}
     if not masked:
         return None
-    table = Table(
+    found = Table(
         [
             "system",
             "fixed mask, its own attack",
@@ -192,8 +192,8 @@ def masks(audits: Mapping[str, Metrics]) -> Table | None:
             crossed["recomputed"]["recomputed"],
             crossed["fixed"]["recomputed"],
         )
-        table.rows.append([Cell(name), *(Cell(db(figure, 3)) for figure in figures)])
-    return table
+        found.rows.append([Cell(name), *(Cell(db(figure, 3)) for figure in figures)])
+    return found
 
 
 def elsewhere(audits: Mapping[str, Metrics]) -> Table:
@@ -201,7 +201,7 @@ def elsewhere(audits: Mapping[str, Metrics]) -> Table:
     first = next(iter(audits.values()))
     # A level that one system does not reach is still a column.
     levels = list(dict.fromkeys(k for a in audits.values() for k in a["minimal_snr"]["l2"]))
-    table = Table(
+    found = Table(
         [
             "system",
             *(f"SNR that costs {level} dB, L2 / L-inf" for level in levels),
@@ -221,8 +221,8 @@ def elsewhere(audits: Mapping[str, Metrics]) -> Table:
             ]
             row.append(Cell(" / ".join(both)))
         row += [Cell(db(audit[key]["at_bs"])) for key in ("sparse", "universal", "black_box")]
-        table.rows.append(row)
-    return table
+        found.rows.append(row)
+    return found
 
 
 def models(systems: Sequence[Metrics]) -> Table:
@@ -230,21 +230,21 @@ def models(systems: Sequence[Metrics]) -> Table:
     rows = [own for system in systems for own in system["training"].values()]
     sizes = list(dict.fromkeys(k for own in rows for k in own if k.startswith("parameters")))
     words = [size.removeprefix("parameters_") for size in sizes]
-    table = Table(["system", "seed", *words, "gate after training", "epochs"])
+    found = Table(["system", "seed", *words, "gate after training", "epochs"])
     for system in systems:
         for seed, own in system["training"].items():
             counts = [f"{own[size]:,}" if size in own else "-" for size in sizes]
             gate = f"{own['gate']:.3f}" if "gate" in own else "-"
             cells = [system["name"], seed, *counts, gate, str(own["epoch"])]
-            table.rows.append([Cell(text) for text in cells])
-    return table
+            found.rows.append([Cell(text) for text in cells])
+    return found
 
 
 def data(splits: Mapping[str, Metrics]) -> Table:
     """What was learned on and tested on."""
-    table = Table(["split", "tracks", "seconds", "segments", "silent segments"])
+    found = Table(["split", "tracks", "seconds", "segments", "silent segments"])
     for split in ("train", "valid", "test"):
         own = splits[split]
         keys = ("tracks", "seconds", "segments", "silent_segments")
-        table.rows.append([Cell(split), *(Cell(str(own[key])) for key in keys)])
-    return table
+        found.rows.append([Cell(split), *(Cell(str(own[key])) for key in keys)])
+    return found

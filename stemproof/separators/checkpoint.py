@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from stemproof.core.errors import InputError
+from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.files import opened, written_aside
 from stemproof.separators.kind import Kind
 from stemproof.separators.protocol import MaskKind, Separator
@@ -22,6 +22,8 @@ from stemproof.separators.registry import code_of, find_kind
 # One entry: safetensors writes several in an order that changes from run to run.
 HEADER, OLD_HEADER = "stemproof", "rsvm"
 FORMAT = 2
+# What a header that is not one of ours fails with: its JSON may be anything.
+GARBAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,7 @@ def read_header(path: Path) -> Header:
         header = json.loads(metadata[HEADER])
         if header["format"] > FORMAT:
             raise InputError(
-                f"{path}: format {header['format']} of a newer release; this one reads up to "
-                f"{FORMAT}"
+                f"format {header['format']} of a newer release; this one reads up to {FORMAT}"
             )
         return Header(
             find_kind(header["kind"]),
@@ -101,7 +102,9 @@ def read_header(path: Path) -> Header:
             bool(header["trained"]),
             dict(header["settings"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except GARBAGE as error:
         raise InputError(
             f"{path}: its header is not one of this project ({type(error).__name__}: {error}); "
             "delete it and run dvc repro"
@@ -150,9 +153,12 @@ def load(
             f"{identity[1]}; delete it and run dvc repro"
         )
     try:
-        model = header.kind.rebuild(header.settings)
-        model.load_state_dict(load_file(str(path)))
-    except (RuntimeError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        with opened(path):
+            model = header.kind.rebuild(header.settings)
+            model.load_state_dict(load_file(str(path)))
+    except (RuntimeError, safetensors.SafetensorError, *GARBAGE) as error:
+        if out_of_memory(error):
+            raise
         raise InputError(
             f"{path}: its weights do not fit its header ({error}); delete it and run dvc repro"
         ) from None

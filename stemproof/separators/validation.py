@@ -42,7 +42,7 @@ def validate(
     reconstruction, separation = [], []
     for track in shard.items(tracks):
         mixture, vocals = track.segments(length)
-        loud = torch.from_numpy(loud_mask(vocals[:, 0].numpy(), segments.loud_db))
+        loud = torch.from_numpy(loud_mask(vocals.flatten(1).numpy(), segments.loud_db))
         mixture, vocals = mixture[loud].to(device), vocals[loud].to(device)
         held: list[Tensor] = [mixture[:0, 0, 0]]
         separated: list[Tensor] = [mixture[:0, 0, 0]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stemproof.core.stempeg import ffmpeg_installed
 from stemproof.data import codec
 
 
@@ -19,7 +20,7 @@ def test_the_real_recording_that_stempeg_ships() -> None:
     assert 10 * np.log10(np.sum(mixture**2) / np.sum(error**2)) > 10
 
 
-@pytest.mark.skipif(not codec._ffmpeg_installed(), reason="the ffmpeg program is not installed")
+@pytest.mark.skipif(not ffmpeg_installed(), reason="the ffmpeg program is not installed")
 def test_pyav_agrees_with_the_ffmpeg_program() -> None:
     codec.import_musdb("ffmpeg")
     import stempeg

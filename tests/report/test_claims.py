@@ -9,69 +9,67 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import numpy as np
-import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, AllParams
 from pydantic import ValidationError
+from scored_cases import drawn
 
 from stemproof.core.errors import InputError
-from stemproof.evaluation.evaluate import PER_SEGMENT, Evaluation, compare, summarize
-from stemproof.params import Params
+from stemproof.figures.compare import compare
+from stemproof.figures.summary import summarize
 from stemproof.report.claims import (
     Claim,
     Data,
+    Run,
     _changed,
     check_run,
     code_commit,
     make_claim,
-    parameters_sha256,
+    read_claim,
 )
+from stemproof.report.words import threat_in_words
 
 SCHEMA = json.loads((ROOT / "results/claim.schema.json").read_text())
 PUBLISHED = sorted((ROOT / "results").glob("*/*.json"))
 COMMIT = "0" * 40
+MakeParams = Callable[..., AllParams]
 
 
-def evaluation(seed: int) -> Evaluation:
-    draw = np.random.default_rng(seed)
-    names = [f"track {number}" for number in range(12)]
-    table = pd.DataFrame({key: draw.normal(5, 1, 12) for key in PER_SEGMENT}, index=names)
-    table["at_bs"] = table["bs"] - table["drop"]
-    return Evaluation(table, 40, 2, 1.0, None)
+def run_of(params: AllParams) -> Run:
+    return Run(
+        parameters=params.model_dump(mode="json"),
+        threat_model=threat_in_words(params.attack, params.segments),
+        attack=params.attack.model_dump(mode="json"),
+        eps=params.attack.eps if params.attack.has_eps else None,
+        confidence=params.statistics.confidence,
+        data=Data(source="demo", sha256="a" * 64, test_tracks=11, test_segments=40),
+        environment={"device": "CPU"},
+        git_commit=COMMIT,
+    )
 
 
 @pytest.fixture
-def parts(make_params: Callable[..., Params]) -> dict[str, Any]:
+def parts(make_params: MakeParams) -> dict[str, Any]:
     params = make_params(train={"seeds": [1, 2, 3]})
     systems = {
-        name: {seed: evaluation(seed + 10 * place) for seed in (1, 2, 3)}
+        name: {seed: drawn(seed + 10 * place) for seed in (1, 2, 3)}
         for place, name in enumerate(params.systems)
     }
     return {
-        "params": params,
-        "metrics": {name: summarize(of, params.evaluate) for name, of in systems.items()},
-        "comparison": compare(systems, params.evaluate),
+        "run": run_of(params),
+        "metrics": {name: summarize(of, params.statistics) for name, of in systems.items()},
+        "comparison": compare(systems, params.reference, params.statistics),
         "audit": {
             "attack": "pgd, linf",
             "flags_raised": 1,
             "reasons": [["few seeds", True, "one training seed"]],
         },
-        "data": Data(source="demo", sha256="a" * 64, test_tracks=12, test_segments=40),
     }
 
 
-def claim_of(parts: dict[str, Any], variant: str) -> Claim:
-    return make_claim(
-        parts["params"],
-        variant,
-        parts["metrics"][variant],
-        parts["comparison"],
-        parts["audit"],
-        parts["data"],
-        {"device": "CPU"},
-        COMMIT,
-    )
+def claim_of(parts: dict[str, Any], system: str) -> Claim:
+    metrics = parts["metrics"][system]
+    return make_claim(parts["run"], system, metrics, parts["comparison"], parts["audit"])
 
 
 def test_the_published_schema_is_that_of_the_code() -> None:
@@ -79,17 +77,17 @@ def test_the_published_schema_is_that_of_the_code() -> None:
     assert Claim.model_json_schema() == SCHEMA
 
 
-@pytest.mark.parametrize("variant", ["baseline", "improved"])
-def test_a_claim_is_valid_and_says_what_was_measured(parts: dict[str, Any], variant: str) -> None:
-    claim = claim_of(parts, variant)
+@pytest.mark.parametrize("system", ["baseline", "improved"])
+def test_a_claim_is_valid_and_says_what_was_measured(parts: dict[str, Any], system: str) -> None:
+    claim = claim_of(parts, system)
     written = json.loads(claim.model_dump_json())
     jsonschema.validate(written, SCHEMA, cls=jsonschema.Draft202012Validator)
-    metrics = parts["metrics"][variant]
+    metrics = parts["metrics"][system]
     assert written["attacked"]["rb"]["value"] == metrics["rb"]
     assert written["clean"]["bs"]["low"] == metrics["bs_low"]
     assert list(written["seeds"]) == ["1", "2", "3"]
-    assert (written["reference"] is None) == (variant == "baseline")
-    if variant == "improved":
+    assert (written["reference"] is None) == (system == "baseline")
+    if system == "improved":
         assert written["minus_reference"]["rb"]["p_holm"] >= written["minus_reference"]["rb"]["p"]
     assert "0.01 (full scale 1)" in written["threat_model"]
     assert Claim.model_validate(written) == claim
@@ -112,45 +110,55 @@ def test_the_schema_refuses(parts: dict[str, Any], change: dict[str, Any], said:
         Claim.model_validate(broken)
 
 
-def test_metrics_of_other_seeds_are_refused(
-    parts: dict[str, Any], make_params: Callable[..., Params]
-) -> None:
-    parts["params"] = make_params(train={"seeds": [1, 2]})
-    with pytest.raises(InputError, match="of seeds 1, 2, 3, but params.yaml says 1, 2"):
-        claim_of(parts, "baseline")
-
-
 def test_the_hash_follows_the_parameters_but_not_the_folder(
-    make_params: Callable[..., Params],
+    parts: dict[str, Any], make_params: MakeParams
 ) -> None:
-    first = parameters_sha256(make_params())
-    assert parameters_sha256(make_params(data={"root": "/elsewhere"})) == first
-    assert parameters_sha256(make_params(attack={"eps": 0.02})) != first
+    def claim(**changes: Any) -> Claim:
+        return claim_of({**parts, "run": run_of(make_params(**changes))}, "baseline")
+
+    first = claim()
+    elsewhere = claim(data={"root": "/elsewhere"})
+    assert elsewhere.parameters_sha256 == first.parameters_sha256
+    assert "/elsewhere" not in elsewhere.model_dump_json()
+    assert claim(attack={"eps": 0.02}).parameters_sha256 != first.parameters_sha256
 
 
-def test_a_folder_without_a_pipeline_is_refused(
-    make_params: Callable[..., Params], tmp_path: Path
+@pytest.mark.parametrize("without", [["si_sdr"], ["stft_bs"], ["si_sdr", "stft_bs"]])
+def test_a_claim_has_no_figure_that_its_system_has_not(
+    parts: dict[str, Any], make_params: MakeParams, without: list[str]
 ) -> None:
+    settings = make_params().statistics
+    systems = {"baseline": {1: drawn(1)}, "improved": {1: drawn(2, without)}}
+    parts["comparison"] = compare(systems, "baseline", settings)
+    parts["metrics"] = {name: summarize(models, settings) for name, models in systems.items()}
+    claim, whole = claim_of(parts, "improved"), claim_of(parts, "baseline")
+    assert set(whole.clean) - set(claim.clean) == set(without)
+    assert set(whole.attacked) == set(claim.attacked)
+    assert not set(without) & set(claim.minus_reference)
+    assert not set(without) & set(claim.seeds["1"])
+    written = json.loads(claim.model_dump_json())
+    jsonschema.validate(written, SCHEMA, cls=jsonschema.Draft202012Validator)
+
+
+def test_a_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a claim needs `dvc status`, but it fails"):
-        check_run(make_params(), tmp_path)
+        check_run(tmp_path, tmp_path / "songs")
 
 
 def test_what_dvc_calls_changed_is_named() -> None:
-    parameters = {"params.yaml": {"attack.eps": "modified", "attack.steps": "new"}}
+    parameters = {"params.yaml": {"attack.eps": "modified", "attack.pgd.steps": "new"}}
     changes = [
         {"changed deps": {"models": "modified", **parameters}},
-        {"changed outs": {"metrics/ablation": "deleted"}},
+        {"changed outs": {"metrics/systems": "deleted"}},
         "changed command",
     ]
-    said = ["models", "attack.eps", "attack.steps", "metrics/ablation", "changed command"]
+    said = ["models", "attack.eps", "attack.pgd.steps", "metrics/systems", "changed command"]
     assert list(_changed(changes)) == said
 
 
-def test_a_claim_without_a_bound_names_none(
-    parts: dict[str, Any], make_params: Callable[..., Params]
-) -> None:
+def test_a_claim_without_a_bound_names_none(parts: dict[str, Any], make_params: MakeParams) -> None:
     assert claim_of(parts, "baseline").eps == 0.01
-    parts["params"] = make_params(train={"seeds": [1, 2, 3]}, attack={"method": "minimal"})
+    parts["run"] = run_of(make_params(attack={"method": "minimal"}))
     assert claim_of(parts, "baseline").eps is None
 
 
@@ -177,9 +185,23 @@ def test_changed_code_has_no_commit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_published_claims_are_valid(path: Path) -> None:
     claim = json.loads(path.read_text())
+    read = read_claim(path)
+    assert read.variant == path.stem
+    assert json.loads(read.model_dump_json()) == claim
     jsonschema.validate(claim, SCHEMA, cls=jsonschema.Draft202012Validator)
     assert claim["variant"] == path.stem
     assert claim["flags_raised"] == sum(flag["raised"] for flag in claim["flags"])
     attacked, clean = claim["attacked"], claim["clean"]
     difference = clean["bs"]["value"] - attacked["at_bs"]["value"]
     assert attacked["rb"]["value"] == pytest.approx(difference, abs=1e-9)
+
+
+def test_what_is_no_claim_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "claim.json"
+    claim = json.loads(PUBLISHED[0].read_text())
+    file.write_text(json.dumps({**claim, "confidence": 2}))
+    with pytest.raises(InputError, match=r"claim.json: confidence = 2 is not allowed: .* less th"):
+        read_claim(file)
+    file.write_text(json.dumps({**claim, "schema_version": 2}))
+    with pytest.raises(InputError, match="schema_version = 2 is not allowed"):
+        read_claim(file)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT
 
 from stemproof.core.errors import InputError
-from stemproof.evaluation.evaluate import COMPARED, contrast
-from stemproof.params import load_params
+from stemproof.figures.compare import contrast
+from stemproof.figures.params import StatisticsParams
+from stemproof.figures.table import compared
 
 RUN = ROOT / "results/musdb18-7/run"
 SYSTEMS = sorted(path.stem for path in (RUN / "tracks").glob("*.csv"))
@@ -25,14 +29,18 @@ def table(name: str) -> pd.DataFrame:
 
 @pytest.fixture
 def settings() -> Any:
-    return load_params(RUN / "params.yaml").evaluate
+    # The run was made when these stood among the parameters of the evaluation.
+    own = yaml.safe_load((RUN / "params.yaml").read_text())["evaluate"]
+    return StatisticsParams(
+        bootstrap=own["bootstrap"], confidence=own["confidence"], seed=own["seed"]
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "baseline"])
 def test_against_the_reference_it_is_the_published_comparison(name: str, settings: Any) -> None:
     published = json.loads((RUN / "comparison.json").read_text())[name]
     found = contrast(table(name), table("baseline"), settings)
-    for key in COMPARED:
+    for key in compared():
         for part in ("difference", "low", "high", "p"):
             assert found[key][part] == pytest.approx(published[key][part], abs=1e-6), (key, part)
         # Six comparisons are adjusted here, those of all systems there.
@@ -42,7 +50,7 @@ def test_against_the_reference_it_is_the_published_comparison(name: str, setting
 def test_it_is_antisymmetric_where_it_must_be(settings: Any) -> None:
     there = contrast(table("robust"), table("improved"), settings)
     back = contrast(table("improved"), table("robust"), settings)
-    for key in COMPARED:
+    for key in compared():
         assert back[key]["difference"] == pytest.approx(-there[key]["difference"], abs=1e-12)
         assert back[key]["low"] == pytest.approx(-there[key]["high"], abs=1e-9)
 
@@ -57,15 +65,28 @@ def test_other_tracks_and_seeds_are_refused(settings: Any) -> None:
         contrast(whole, other, settings)
 
 
-def test_the_command() -> None:
-    command = [sys.executable, str(ROOT / "stages/contrast.py"), "robust"]
-    options = ["--tracks", str(RUN / "tracks")]
-    done = subprocess.run(
-        [*command, "improved", *options], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("robust minus improved, dB\nSI-SDR")
-    assert len(done.stdout.splitlines()) == 1 + len(COMPARED)
-    done = subprocess.run([*command, "nobody", *options], cwd=ROOT, capture_output=True, text=True)
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command beside parameters of the tests' own."""
+    shutil.copy(ROOT / "tests/params.yaml", folder / "params.yaml")
+    if not (folder / "results").exists():
+        (folder / "results").symlink_to(ROOT / "results")
+    script = [sys.executable, str(ROOT / "stages/contrast.py")]
+    return subprocess.run([*script, *arguments], cwd=folder, capture_output=True, text=True)
+
+
+def test_what_the_command_refuses(tmp_path: Path) -> None:
+    done = command(tmp_path, "robust", "nobody", "--tracks", "results/musdb18-7/run/tracks")
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and "nobody.csv" in done.stderr
+
+
+def test_the_table_of_the_front_page(tmp_path: Path) -> None:
+    """What README shows is what the command prints."""
+    page = (ROOT / "README.md").read_text()
+    prompt = "$ python stages/contrast.py "
+    shown = page[page.index(prompt) + len(prompt) :].split("```")[0]
+    arguments, _, table_shown = shown.partition("\n")
+    done = command(tmp_path, *arguments.split())
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 + len(compared())
+    assert done.stdout == table_shown

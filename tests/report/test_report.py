@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import AllParams
 
-from stemproof.params import Params
-from stemproof.report.build import smallest_p, verdict
+from stemproof.attacks.registry import METHODS
+from stemproof.paper.li2022 import verdicts
+from stemproof.report.build import smallest_p
 from stemproof.report.tables import differences
-from stemproof.report.threat import threat_in_words
+from stemproof.report.words import threat_in_words
 
 
 @pytest.mark.parametrize(
@@ -26,42 +28,70 @@ def test_the_verdict_follows_from_interval_and_correction(
     low: float, high: float, p_holm: float, said: str
 ) -> None:
     entry = {"difference": (low + high) / 2, "low": low, "high": high, "p_holm": p_holm}
-    sentence = verdict({"improved": {"rb": entry}, "n_seeds": 3}, 0.95, "rb", "RB")
-    assert said in sentence
-    assert sentence.endswith("mean over 3 training seeds.")
+    entries = {"rb": entry, "paired_drop": entry}
+    sentences = verdicts({"reference": "baseline", "improved": entries, "n_seeds": 3}, 0.95)
+    assert said in sentences[0]
+    assert sentences[1].startswith("The paired drop of SI-SDR ")
+    for sentence in sentences:
+        assert sentence.endswith("mean over 3 training seeds.")
 
 
-def test_every_threat_model_has_words(make_params: Callable[..., Params]) -> None:
+def test_what_the_paper_did_not_compare_has_no_verdict() -> None:
+    entry = {"difference": 0.1, "low": 0.0, "high": 0.2, "p": 0.04, "p_holm": 0.08}
+    entries = {"rb": entry, "paired_drop": entry}
+    assert verdicts({"reference": "improved", "baseline": entries, "n_seeds": 1}, 0.95) == []
+    assert verdicts({"reference": "baseline", "robust": entries, "n_seeds": 1}, 0.95) == []
+
+
+CASES = (
+    ("pgd", "linf"),
+    ("pgd", "l2"),
+    ("fgsm", "linf"),
+    ("search", "linf"),
+    ("noise", "l0"),
+    ("universal", "linf"),
+    ("minimal", "l2"),
+    ("sparse", "l0"),
+)
+
+
+def test_every_threat_model_has_words(make_params: Callable[..., AllParams]) -> None:
     sentences = set()
-    for method, norm in (
-        ("pgd", "linf"),
-        ("pgd", "l2"),
-        ("fgsm", "linf"),
-        ("search", "linf"),
-        ("noise", "l0"),
-        ("universal", "linf"),
-        ("minimal", "l2"),
-        ("sparse", "l0"),
-    ):
+    for method, norm in CASES:
         for mask in ("fixed", "recomputed"):
             params = make_params(attack={"method": method, "norm": norm, "mask": mask})
-            sentences.add(threat_in_words(params))
+            sentences.add(threat_in_words(params.attack, params.segments))
     assert len(sentences) == 16
+    assert {method for method, _ in CASES} == set(METHODS)
 
 
-def test_a_threat_model_says_what_the_adversary_knows(make_params: Callable[..., Params]) -> None:
+def test_a_threat_model_says_what_the_adversary_knows(
+    make_params: Callable[..., AllParams],
+) -> None:
     def words(**attack: Any) -> str:
-        return threat_in_words(make_params(attack=attack))
+        params = make_params(attack=attack)
+        return threat_in_words(params.attack, params.segments)
 
     assert "It knows the weights, the true vocals" in words()
     assert "first step 0.5 of the budget" in words()
-    assert "first step" not in words(step_rule="auto")
+    assert "first step" not in words(pgd={"step_rule": "auto"})
     for method in ("search", "noise"):
         assert "outputs only" in words(method=method)
         assert "knows the weights" not in words(method=method)
     universal = words(method="universal")
     assert "nothing of the segment that is attacked" in universal
     assert "by itself" not in universal
+
+
+def test_of_a_blind_system_the_adversary_knows_no_mask(
+    make_params: Callable[..., AllParams],
+) -> None:
+    params = make_params()
+    told = threat_in_words(params.attack, params.segments, informed=True)
+    untold = threat_in_words(params.attack, params.segments, informed=False)
+    assert "the mask, which stays the clean one" in told
+    assert "mask" not in untold
+    assert "nothing beside the recording" in untold
 
 
 def test_the_smallest_p_value_that_a_table_can_show() -> None:

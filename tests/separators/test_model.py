@@ -1,5 +1,4 @@
-from collections.abc import Callable
-from pathlib import Path
+"""RSVM: framing, encoder, attention, dropout, and the regularizer."""
 
 import pytest
 import torch
@@ -7,10 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import conv1d, conv_transpose1d, pad
 
-from stemproof.core.errors import InputError
-from stemproof.params import AttentionParams, ConvolutionParams, ModelParams, Params, VariantParams
-from stemproof.separators.checkpoint import load_model, save_model
-from stemproof.separators.protocol import InformedRSVM
+from stemproof.separators.masks import binary_mask
 from stemproof.separators.rsvm.attention import (
     ChannelDropout,
     FrameAttention,
@@ -19,9 +15,16 @@ from stemproof.separators.rsvm.attention import (
 )
 from stemproof.separators.rsvm.framing import analyze, frame_count, padding, synthesize
 from stemproof.separators.rsvm.losses import sinkhorn_distance
-from stemproof.separators.rsvm.model import RSVM, binary_mask, build_model
+from stemproof.separators.rsvm.model import RSVM, build_model
+from stemproof.separators.rsvm.params import (
+    AttentionSettings,
+    ConvolutionSettings,
+    RSVMSettings,
+    Sizes,
+)
+from stemproof.separators.rsvm.separator import as_separator
 
-SIZES = ModelParams(channels=6, kernel=32, hop=8)
+SIZES = Sizes(channels=6, kernel=32, hop=8)
 
 
 @given(samples=st.integers(1, 5000), hop=st.integers(1, 300), extra=st.integers(0, 300))
@@ -56,7 +59,7 @@ def test_polyphase_is_a_convolution_with_a_stride(samples: int, hop: int, extra:
 @settings(deadline=None, max_examples=30)
 @given(samples=st.integers(1, 300), batch=st.integers(1, 3))
 def test_any_length_and_batch(samples: int, batch: int) -> None:
-    model = RSVM(SIZES, VariantParams(attention=AttentionParams(heads=2, width=4)), 8000, 64)
+    model = RSVM(SIZES, RSVMSettings(attention=AttentionSettings(heads=2, width=4)), 8000, 64)
     waveform = torch.randn(batch, samples)
     coefficients = model.encode(waveform)
     assert coefficients.shape == (batch, 6, frame_count(samples, 8))
@@ -65,7 +68,7 @@ def test_any_length_and_batch(samples: int, batch: int) -> None:
 
 
 def test_items_of_a_batch_do_not_touch_each_other() -> None:
-    model = RSVM(SIZES, VariantParams(attention=AttentionParams(heads=2, width=4)), 8000, 64)
+    model = RSVM(SIZES, RSVMSettings(attention=AttentionSettings(heads=2, width=4)), 8000, 64)
     waveform = torch.randn(3, 64)
     alone = torch.cat([model(item[None]) for item in waveform])
     assert torch.allclose(model(waveform), alone, atol=1e-6)
@@ -84,7 +87,7 @@ def test_mask_is_binary_and_follows_the_ratio(pairs: list[tuple[float, float]]) 
 
 
 def test_dropout_is_constant_over_time_and_off_in_evaluation() -> None:
-    dropout = ChannelDropout(VariantParams(dropout=0.4))
+    dropout = ChannelDropout(RSVMSettings(dropout=0.4))
     coefficients = torch.ones(4, 50, 9)
     dropped = dropout.train()(coefficients)
     assert (dropped == dropped[:, :, :1]).all()
@@ -96,11 +99,11 @@ def test_dropout_is_constant_over_time_and_off_in_evaluation() -> None:
 
 def test_the_controls_of_dropout() -> None:
     coefficients = torch.ones(4, 50, 9)
-    ordinary = ChannelDropout(VariantParams(dropout=0.4, dropout_kind="elementwise"))
+    ordinary = ChannelDropout(RSVMSettings(dropout=0.4, dropout_kind="elementwise"))
     dropped = ordinary.train()(coefficients)
     assert (dropped != dropped[:, :, :1]).any()
     assert ordinary.eval()(coefficients) is coefficients
-    monte_carlo = ChannelDropout(VariantParams(dropout=0.4, dropout_at_test=True)).eval()
+    monte_carlo = ChannelDropout(RSVMSettings(dropout=0.4, dropout_at_test=True)).eval()
     assert not torch.equal(monte_carlo(coefficients), monte_carlo(coefficients))
 
 
@@ -108,12 +111,12 @@ def test_the_control_of_attention_has_as_many_weights() -> None:
     counts = [
         sum(weight.numel() for weight in part.parameters())
         for part in (
-            FrameAttention(80, AttentionParams(heads=4, width=16)),
-            FrameConvolution(80, ConvolutionParams(width=16)),
+            FrameAttention(80, AttentionSettings(heads=4, width=16)),
+            FrameConvolution(80, ConvolutionSettings(width=16)),
         )
     ]
     assert counts[0] == counts[1]
-    control = FrameConvolution(6, ConvolutionParams(width=4))
+    control = FrameConvolution(6, ConvolutionSettings(width=4))
     before, after = torch.zeros(1, 6, 11), torch.zeros(1, 6, 11)
     after[:, :, 9] = 1
     change = (control(after) - control(before)).abs().sum((0, 1))
@@ -123,7 +126,7 @@ def test_the_control_of_attention_has_as_many_weights() -> None:
 
 def test_attention_agrees_with_pytorchs_module() -> None:
     heads, channels, width = 2, 6, 6
-    ours = FrameAttention(channels, AttentionParams(heads=heads, width=width, gate=0.7))
+    ours = FrameAttention(channels, AttentionSettings(heads=heads, width=width, gate=0.7))
     theirs = torch.nn.MultiheadAttention(channels, heads, bias=False, batch_first=True)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(ours.project_in.weight)
@@ -136,9 +139,9 @@ def test_attention_agrees_with_pytorchs_module() -> None:
 def test_attention_without_position_does_not_see_the_order() -> None:
     frames = torch.randn(2, 6, 11)
     order = torch.randperm(11)
-    plain = FrameAttention(6, AttentionParams(heads=2, width=4))
+    plain = FrameAttention(6, AttentionSettings(heads=2, width=4))
     assert torch.allclose(plain(frames)[:, :, order], plain(frames[:, :, order]), atol=1e-5)
-    placed = FrameAttention(6, AttentionParams(heads=2, width=4, position="sinusoidal"))
+    placed = FrameAttention(6, AttentionSettings(heads=2, width=4, position="sinusoidal"))
     assert not torch.allclose(placed(frames)[:, :, order], placed(frames[:, :, order]), atol=1e-3)
 
 
@@ -149,11 +152,11 @@ def test_sinusoidal_position_starts_with_zeros_and_ones() -> None:
 
 
 def test_a_frozen_model_gives_the_same_output_and_needs_no_gradient() -> None:
-    model = RSVM(SIZES, VariantParams(dropout=0.5), 8000, 64)
+    model = RSVM(SIZES, RSVMSettings(dropout=0.5), 8000, 64)
     waveform = torch.randn(2, 64)
     expected = model.eval()(waveform).detach()
-    separator = InformedRSVM(model.freeze())
-    assert torch.equal(separator.reconstruct(waveform), expected)
+    separator = as_separator(model)
+    assert torch.equal(separator.reconstruct(waveform[:, None]), expected[:, None])
     assert not any(weight.requires_grad for weight in model.parameters())
 
 
@@ -181,47 +184,11 @@ def test_sinkhorn_against_plain_iterations() -> None:
     assert torch.allclose(sinkhorn_distance(coefficients, 1, 0.4), expected, rtol=1e-5)
 
 
-def test_side_information_does_not_vary_where_dropout_stays_on(
-    make_params: Callable[..., Params],
-) -> None:
-    variant = {"dropout": 0.4, "dropout_at_test": True}
-    params = make_params(variants={"baseline": {}, "improved": variant})
-    separator = InformedRSVM(build_model(params, params.variant("improved"), 0).freeze())
-    mixture, vocals = torch.randn(2, 2, params.segment_samples)
-    masks = [separator.context(mixture, vocals) for _ in range(2)]
+def test_side_information_does_not_vary_where_dropout_stays_on() -> None:
+    variant = RSVMSettings(dropout=0.4, dropout_at_test=True)
+    separator = as_separator(build_model(SIZES, variant, 8000, 64, 0))
+    mixture, vocals = torch.randn(2, 2, 1, 64)
+    masks = [separator.side(mixture, vocals) for _ in range(2)]
     assert torch.equal(*masks)
     estimates = [separator.separate(mixture, masks[0]) for _ in range(2)]
     assert not torch.equal(*estimates)
-
-
-@pytest.fixture
-def stored(make_params: Callable[..., Params], tmp_path: Path) -> tuple[Params, Path]:
-    params = make_params()
-    path = tmp_path / "improved.safetensors"
-    save_model(path, build_model(params, params.variant("improved"), 0), params, "improved", 1)
-    return params, path
-
-
-def test_models_survive_the_disk(stored: tuple[Params, Path]) -> None:
-    params, path = stored
-    before = build_model(params, params.variant("improved"), 0).state_dict()
-    after = load_model(path, params, "improved", 1).state_dict()
-    assert all(torch.equal(before[key], after[key]) for key in before)
-    again = path.with_name("again.safetensors")
-    save_model(again, load_model(path, params, "improved", 1), params, "improved", 1)
-    assert again.read_bytes() == path.read_bytes()
-
-
-def test_a_model_of_another_variant_or_size(
-    stored: tuple[Params, Path], make_params: Callable[..., Params]
-) -> None:
-    params, path = stored
-    with pytest.raises(InputError, match="its variant is improved"):
-        load_model(path, params, "baseline", 1)
-    with pytest.raises(InputError, match="its model is .*params.yaml says"):
-        load_model(path, make_params(model={"channels": 25}), "improved", 1)
-    with pytest.raises(InputError, match="no such model"):
-        load_model(path.with_name("none.safetensors"), params, "improved", 1)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="truncated .*delete it and run dvc repro"):
-        load_model(path, params, "improved", 1)

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, default_tree
 
 from stemproof.core.errors import InputError
 from stemproof.figures.si_sdr import si_sdr
-from stemproof.params import Params, load_params
+from stemproof.separators.masks import binary_mask
+from stemproof.separators.registry import entry
 from stemproof.separators.rsvm.losses import neg_snr, sinkhorn_distance, total_variation
-from stemproof.separators.rsvm.model import RSVM, binary_mask, build_model
+from stemproof.separators.rsvm.model import RSVM, build_model
+from stemproof.separators.rsvm.params import RSVMSettings, Sizes
 from stemproof.separators.rsvm.published import load_published
 
 ENCODER = {"conv_a1.weight": "conv_a1", "conv_a2.weight": "conv_a2"}
@@ -97,8 +99,10 @@ def test_losses_and_gradients(reference: dict[str, Any], model: RSVM) -> None:
 
 
 def test_parameter_count_of_the_default_size() -> None:
-    params = load_params(ROOT / "params.yaml")
-    model = build_model(params, params.variant("baseline"), seed=0)
+    tree = default_tree()
+    _, variant = entry(tree["separators"], "baseline")
+    assert isinstance(variant, RSVMSettings)
+    model = build_model(Sizes(**tree["rsvm"]["sizes"]), variant, 44_100, 44_100, seed=0)
     assert sum(weight.numel() for weight in model.parameters()) == 6_478_400
     assert model.encode(torch.zeros(1, 44_100)).shape == (1, 800, 173)
 
@@ -133,9 +137,14 @@ def test_published_files_cannot_run_code(
     assert "unpickled" not in capsys.readouterr().out
 
 
-def test_small_models_share_initial_weights(make_params: Callable[..., Params]) -> None:
+def test_small_models_share_initial_weights(make_params: Callable[..., Any]) -> None:
     params = make_params()
-    plain = build_model(params, params.variant("baseline"), seed=3).state_dict()
-    improved = build_model(params, params.variant("improved"), seed=3).state_dict()
+
+    def weights(name: str) -> dict[str, torch.Tensor]:
+        _, variant = entry(params.separators, name)
+        assert isinstance(variant, RSVMSettings)
+        return build_model(params.rsvm.sizes, variant, 4000, 1000, seed=3).state_dict()
+
+    plain, improved = weights("baseline"), weights("improved")
     assert set(plain) < set(improved)
     assert all(torch.equal(plain[key], improved[key]) for key in plain)

@@ -1,0 +1,188 @@
+"""What a segment gets does not depend on the batch that it is attacked in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attack_toys import Gain, Saturating, small_rsvm, small_segments
+from torch import Tensor
+
+from stemproof.attacks.budgets import Bound
+from stemproof.attacks.build import build_attack
+from stemproof.attacks.craft import Crafted, case_of, craft, prepared
+from stemproof.core.errors import InputError
+from stemproof.core.random import Draws
+from stemproof.data.segments import Segments
+from stemproof.figures.si_sdr import si_sdr
+from stemproof.separators.protocol import Separator, Side, redrawn, side_of
+
+MakeParams = Callable[..., Any]
+CPU = torch.device("cpu")
+QUICK = {
+    "eps": 0.02,
+    "pgd": {"steps": 4},
+    "search": {"queries": 25},
+    "minimal": {"drop": 1.0},
+    "sparse": {"rounds": 4},
+}
+COUNTS = (7, 6, 4)  # segments of each track
+LENGTH = 600
+
+
+def crafted(
+    make_params: MakeParams, separator: Separator, segments: Segments, **attack: Any
+) -> Crafted:
+    params = make_params(attack={**QUICK, **attack}).attack
+    ready = prepared(params, separator, segments, -100.0, CPU)
+    return craft(params, ready, separator, segments, range(len(segments)), CPU)
+
+
+def scores(separator: Separator, segments: Segments, adversarial: Any) -> Tensor:
+    """SI-SDR of every segment, under draws of its own."""
+    mixture, vocals = segments.read(range(len(segments)))
+    seeds = [segments.seed(number, "test") for number in range(len(segments))]
+    side = side_of(separator, mixture, vocals)
+    estimate = redrawn(separator, seeds).separate(torch.from_numpy(adversarial), side)
+    return si_sdr(vocals.flatten(1), estimate.flatten(1))
+
+
+def assert_the_batch_does_not_matter(
+    make_params: MakeParams, separator: Separator, segments: Segments, **attack: Any
+) -> None:
+    found = {
+        batch: crafted(make_params, separator, segments, batch=batch, **attack)
+        for batch in (1, 5, 16)
+    }
+    alone = scores(separator, segments, found[1].adversarial)
+    mixture, _ = segments.read(range(len(segments)))
+    assert (scores(separator, segments, mixture.numpy()) - alone).abs().max() > 0.01  # an attack
+    for batch in (5, 16):
+        assert found[batch].losses.shape == found[1].losses.shape
+        together = scores(separator, segments, found[batch].adversarial)
+        assert (together - alone).abs().max() < 1e-4
+        assert np.abs(found[batch].losses - found[1].losses).max() < 1e-4
+
+
+EVERY = [
+    ("pgd", "linf"),
+    ("pgd", "l2"),
+    ("search", "linf"),
+    ("noise", "linf"),
+    ("noise", "l0"),
+    ("fgsm", "linf"),
+    ("minimal", "l2"),
+    ("sparse", "l0"),
+]
+
+
+@pytest.mark.parametrize(("method", "norm"), EVERY)
+def test_a_figure_does_not_depend_on_the_batch(
+    make_params: MakeParams, method: str, norm: str
+) -> None:
+    separator = small_rsvm(make_params)
+    segments = small_segments(COUNTS, LENGTH)
+    assert_the_batch_does_not_matter(make_params, separator, segments, method=method, norm=norm)
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+@pytest.mark.parametrize(("method", "norm"), EVERY)
+def test_nor_does_it_for_a_random_system(
+    make_params: MakeParams, method: str, norm: str, passes: int
+) -> None:
+    separator = small_rsvm(make_params, dropout=0.2, dropout_at_test=True)
+    segments = small_segments((3, 3), LENGTH)
+    attack = {"method": method, "norm": norm, "eot_samples": passes}
+    assert_the_batch_does_not_matter(make_params, separator, segments, **attack)
+
+
+def test_restarts_do_not_depend_on_the_batch_either(make_params: MakeParams) -> None:
+    separator = small_rsvm(make_params)
+    segments = small_segments((3, 3), LENGTH)
+    assert_the_batch_does_not_matter(make_params, separator, segments, restarts=3)
+    once = crafted(make_params, separator, segments)
+    often = crafted(make_params, separator, segments, restarts=3)
+    assert (often.losses[:, -1] >= once.losses[:, -1]).all()
+    assert (often.losses[:, -1] > once.losses[:, -1]).any()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l0"])
+def test_random_starts_are_the_same_numbers_in_any_company(norm: Any) -> None:
+    mixture = torch.randn(6, 1, 300, generator=torch.Generator().manual_seed(0))
+    bound = Bound(norm, eps=0.01, snr=30, samples=9, amplitude=0.1)
+    seeds = [11, 12, 13, 14, 15, 16]
+
+    def starts(items: list[int]) -> Tensor:
+        flat = mixture[items].flatten(1)
+        return bound.budget(flat).start(flat, Draws.of([seeds[item] for item in items], "start"))
+
+    everyone = starts(list(range(6)))
+    for company in ([2], [2, 0], [5, 4, 2]):
+        assert torch.equal(starts(company)[company.index(2)], everyone[2])
+    assert not torch.equal(everyone[0], everyone[1])
+
+
+def test_a_start_is_of_the_track_the_place_and_the_seed(make_params: MakeParams) -> None:
+    params = make_params(attack=QUICK).attack
+    other = make_params(attack={**QUICK, "seed": 1}).attack
+    system, segments = Gain(1.0), small_segments((3, 2), LENGTH)
+    case = case_of(params, system, segments, range(5), CPU)
+    assert len(set(case.seeds)) == 5
+    assert case_of(params, system, segments, [3], CPU).seeds == case.seeds[3:4]
+    # The track as it is, in another list of tracks.
+    alone = Segments.of(segments.tracks[1:], LENGTH)
+    assert case_of(params, system, alone, [0], CPU).seeds == case.seeds[3:4]
+    assert not set(case_of(other, system, segments, range(5), CPU).seeds) & set(case.seeds)
+
+
+def test_passes_and_bound_are_those_of_the_parameters(make_params: MakeParams) -> None:
+    params = make_params(attack={**QUICK, "eot_samples": 4}).attack
+    case = case_of(params, Gain(1.0), small_segments((2,), LENGTH), [0, 1], CPU)
+    assert case.passes == 4
+    assert torch.allclose(case.budget.radius, torch.full((2, 1), 0.02))
+
+
+def test_channels_come_back_as_channels(make_params: MakeParams) -> None:
+    segments = small_segments((2, 1), 300, channels=2)
+    found = crafted(make_params, Saturating(3.0, channels=2), segments)
+    assert found.adversarial.shape == (3, 2, 300)
+    assert found.losses.shape == (3, 5)
+    mixture, _ = segments.read(range(3))
+    assert np.abs(found.adversarial - mixture.numpy()).max() <= 0.02 + 1e-6
+
+
+def test_the_track_that_gives_no_number_is_named(make_params: MakeParams) -> None:
+    class Broken(Saturating):
+        def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+            loud = mixture.abs().amax(-1, keepdim=True) > 5
+            return torch.where(loud, torch.nan, 1.0) * super().separate(mixture, side)
+
+    segments = small_segments((2, 2, 1), 300)
+    np.asarray(segments.tracks[1].audio)[0, 0, 310] = 7.0  # in its second segment
+    with pytest.raises(InputError) as error:
+        crafted(make_params, Broken(3.0), segments)
+    said = str(error.value)
+    assert said.startswith("track 1: output, loss or gradient is not a number on 1 of 5 segments")
+    assert "whose samples reach 7" in said
+
+
+def test_a_universal_perturbation_is_learned_on_the_training_split(
+    make_params: MakeParams,
+) -> None:
+    params = make_params(attack={**QUICK, "method": "universal"}).attack
+    training, test = small_segments((5,), 300), small_segments((2,), 300)
+    system = Saturating(3.0)
+    learned: Any = prepared(params, system, training, -100.0, CPU)
+    assert learned.delta.shape == (1, 300)
+    found = craft(params, learned, system, test, [0, 1], CPU)
+    mixture, _ = test.read([0, 1])
+    delta = torch.from_numpy(found.adversarial) - mixture
+    assert torch.allclose(delta[0], delta[1], atol=1e-6)
+    known: Any = prepared(params, system, training, -100.0, CPU, learned.delta)
+    assert torch.equal(known.delta, learned.delta)
+    assert known.objective is build_attack(params).objective  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"no training segment has audible vocals.*loud_db"):
+        prepared(params, system, training, 100.0, CPU)

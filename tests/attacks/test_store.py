@@ -1,0 +1,451 @@
+"""Adversarials on disk: unfinished work goes on to the same bytes, and nothing foreign is used."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from attack_toys import Saturating, small_segments
+
+from stemproof.attacks import store
+from stemproof.attacks.store import Victim, generate, open_adversarials
+from stemproof.attacks.universal import UniversalPerturbation
+from stemproof.core.errors import InputError
+from stemproof.core.files import sha256, write_array
+from stemproof.core.shards import WHOLE, Shard
+from stemproof.data.store import PreparedData
+
+MakeParams = Callable[..., Any]
+CPU = torch.device("cpu")
+LENGTH = 1000  # a quarter of a second
+QUICK = {"batch": 4, "eps": 0.02, "pgd": {"steps": 3}}
+
+
+def write_prepared(folder: Path) -> PreparedData:
+    """Two training tracks and three test tracks, of which the first two fill a batch together."""
+    folder.mkdir()
+    entries = []
+    for split, counts in (("train", (2, 2)), ("test", (2, 2, 3))):
+        for track in small_segments(counts, LENGTH).tracks:
+            file = f"{split}-{track.file}"
+            write_array(folder / file, track.audio)
+            about = {"split": split, "name": f"{split} {track.name}", "file": file}
+            digest = {"samples": track.samples, "sha256": sha256(folder / file)}
+            entries.append({**about, **digest})
+    text = json.dumps({"source": "demo", "sample_rate": 4000, "tracks": entries})
+    (folder / "manifest.json").write_text(text)
+    return PreparedData(folder)
+
+
+class Bench:
+    """One model to attack, and where things go."""
+
+    def __init__(self, folder: Path, make_params: MakeParams) -> None:
+        self.folder, self.make_params = folder, make_params
+        self.data = write_prepared(folder / "prepared")
+        self.model = folder / "model.safetensors"
+        self.model.write_bytes(b"weights")
+        self.work, self.destination = folder / "scratch", folder / "adversarial/x/1"
+
+    def params(self, **attack: Any) -> Any:
+        return self.make_params(attack={**QUICK, **attack}, segments={"loud_db": -30})
+
+    def run(self, shard: Shard = WHOLE, **attack: Any) -> dict[str, bytes]:
+        """Attack, and give what the folder holds."""
+        params = self.params(**attack)
+        victim = Victim("x-1", Saturating(3.0), self.model)
+        where = self.destination, self.work, shard
+        generate(params.attack, params.segments, victim, self.data, CPU, *where)
+        return self.stored()
+
+    def stored(self) -> dict[str, bytes]:
+        files = self.destination.iterdir() if self.destination.exists() else ()
+        return {file.name: file.read_bytes() for file in files if file.is_file()}
+
+    def open(self, **attack: Any) -> store.Adversarials:
+        params = self.params(**attack)
+        return open_adversarials(self.destination, params.attack, params.segments, self.data)
+
+    def unfinished(self) -> Path:
+        """The folder of work that is not finished."""
+        (folder,) = (entry for entry in self.work.iterdir() if entry.name.startswith("x-1-"))
+        return folder
+
+
+@pytest.fixture
+def bench(tmp_path: Path, make_params: MakeParams) -> Bench:
+    return Bench(tmp_path, make_params)
+
+
+@pytest.fixture
+def whole(bench: Bench) -> dict[str, bytes]:
+    """What a run that nobody disturbs stores."""
+    found = bench.run()
+    shutil.rmtree(bench.destination)
+    return found
+
+
+class Killed:
+    """Stands in for a function, counts its calls, and ends the run in one of them."""
+
+    def __init__(self, inside: Callable[..., Any], at: int) -> None:
+        self.inside, self.at, self.calls = inside, at, 0
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        return self.inside(*arguments, **named)
+
+
+def killed(bench: Bench, patch: pytest.MonkeyPatch, name: str, at: int, **attack: Any) -> None:
+    """A run that ends in a call of a function of the store."""
+    with patch.context() as inside:
+        inside.setattr(store, name, Killed(getattr(store, name), at))
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(**attack)
+
+
+def test_what_is_stored(bench: Bench) -> None:
+    found = bench.run()
+    tracks = [f"test-{number}.npy" for number in range(3)]
+    assert sorted(found) == sorted([*tracks, "curve.csv", "index.json", "system.safetensors"])
+    assert found["system.safetensors"] == b"weights"
+    stored = bench.open()
+    assert list(stored.files) == tracks
+    for track in bench.data.tracks("test"):
+        mixture, _ = track.segments(LENGTH)
+        adversarial = np.load(stored.files[track.file])
+        assert adversarial.shape == mixture.shape
+        assert 0.01 < np.abs(adversarial - mixture.numpy()).max() <= 0.02 + 1e-6
+    assert 0.9 < stored.budget_used <= 1
+    assert stored.model_sha256 == sha256(bench.model)
+    curve = pd.read_csv(bench.destination / "curve.csv")
+    assert curve["step"].tolist() == [0, 1, 2, 3]
+    assert curve["loss"].is_monotonic_increasing and curve["loss"].iloc[-1] > curve["loss"].iloc[0]
+    # No unfinished work is left.
+    assert not list(bench.work.iterdir())
+    assert bench.run() == found
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [("craft", 1), ("craft", 2), ("write_array", 2), ("write_csv", 1)]
+)
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    bench: Bench,
+    whole: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    at: int,
+) -> None:
+    killed(bench, monkeypatch, name, at)
+    assert "index.json" not in bench.stored()
+    again = Killed(store.craft, 0)
+    monkeypatch.setattr(store, "craft", again)
+    assert bench.run() == whole
+    if (name, at) == ("craft", 2):
+        assert again.calls == 1  # the first batch was not attacked again
+
+
+def npz() -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, audio=np.zeros(3, np.float32))
+    return stream.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[:-4],
+    "cut in its header": lambda content: content[:30],
+    "text": lambda content: b"This is a note. " * 20,
+    "zip": lambda content: b"PK\x03\x04" + content,
+    "archive": lambda content: npz(),
+    "header": lambda content: content[:10] + b"(" + content[11:],
+    "number": lambda content: npy(np.float32(3)),
+    "integers": lambda content: npy(np.load(io.BytesIO(content)).astype(np.int32)),
+    "fewer": lambda content: npy(np.load(io.BytesIO(content))[1:]),
+    "not a number": lambda content: npy(np.load(io.BytesIO(content)) * np.float32("nan")),
+}
+
+
+@pytest.mark.parametrize("file", ["test-1.npy", "losses-test-1.npy"])
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_damaged_work_is_computed_again(
+    bench: Bench,
+    whole: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+    file: str,
+) -> None:
+    killed(bench, monkeypatch, "craft", 2)
+    path = bench.unfinished() / file
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    again = Killed(store.craft, 0)
+    monkeypatch.setattr(store, "craft", again)
+    capsys.readouterr()
+    assert bench.run() == whole
+    assert again.calls == 2
+    assert capsys.readouterr().out == f"{path}: damaged, computing it again\n"
+
+
+def test_what_the_system_refuses_to_read_is_not_thrown_away(
+    bench: Bench, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(bench, monkeypatch, "craft", 2)
+    opened = Path.open
+
+    def refused(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path.name == "test-0.npy" and path.parent == bench.unfinished():
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return opened(path, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        with pytest.raises(InputError, match=r"test-0.npy: cannot be read .*ulimit -n"):
+            bench.run()
+    again = Killed(store.craft, 0)
+    monkeypatch.setattr(store, "craft", again)
+    assert bench.run() == whole
+    assert again.calls == 1
+
+
+def test_strays_stop_nothing_and_stay(
+    bench: Bench, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(bench, monkeypatch, "craft", 2)
+    places = (
+        bench.work,
+        bench.unfinished(),
+        bench.destination.parent.parent,
+        bench.destination.parent,
+        bench.destination,
+    )
+    strays = []
+    for place in places:
+        for name in (".DS_Store", "notes/mine.npy", "mine.csv"):
+            stray = place / name
+            stray.parent.mkdir(parents=True, exist_ok=True)
+            stray.write_bytes(b"mine")
+            strays.append(stray)
+    found = bench.run()
+    assert all(stray.read_bytes() == b"mine" for stray in strays)
+    assert {name: found[name] for name in whole} == whole
+    assert bench.open().files
+    # Of our own work nothing is left among them.
+    assert sorted(file.name for file in bench.unfinished().iterdir()) == [
+        ".DS_Store",
+        "mine.csv",
+        "notes",
+    ]
+    bench.run(eps=0.01)
+    assert all(stray.read_bytes() == b"mine" for stray in strays)
+
+
+def test_what_an_earlier_run_stored_is_replaced(bench: Bench) -> None:
+    bench.run(method="universal")
+    index = json.loads((bench.destination / "index.json").read_text())
+    index["tracks"].append({**index["tracks"][0], "file": "test-0009.npy"})
+    (bench.destination / "index.json").write_text(json.dumps(index))
+    (bench.destination / "test-0009.npy").write_bytes(b"of other data")
+    found = bench.run()
+    assert "universal.npy" not in found
+    assert "test-0009.npy" not in found
+
+
+def test_unfinished_work_of_another_run_is_not_gone_on_with(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def calls(**attack: Any) -> int:
+        again = Killed(store.craft, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "craft", again)
+            bench.run(**attack)
+        shutil.rmtree(bench.destination)
+        return again.calls
+
+    killed(bench, monkeypatch, "craft", 2)
+    assert calls(eps=0.01) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "code_fingerprint", lambda: "other code")
+        assert calls() == 2
+    bench.model.write_bytes(b"other weights")
+    assert calls() == 2
+    bench.model.write_bytes(b"weights")
+    manifest = bench.data.folder / "manifest.json"
+    known = bench.data
+    manifest.write_text(manifest.read_text() + "\n")
+    bench.data = PreparedData(known.folder)
+    assert calls() == 2
+    bench.data = known
+    assert calls() == 1
+
+
+def test_scratch_may_be_on_another_file_system(
+    bench: Bench, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed, replaced = os.rename, os.replace
+
+    def across(plain: Callable[..., None]) -> Callable[..., None]:
+        def rename(source: Any, target: Any) -> None:
+            if Path(source).parent != Path(target).parent:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
+            plain(source, target)
+
+        return rename
+
+    monkeypatch.setattr(os, "rename", across(renamed))
+    monkeypatch.setattr(os, "replace", across(replaced))
+    assert bench.run() == whole
+
+
+class Alone(Shard):
+    """One of two processes that do not run at the same time."""
+
+    def wait(self) -> None:
+        pass
+
+
+def test_processes_share_the_tracks(bench: Bench, whole: dict[str, bytes]) -> None:
+    assert not bench.run(Alone(1, 2))
+    assert len(list(bench.unfinished().iterdir())) == 2  # the second batch: one track
+    assert bench.run(Alone(0, 2)) == whole
+
+
+@pytest.mark.parametrize("damage", ["", "empty", "zip", "fewer"])
+def test_a_universal_perturbation_is_learned_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    attack = {"method": "universal", "universal": {"epochs": 10}}
+    whole = bench.run(**attack)
+    played = bench.open(**attack).universal
+    assert played.shape == (1, LENGTH)
+    assert played.abs().max() == pytest.approx(0.02)
+    shutil.rmtree(bench.destination)
+    killed(bench, monkeypatch, "craft", 1, **attack)
+    file = bench.unfinished() / "universal.npy"
+    if damage:
+        file.write_bytes(DAMAGE[damage](file.read_bytes()))
+    learned = Killed(UniversalPerturbation.learned, 0)
+    monkeypatch.setattr(UniversalPerturbation, "learned", lambda *arguments: learned(*arguments))
+    assert bench.run(**attack) == whole
+    assert learned.calls == bool(damage)
+    # The index vouches for it, and goes last.
+    killed(bench, monkeypatch, "write_json", 1, **attack)
+    assert "universal.npy" in bench.stored()
+    bench.run(**attack)
+    write_array(bench.destination / "universal.npy", played.numpy() * np.float32(0.5))
+    with pytest.raises(InputError, match=r"universal.npy: damaged; run generate-pgd-adversarials"):
+        bench.open(**attack)
+
+
+def test_what_was_made_with_anything_else_is_refused(bench: Bench) -> None:
+    bench.run()
+    again = "run generate-pgd-adversarials again"
+    with pytest.raises(InputError, match=rf"attack.eps = 0.02, but .* says 0.01; {again}"):
+        bench.open(eps=0.01)
+    with pytest.raises(InputError, match=r"attack.pgd.steps = 3, but params.yaml says 4"):
+        bench.open(pgd={"steps": 4})
+    params = bench.make_params(attack=QUICK)
+    with pytest.raises(InputError, match=r"segments.loud_db = -30.0, but params.yaml says -10"):
+        open_adversarials(bench.destination, params.attack, params.segments, bench.data)
+    manifest = bench.data.folder / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text + "\n")
+    bench.data = PreparedData(bench.data.folder)
+    with pytest.raises(InputError, match=rf"{bench.destination}: made with data = .*; {again}"):
+        bench.open()
+
+
+@pytest.mark.parametrize("name", ["test-1.npy", "system.safetensors"])
+def test_a_damaged_file_is_refused(bench: Bench, name: str) -> None:
+    content = bench.run()[name]
+    file = bench.destination / name
+    for damage in ("empty", "cut", "zip"):
+        file.write_bytes(DAMAGE[damage](content))
+        with pytest.raises(InputError, match=rf"{name}: damaged; run generate-pgd-adversarials"):
+            bench.open()
+    file.unlink()
+    with pytest.raises(InputError, match=rf"{name}: no such file"):
+        bench.open()
+    file.write_bytes(content)
+    bench.open()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": 2}, "adversarial/x/1: format 2, this release reads 1; run generate"),
+        ({"format": None}, "adversarial/x/1: format None, this release reads 1; run generate"),
+        ({"tracks": None}, "index.json: damaged; run generate"),
+        ({"tracks": []}, "index.json: damaged; run generate"),
+        ({"tracks": [3]}, "index.json: damaged; run generate"),
+        ({"tracks": [{"file": "test-0.npy"}]}, "index.json: damaged; run generate"),
+        ({"model_sha256": 3}, "system.safetensors: damaged; run generate"),
+    ],
+)
+def test_an_index_that_is_none_is_refused(bench: Bench, change: Any, said: str) -> None:
+    index = json.loads(bench.run()["index.json"])
+    (bench.destination / "index.json").write_text(json.dumps({**index, **change}))
+    with pytest.raises(InputError, match=said):
+        bench.open()
+    for text in ("", "[]", "{", "{}"):
+        (bench.destination / "index.json").write_text(text)
+        with pytest.raises(InputError):
+            bench.open()
+
+
+def test_a_violated_budget_is_not_stored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = store.craft
+
+    def cheating(*arguments: Any) -> Any:
+        found = honest(*arguments)
+        found.adversarial[0, 0, 5] += 0.05
+        return found
+
+    monkeypatch.setattr(store, "craft", cheating)
+    with pytest.raises(InputError, match=r"test-0.npy: the stored perturbation is .* the budget"):
+        bench.run()
+    assert "index.json" not in bench.stored()
+
+
+@pytest.mark.parametrize(
+    ("segments", "said"),
+    [
+        ({"seconds": 0.6, "loud_db": -30}, "test track 0, test track 1: shorter than segments.sec"),
+        ({"loud_db": 90}, "no test segment has audible vocals; see segments.loud_db"),
+    ],
+)
+def test_segments_that_there_are_not(bench: Bench, segments: dict[str, float], said: str) -> None:
+    params = bench.make_params(attack=QUICK, segments=segments)
+    victim = Victim("x-1", Saturating(3.0), bench.model)
+    where = bench.destination, bench.work
+    with pytest.raises(InputError) as error:
+        generate(params.attack, params.segments, victim, bench.data, CPU, *where)
+    assert str(error.value).startswith(said)
+
+
+def test_a_system_for_another_rate_is_refused(bench: Bench) -> None:
+    system = Saturating(3.0)
+    system.sample_rate = 8000
+    params = bench.params()
+    victim = Victim("x-1", system, bench.model)
+    where = bench.destination, bench.work
+    with pytest.raises(InputError, match=r"model.safetensors: a system for 8000 Hz, but .* 4000"):
+        generate(params.attack, params.segments, victim, bench.data, CPU, *where)

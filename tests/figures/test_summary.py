@@ -1,0 +1,169 @@
+"""Summaries: medians over tracks, means over seeds, and what is absent stays absent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scored_cases import COUNTS, TRACKS, drawn
+
+from stemproof.core.errors import InputError
+from stemproof.figures import table
+from stemproof.figures.params import StatisticsParams
+from stemproof.figures.store import mean_curve, read_scored, write_scored
+from stemproof.figures.summary import summarize
+from stemproof.figures.table import by_key
+
+SETTINGS = StatisticsParams(bootstrap=300)
+# What metrics files held before there were kinds of separators, without training and bsseval.
+INTERVALS = (
+    *("si_sdr", "bs", "at_bs", "rb", "rb_net", "drop", "noise_drop"),
+    *("stft_bs", "mixture_si_sdr"),
+)
+KEYS = [
+    *(f"{key}{end}" for key in INTERVALS for end in ("", "_low", "_high")),
+    *("rb_relative", "noise_worst_drop", "perturbation_snr", "output_gain"),
+    *("n_seeds", "n_tracks", "n_segments", "n_skipped", "budget_used", "bsseval", "seeds"),
+]
+
+
+def test_two_seeds_are_a_mean_of_medians() -> None:
+    models = {1: drawn(1), 2: drawn(2)}
+    summary = summarize(models, SETTINGS)
+
+    def of(seed: int, key: str) -> float:
+        return float(np.median(models[seed].tracks[key]))
+
+    for figure in table.FIGURES:
+        values = [
+            of(seed, figure.key)
+            if figure.minus is None
+            else of(seed, figure.minus[0]) - of(seed, figure.minus[1])
+            for seed in (1, 2)
+        ]
+        if figure.listed:
+            assert summary[figure.key] == pytest.approx(sum(values) / 2, abs=1e-12)
+        if figure.of_seeds:
+            assert [s[figure.key] for s in summary["seeds"].values()] == pytest.approx(values)
+        if figure.interval:
+            low, high = summary[f"{figure.key}_low"], summary[f"{figure.key}_high"]
+            assert low <= summary[figure.key] <= high
+    assert summary["rb_relative"] == pytest.approx(summary["rb"] / summary["bs"])
+    assert summary["n_seeds"] == 2
+    assert summary["bsseval"]["clean"] == {"sdr": 7.5}
+    assert summary["bsseval"]["clean_failures"] == 2
+
+
+def test_the_keys_are_those_that_metrics_files_always_had() -> None:
+    assert set(summarize({1: drawn(1)}, SETTINGS)) == set(KEYS)
+
+
+@pytest.mark.parametrize("without", [["si_sdr"], ["stft_bs"], ["si_sdr", "stft_bs"]])
+def test_what_a_system_does_not_have_is_no_key(without: list[str]) -> None:
+    summary = summarize({1: drawn(1, without), 2: drawn(2, without)}, SETTINGS)
+    gone = {f"{key}{end}" for key in without for end in ("", "_low", "_high")}
+    assert set(summary) == set(KEYS) - gone
+    for of_seed in summary["seeds"].values():
+        assert not set(of_seed) & set(without)
+
+
+def test_a_difference_needs_both_of_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = replace(by_key()["rb"], key="lost", minus=("si_sdr", "bs"), part="", interval=False)
+    monkeypatch.setattr(table, "FIGURES", (*table.FIGURES, own))
+    models = {1: drawn(1), 2: drawn(2)}
+    medians = [of.tracks["si_sdr"].median() - of.tracks["bs"].median() for of in models.values()]
+    assert summarize(models, SETTINGS)["lost"] == pytest.approx(sum(medians) / 2)
+    assert "lost" not in summarize({1: drawn(1, ["si_sdr"])}, SETTINGS)
+
+
+def test_a_ratio_to_what_is_not_positive_is_left_out() -> None:
+    model = drawn(1)
+    model.tracks["bs"] -= 20
+    assert "rb_relative" not in summarize({1: model}, SETTINGS)
+
+
+def test_aims_that_were_missed_add_up_over_seeds() -> None:
+    counts = {**COUNTS, "n_not_reached": 3}
+    models = {seed: drawn(seed, counts=counts) for seed in (1, 2)}
+    assert summarize(models, SETTINGS)["n_not_reached"] == 6
+    assert "n_not_reached" not in summarize({1: drawn(1)}, SETTINGS)
+
+
+def test_without_bsseval_there_is_none() -> None:
+    assert "bsseval" not in summarize({1: drawn(1, bsseval=None)}, SETTINGS)
+
+
+def test_bsseval_that_failed_everywhere_leaves_counts() -> None:
+    failed = {"clean_failures": 4, "attacked_failures": 4}
+    models = {1: drawn(1, bsseval=failed), 2: drawn(2)}
+    found = summarize(models, SETTINGS)["bsseval"]
+    assert found["clean"] == {"sdr": 8.0}
+    assert found["clean_failures"] == 5
+
+
+def about(seed: int, trained: bool = True) -> dict[str, Any]:
+    return {
+        "system": "toy",
+        "seed": seed,
+        "kind": "toy",
+        "informed": False,
+        "trained": trained,
+        "training": {"epoch": seed},
+        "environment": {"device": "CPU"},
+        "made_with": {"attack": {"eps": 0.1}},
+    }
+
+
+def test_what_is_stored_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
+    folders = [tmp_path / str(seed) for seed in (1, 2)]
+    for seed, folder in enumerate(folders, start=1):
+        write_scored(folder, drawn(seed, ["si_sdr"]), about(seed))
+    found = read_scored(folders, {"attack": {"eps": 0.1}})
+    assert list(found.scored) == [1, 2]
+    for seed, model in found.scored.items():
+        pd.testing.assert_frame_equal(
+            model.tracks, drawn(seed, ["si_sdr"]).tracks, check_exact=True
+        )
+        assert model.counts == COUNTS
+    assert found.about == {
+        "kind": "toy",
+        "informed": False,
+        "training": {"1": {"epoch": 1}, "2": {"epoch": 2}},
+    }
+
+
+def test_songs_keep_their_names(tmp_path: Path) -> None:
+    names = ["1979", "007", "NA", "None", *map(str, range(TRACKS - 4))]
+    model = drawn(1)
+    model.tracks.index = pd.Index(names, name="track")
+    write_scored(tmp_path, model, about(1))
+    assert read_scored([tmp_path], {}).scored[1].tracks.index.tolist() == names
+
+
+def test_an_untrained_system_counts_once(tmp_path: Path) -> None:
+    folders = [tmp_path / str(seed) for seed in (1, 2)]
+    for seed, folder in enumerate(folders, start=1):
+        write_scored(folder, drawn(seed), about(seed, trained=False))
+    found = read_scored(folders, {})
+    assert list(found.scored) == [1]
+    assert found.folders == folders[:1]
+    assert summarize(found.scored, SETTINGS)["n_seeds"] == 1
+
+
+def test_figures_of_other_parameters_are_refused(tmp_path: Path) -> None:
+    write_scored(tmp_path, drawn(1), about(1))
+    with pytest.raises(InputError, match=r"attack.eps = 0.1, but params.yaml says 0.2; run eval"):
+        read_scored([tmp_path], {"attack": {"eps": 0.2}})
+    with pytest.raises(InputError, match=r"figures.json: "):
+        read_scored([tmp_path / "nothing"], {})
+
+
+def test_a_curve_is_the_mean_over_seeds(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        (tmp_path / f"{seed}.csv").write_text(f"epoch,loss\n0,{seed}\n1,{3 * seed}\n")
+    said = mean_curve([tmp_path / "1.csv", tmp_path / "2.csv"])
+    assert said.splitlines() == ["epoch,loss", "0,1.5", "1,4.5"]

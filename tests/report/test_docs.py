@@ -1,0 +1,58 @@
+"""The tables of the documentation are those of the code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from stemproof.attacks.registry import METHODS
+from stemproof.core.errors import InputError
+from stemproof.figures import table
+from stemproof.report import docs
+from stemproof.separators.registry import kinds
+
+PAGE = (ROOT / docs.PAGE).read_text()
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert docs.refreshed(PAGE) == PAGE, "run python -m stemproof.report.docs"
+
+
+def test_the_tables_name_all_there_is() -> None:
+    for names, shown in (
+        ([figure.key for figure in table.FIGURES if figure.listed], docs.figures()),
+        (list(METHODS), docs.methods()),
+        (kinds(), docs.separators()),
+    ):
+        assert [line.split("`")[1] for line in shown.splitlines()[2:]] == names
+
+
+def test_a_page_without_markers_is_refused() -> None:
+    broken = PAGE.replace("<!-- end of attacks -->", "")
+    with pytest.raises(InputError, match="`<!-- end of attacks -->` are missing; restore them"):
+        docs.refreshed(broken)
+
+
+def test_the_command_refreshes_the_page(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stemproof.report.docs"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        environment = {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+
+    missing = run()
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("error: docs/definitions.md: no such file")
+    (tmp_path / "docs").mkdir()
+    stale = PAGE.replace(docs.methods(), "| stale |\n")
+    assert stale != PAGE
+    (tmp_path / docs.PAGE).write_text(stale)
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / docs.PAGE).read_text() == PAGE

@@ -1,0 +1,203 @@
+"""One informed and one blind system in a run: what a figure is not of is absent, and no error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import AllParams
+from scored_cases import Blind, evaluated, informed, oracle
+
+from stemproof.core.files import write_json, write_text
+from stemproof.figures import table
+from stemproof.figures.compare import compare
+from stemproof.figures.summary import Models, summarize
+from stemproof.figures.table import Figure
+from stemproof.report import docs
+from stemproof.report.build import Settings, Sources, build_report
+from stemproof.report.claims import Data, Run, make_claim
+
+MakeParams = Callable[..., AllParams]
+NAMES = {"rsvm": True, "toy": False}  # whether it is informed
+
+
+def audited(params: AllParams, is_informed: bool) -> dict[str, Any]:
+    """Figures of an audit, as large as they need to be."""
+    found: dict[str, Any] = {
+        "transfer": {"rsvm-1": {"rsvm-1": 5.0, "toy-1": 5.1}},
+        "minimal_snr": {"l2": {"1.0": 30.0}, "linf": {"1.0": 28.0}},
+        "sparse": {"at_bs": 5.0, "samples": 100},
+        "universal": {"at_bs": 5.0},
+        "black_box": {"at_bs": 5.0, "queries": 10},
+    }
+    if is_informed:
+        found["masks"] = {
+            "fixed": {"fixed": 5.0, "recomputed": 5.2},
+            "recomputed": {"recomputed": 5.1, "fixed": 5.3},
+        }
+    return found
+
+
+def mixed(folder: Path) -> dict[str, Models]:
+    return {
+        "rsvm": {seed: evaluated(folder, informed(seed), oracle()) for seed in (1, 2)},
+        "toy": {1: evaluated(folder, Blind(), oracle())},
+    }
+
+
+def reported(
+    folder: Path, params: AllParams, systems: Mapping[str, Models], names: Mapping[str, bool]
+) -> dict[str, str]:
+    """The report of some systems, from files as the stages write them."""
+    metrics, plots = folder / "metrics", folder / "plots"
+    for name, models in systems.items():
+        training = {str(seed): {"parameters": 10, "epoch": 1} for seed in models}
+        about = {"kind": name, "informed": names[name], "training": training}
+        write_json(metrics / f"{name}.json", {**summarize(models, params.statistics), **about})
+        tracks = pd.concat({seed: model.tracks for seed, model in models.items()}, names=["seed"])
+        write_text(plots / "tracks" / f"{name}.csv", tracks.to_csv())
+        curve = "epoch,valid_si_sdr,valid_bs\n1,9,5\n" if names[name] else "epoch,valid_bs\n1,5\n"
+        write_text(plots / "curves" / f"{name}.csv", curve)
+        write_text(plots / "attack" / f"{name}.csv", "step,loss\n0,-5\n1,-4\n")
+        write_json(plots / "audit" / f"{name}.json", audited(params, names[name]))
+    flags = {"attack": "pgd, linf", "flags_raised": 0, "reasons": [["few seeds", False, "none"]]}
+    write_json(metrics / "audit.json", dict.fromkeys(systems, flags))
+    for file, axis in (("steps", "steps"), ("eps", "factor")):
+        row = ",".join("5" for _ in systems)
+        write_text(plots / "audit" / f"{file}.csv", f"{axis},{','.join(systems)}\n1,{row}\n")
+    keys = ("tracks", "seconds", "segments", "silent_segments")
+    splits = {split: dict.fromkeys(keys, 3) for split in ("train", "valid", "test")}
+    write_json(metrics / "data.json", {"source": "demo", **splits})
+    reference = next(iter(systems))
+    write_json(metrics / "comparison.json", compare(systems, reference, params.statistics))
+    write_json(metrics / "environment.json", {"environment": {"device": "CPU"}})
+    sources = Sources(
+        systems={name: metrics / f"{name}.json" for name in systems},
+        data=metrics / "data.json",
+        comparison=metrics / "comparison.json",
+        audit=metrics / "audit.json",
+        environment=metrics / "environment.json",
+        plots=plots,
+    )
+    settings = Settings(params.attack, params.segments, params.statistics, {"a": 1})
+    return build_report(settings, sources)
+
+
+def cells(page: str, heading: str) -> dict[str, dict[str, str]]:
+    """A table of the Markdown report that has a column: cells by row and column."""
+    lines = page.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("|") and heading in line)
+    header = [cell.strip() for cell in lines[start].strip("| ").split("|")]
+    found = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        row = [cell.strip() for cell in line.strip("| ").split("|")]
+        found[row[0]] = dict(zip(header, row, strict=True))
+    return found
+
+
+def test_a_mixed_run_is_reported(tmp_path: Path, make_params: MakeParams) -> None:
+    pages = reported(tmp_path, make_params(), mixed(tmp_path), NAMES)
+    page = pages["report.md"]
+    result = cells(page, "SI-SDR | BS")
+    assert result["toy"]["SI-SDR"] == "- [not of this system]"
+    assert float(result["rsvm"]["SI-SDR"].split()[0]) != 0
+    differences = cells(page, "minus rsvm")
+    assert differences["toy"]["BS"].startswith(("+", "-"))
+    assert "SI-SDR" not in differences["toy"]
+    assert "*Informed* separators: rsvm." in page
+    # Only one of the two has a mask.
+    assert list(cells(page, "fixed mask, its own attack")) == ["rsvm"]
+    for text in pages.values():
+        assert "nan" not in text.lower().replace("finance", "")
+    assert "Validation SI-SDR of the reconstruction" in pages["index.html"]
+
+
+def test_a_run_of_blind_systems_speaks_of_no_mask(tmp_path: Path, make_params: MakeParams) -> None:
+    systems = {"toy": {1: evaluated(tmp_path, Blind())}}
+    pages = reported(tmp_path, make_params(), systems, NAMES)
+    page = pages["report.md"]
+    assert "Informed" not in page
+    assert "mask" not in page.replace("STFT oracle mask", "")
+    assert "STFT oracle mask" not in page
+    assert "SI-SDR" not in cells(page, "RB = BS - AT-BS")["toy"]
+    assert "Validation BS" in pages["index.html"]
+    assert "Validation SI-SDR of the reconstruction" not in pages["index.html"]
+
+
+def claim(params: AllParams, systems: Mapping[str, Models], name: str) -> Any:
+    run = Run(
+        parameters={"separators": {n: {"kind": n} for n in systems}, "data": {"root": "x"}},
+        threat_model="words",
+        attack={},
+        eps=0.01,
+        confidence=0.95,
+        data=Data(source="demo", sha256="a" * 64, test_tracks=3, test_segments=12),
+        environment={},
+        git_commit="0" * 40,
+    )
+    comparison = compare(systems, next(iter(systems)), params.statistics)
+    summary = summarize(systems[name], params.statistics)
+    audit = {"attack": "pgd", "flags_raised": 0, "reasons": [["x", False, "y"]]}
+    return make_claim(run, name, summary, comparison, audit)
+
+
+def test_a_mixed_run_is_claimed(tmp_path: Path, make_params: MakeParams) -> None:
+    systems = mixed(tmp_path)
+    blind, whole = (claim(make_params(), systems, name) for name in ("toy", "rsvm"))
+    assert set(whole.clean) - set(blind.clean) == {"si_sdr"}
+    assert set(blind.minus_reference) == set(table.compared()) - {"si_sdr"}
+    assert set(whole.seeds) == {"1", "2"} and set(blind.seeds) == {"1"}
+
+
+def test_one_entry_adds_a_figure_everywhere(
+    tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To tables per track, summary, comparison, contrast, claim, report and documentation."""
+    own = Figure(
+        "loudest",
+        "loudest sample",
+        "1",
+        "largest sample of the estimate from the clean mixture",
+        lambda played: played.clean.abs().amax(-1),
+        interval=True,
+        compared="medians",
+        part="clean",
+        place="beside",
+        of_seeds=True,
+        digits=5,
+    )
+    # Another that applies to one of the systems only.
+    other = replace(
+        own,
+        key="held",
+        words="held back",
+        measure=lambda played: (
+            None if played.reconstruction is None else played.reconstruction.abs().amax(-1)
+        ),
+    )
+    monkeypatch.setattr(table, "FIGURES", (*table.FIGURES, own, other))
+    params = make_params()
+    systems = mixed(tmp_path)
+    assert "loudest" in systems["toy"][1].tracks and "held" not in systems["toy"][1].tracks
+    page = reported(tmp_path, params, systems, NAMES)["report.md"]
+    summary = json.loads((tmp_path / "metrics/toy.json").read_text())
+    assert summary["loudest_low"] <= summary["loudest"] <= summary["loudest_high"]
+    assert "held" not in summary
+    comparison = json.loads((tmp_path / "metrics/comparison.json").read_text())
+    assert "loudest" in comparison["toy"] and "held" not in comparison["toy"]
+    claimed = claim(params, systems, "toy")
+    assert claimed.clean["loudest"].value == summary["loudest"]
+    assert "loudest" in claimed.minus_reference and "held" not in claimed.clean
+    beside = cells(page, "RB / BS")
+    assert beside["toy"]["loudest sample"].startswith(f"{summary['loudest']:.5f} [")
+    assert beside["toy"]["held back"] == "- [not of this system]"
+    assert "loudest sample" in cells(page, "minus rsvm")["toy"]
+    assert "loudest sample" in cells(page, "system | seed | SI-SDR")["toy"]
+    assert "| `loudest` | 1 | loudest sample: largest sample of" in docs.figures()

@@ -1,0 +1,166 @@
+"""Small systems, recordings and adversarials in memory, and what an evaluation makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from stemproof.attacks.params import AttackParams, AttackSection
+from stemproof.attacks.store import Adversarials
+from stemproof.core.machine import ProcessParams, WorkerParams
+from stemproof.core.shards import WHOLE, Shard
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import PreparedTrack
+from stemproof.evaluation.evaluate import Evaluator
+from stemproof.evaluation.params import EvaluateParams
+from stemproof.figures.summary import Scored
+from stemproof.figures.table import per_segment
+from stemproof.separators.protocol import Separator, Side
+from stemproof.separators.rsvm.model import RSVM
+from stemproof.separators.rsvm.params import RSVMSettings, Sizes
+from stemproof.separators.rsvm.separator import as_separator
+from stemproof.separators.stft import STFT, InformedSTFT, STFTSettings
+from stemproof.separators.wrappers import FixedDraws
+
+RATE, LENGTH = 4000, 1000
+CUT = SegmentParams(seconds=LENGTH / RATE)
+TRACKS = 11
+COUNTS = {"n_segments": 40, "n_skipped": 2, "budget_used": 0.5}
+
+
+class Blind:
+    """A system that is told nothing and has no representation: differences of samples."""
+
+    sample_rate, channels = RATE, 1
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        assert side is None
+        return mixture - 0.7 * mixture.roll(1, -1)
+
+
+class Restless(Blind):
+    """The same with noise of its own at every call."""
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        return super().separate(mixture, side) + 0.05 * torch.randn_like(mixture)
+
+    def redrawn(self, seeds: Sequence[int]) -> Separator:
+        return FixedDraws(self, tuple(seeds))
+
+
+def informed(seed: int = 0) -> Separator:
+    torch.manual_seed(seed)
+    sizes = Sizes(channels=24, kernel=128, hop=32)
+    return as_separator(RSVM(sizes, RSVMSettings(), RATE, LENGTH))
+
+
+def oracle() -> Separator:
+    return InformedSTFT(STFT(STFTSettings(window=128, hop=32), RATE))
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The test split of some prepared data."""
+
+    all: list[PreparedTrack]
+    sample_rate: int = RATE
+
+    def tracks(self, split: str) -> list[PreparedTrack]:
+        assert split == "test"
+        return self.all
+
+
+def recordings(count: int = 3) -> Recordings:
+    """Tracks of 4, 5, 6, ... segments and a rest; the last segment of each is silent."""
+    tracks = []
+    for number in range(count):
+        draw = np.random.default_rng(number)
+        samples = (4 + number) * LENGTH + 100
+        vocals = np.sin(np.arange(samples) * (0.3 + 0.1 * number)) * draw.uniform(0.2, 0.6)
+        vocals[(3 + number) * LENGTH :] = 0
+        mixture = vocals + 0.3 * draw.standard_normal(samples)
+        audio = np.stack([mixture, vocals])[:, None].astype(np.float32)
+        tracks.append(PreparedTrack(f"song {number}", f"{number}.npy", audio))
+    return Recordings(tracks)
+
+
+def adversarials(folder: Path, data: Recordings, attack: AttackParams) -> Adversarials:
+    """What stands for an attack: some perturbation inside the budget."""
+    files = {}
+    for track in data.all:
+        mixture, _ = track.segments(LENGTH)
+        flat = mixture.flatten(1)
+        draw = torch.Generator().manual_seed(int(track.file[0]))
+        delta = torch.randn(flat.shape, generator=draw)
+        delta[0] *= 0.5
+        budget = replace(attack.bound, eps=attack.eps * 0.9).budget(flat)
+        found = flat + budget.project(delta * 0.1)
+        folder.mkdir(parents=True, exist_ok=True)
+        files[track.file] = folder / track.file
+        np.save(files[track.file], found.view_as(mixture).numpy())
+    return Adversarials(folder, files, folder / "none", "0" * 64, 1.0)
+
+
+def attack_params(**changes: Any) -> AttackParams:
+    return AttackSection(**{"eps": 0.01, **changes})
+
+
+def evaluated(
+    folder: Path,
+    separator: Separator,
+    reference: Separator | None = None,
+    attack: AttackParams | None = None,
+    data: Recordings | None = None,
+    stored: Adversarials | None = None,
+    shard: Shard = WHOLE,
+    **changes: Any,
+) -> Scored:
+    """The figures of one system.
+
+    Args:
+        folder: for adversarials.
+        separator: the system.
+        reference: the oracle, if any.
+        attack: its parameters.
+        data: the recordings.
+        stored: adversarials, if others than :func:`adversarials` makes.
+        shard: which of the processes this is.
+        **changes: to the section ``evaluate``.
+    """
+    attack, data = attack or attack_params(), data or recordings()
+    params = EvaluateParams(**{"noise_draws": 2, "bsseval": "none", "batch": 5, **changes})
+    evaluator = Evaluator(
+        "toy-1",
+        separator,
+        reference,
+        params,
+        attack,
+        CUT,
+        WorkerParams(count=1),
+        ProcessParams(),
+        torch.device("cpu"),
+    )
+    stored = stored or adversarials(folder, data, attack)
+    return evaluator.evaluate(data, stored, shard)  # type: ignore[arg-type]
+
+
+def drawn(seed: int, without: Sequence[str] = (), **changes: Any) -> Scored:
+    """Figures of a model, drawn at random."""
+    draw = np.random.default_rng(seed)
+    keys = [figure.key for figure in per_segment() if figure.key not in without]
+    tracks = pd.DataFrame({key: draw.normal(5, 1, TRACKS) for key in keys})
+    tracks.index = pd.Index([f"song {n}" for n in range(TRACKS)], name="track")
+    bsseval = {
+        "clean": {"sdr": 6.0 + seed},
+        "clean_failures": 1,
+        "attacked": {"sdr": 5.0 + seed},
+        "attacked_failures": 0,
+    }
+    return replace(Scored(tracks, COUNTS, bsseval), **changes)

@@ -1,0 +1,76 @@
+"""What the documentation names is there: parameters, files, commands and links."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, default_tree
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [ROOT / "published/README.md", ROOT / "results/musdb18-7/README.md"]
+by_page = pytest.mark.parametrize(
+    "text", [page.read_text() for page in PAGES], ids=[str(p.relative_to(ROOT)) for p in PAGES]
+)
+# Sections of the parameters, of which pages name single keys.
+SECTIONS = "|".join(key for key, value in default_tree().items() if isinstance(value, dict))
+
+
+def parameter(name: str) -> Any:
+    found: Any = default_tree()
+    for key in name.split("."):
+        found = found[key]
+    return found
+
+
+@by_page
+def test_parameters_on_command_lines_exist(text: str) -> None:
+    for setting in re.findall(r"-S '?([a-z0-9_.-]+)=(\S+)", text):
+        default = parameter(setting[0])
+        # A list is given in brackets; else DVC's error says little.
+        wrong = setting == ("ablations", "stft`;")
+        assert isinstance(default, list) == setting[1].startswith("[") or wrong, setting
+
+
+@by_page
+def test_parameters_in_the_text_exist(text: str) -> None:
+    for name in re.findall(rf"`((?:{SECTIONS})\.[a-z0-9_.]+)`", text):
+        is_example = name.startswith("attack.tone")
+        is_file = Path(name).suffix in (".csv", ".json")
+        assert is_example or is_file or parameter(name) is not None, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
+
+
+@by_page
+def test_files_of_the_project_exist(text: str) -> None:
+    added = set(re.findall(r"^(?:# |--- )(\S+\.py)$", text, re.MULTILINE))
+    for name in re.findall(r"(?:stemproof|stages|tests|benchmarks)/[\w/]+\.\w+", text):
+        assert (ROOT / name).exists() or name in added, name
+
+
+@by_page
+def test_stages_have_the_options_that_are_shown(text: str) -> None:
+    for script, rest in re.findall(r"python (stages/\w+\.py)([^`\n]*)", text):
+        options = re.findall(r"--[a-z]+", rest)
+        if options:
+            source = (ROOT / script).read_text()
+            for option in options:
+                assert re.search(rf"\b{option[2:]}: Annotated", source), (script, option)
+
+
+def test_the_python_of_the_front_page_can_be_imported() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if " import " in line]
+    assert lines
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
