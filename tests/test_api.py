@@ -426,6 +426,9 @@ def test_a_claim_of_two_things_is_refused(measured: dict[str, Any]) -> None:
         ),
         "a claim names the attack": stemproof.score(blind, X, S, found.adversarial, statistics=FEW),
     }
+    # Of an attack that is not known no budget is, either.
+    assert "budget_used" not in others["a claim names the attack"].summary
+    assert others["another system"].summary["budget_used"] <= 1
     for said, scores in others.items():
         with pytest.raises(InputError, match=said):
             stemproof.claim(scores, measured["audited"], system="smooth")
