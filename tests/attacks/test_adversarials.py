@@ -18,7 +18,8 @@ import torch
 from attack_toys import Saturating, small_segments
 
 from stemproof.attacks import store
-from stemproof.attacks.store import Victim, generate, open_adversarials
+from stemproof.attacks.store import Victim, generate
+from stemproof.attacks.stored import open_adversarials
 from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.core.errors import InputError
 from stemproof.core.files import sha256, write_array
