@@ -24,7 +24,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from project import PREPARED, Params
-from stemproof.attacks.store import Victim, generate, open_adversarials
+from stemproof.attacks.store import Victim, generate
+from stemproof.attacks.stored import open_adversarials
 from stemproof.core.machine import ProcessParams
 from stemproof.core.params import TrainParams, load_params
 from stemproof.core.runtime import make_fabric

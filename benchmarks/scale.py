@@ -14,7 +14,8 @@ import torch
 
 from harness import Row, Sizes, Times, race
 from project import PREPARED, SEED, Params, new_project, prepared_demo, quiet, run_stage
-from stemproof.attacks.store import Victim, generate, open_adversarials
+from stemproof.attacks.store import Victim, generate
+from stemproof.attacks.stored import open_adversarials
 from stemproof.data.store import MANIFEST, PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.separators.checkpoint import load

@@ -16,7 +16,7 @@ from common import (
     scored_folder,
 )
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.store import CURVE, open_adversarials
+from stemproof.attacks.stored import CURVE, open_adversarials
 from stemproof.core.files import read_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stemproof.attacks.params import AttackParams, AttackSection
-from stemproof.attacks.store import Adversarials
+from stemproof.attacks.stored import Adversarials
 from stemproof.core.machine import ProcessParams, WorkerParams
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.params import SegmentParams

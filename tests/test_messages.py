@@ -12,7 +12,8 @@ import pytest
 import torch
 from conftest import ROOT, AllParams
 
-from stemproof.attacks.store import Adversarials, Victim, generate, open_adversarials
+from stemproof.attacks.store import Victim, generate
+from stemproof.attacks.stored import Adversarials, open_adversarials
 from stemproof.core.errors import InputError
 from stemproof.core.runtime import make_fabric
 from stemproof.data.prepare import prepare

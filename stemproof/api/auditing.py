@@ -14,8 +14,8 @@ from stemproof.api.own import tried
 from stemproof.api.recordings import Signal
 from stemproof.attacks.params import AttackParams
 from stemproof.audit import run
-from stemproof.audit.checks import Material
 from stemproof.audit.flags import Flag
+from stemproof.audit.material import Material
 from stemproof.audit.params import AuditParams
 from stemproof.core.params import validate
 from stemproof.separators.protocol import Separator

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stemproof.attacks.budgets import Bound, used
@@ -26,34 +25,13 @@ from stemproof.attacks.search import RandomSearch
 from stemproof.attacks.sparse import SparseSaliency
 from stemproof.attacks.steps import STEP_RULES
 from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
+from stemproof.audit.gradients import gradient_health
+from stemproof.audit.gradients import score as score_of
+from stemproof.audit.material import Material, Values
 from stemproof.audit.params import AuditParams
 from stemproof.evaluation.evaluate import REACHED
-from stemproof.figures.medians import median_of_medians
 from stemproof.figures.si_sdr import si_sdr, snr
-from stemproof.separators.protocol import Separator, side_of
-
-Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Material:
-    """The segments that are audited.
-
-    Attributes:
-        tracks: name of the track of each segment.
-        mixture: segments x channels x samples.
-        vocals: segments x channels x samples.
-        seeds: of each segment's random numbers.
-    """
-
-    tracks: list[str]
-    mixture: Tensor
-    vocals: Tensor
-    seeds: tuple[int, ...]
-
-    def median(self, values: Values) -> float:
-        """Median over tracks of the medians over segments."""
-        return median_of_medians((t, [v]) for t, v in zip(self.tracks, values, strict=True))
+from stemproof.separators.protocol import Separator
 
 
 def auditable(attack: AttackParams) -> AttackParams:
@@ -143,7 +121,7 @@ class Auditor:
 
     def score(self, heard: Tensor) -> Values:
         """SI-SDR of the separated vocals, one a segment, when ``heard`` is played."""
-        return _score(self.case, heard)
+        return score_of(self.case, heard)
 
     def own(self) -> Tensor:
         """Adversarial mixtures of the audited attack itself."""
@@ -286,8 +264,8 @@ class Auditor:
         training = self._case_of(self.training)
         delta = self._learned(attack).delta
         return {
-            "at_bs_training": self.training.median(_score(training, training.mixture + delta)),
-            "bs_training": self.training.median(_score(training, training.mixture)),
+            "at_bs_training": self.training.median(score_of(training, training.mixture + delta)),
+            "bs_training": self.training.median(score_of(training, training.mixture)),
             "at_bs": self.median_at_bs(self.case.mixture + delta),
         }
 
@@ -296,41 +274,8 @@ class Auditor:
 
     def gradient_health(self) -> dict[str, float]:
         """Zero gradients, agreement with a finite difference, and silence."""
-        mixture = self.case.mixture.clone().requires_grad_(True)
-        loss = negative_si_sdr.measure(self.case.separate(mixture), self.case.vocals)
-        (gradient,) = torch.autograd.grad(loss.sum(), mixture, allow_unused=True)
-        if gradient is None:
-            gradient = torch.zeros_like(mixture)
-        return {
-            "zero_share": float(((gradient == 0) | ~torch.isfinite(gradient)).double().mean()),
-            "finite_difference_error": self._finite_difference_error(gradient),
-            "nan_on_silence": float(self._nan_on_silence()),
-        }
-
-    def _finite_difference_error(self, gradient: Tensor) -> float:
-        """Median relative error of the slope along the signs of the gradient.
-
-        Along the attack's own direction the slope is far above rounding, unless the gradient
-        lies: then nothing much happens there, and the error is near 1.
-        """
-        signs = torch.where(gradient >= 0, 1.0, -1.0).to(gradient)
-        predicted = (gradient * signs).sum(-1).double().cpu().numpy()
         length = max(self.attack.eps, 1e-4) / 20
-        ahead = self.score(self.case.mixture + length * signs)
-        behind = self.score(self.case.mixture - length * signs)
-        measured = -(ahead - behind) / (2 * length)
-        scale = np.maximum(np.abs(predicted), np.abs(measured)) + 1e-12
-        # A difference that is not a number is as wrong as it can be.
-        return float(np.median(np.nan_to_num(np.abs(predicted - measured) / scale, nan=1.0)))
-
-    def _nan_on_silence(self) -> bool:
-        silence = torch.zeros_like(self.material.mixture[:1]).requires_grad_(True)
-        side = side_of(self.separator, silence.detach(), silence.detach())
-        estimate = self.separator.separate(silence, side)
-        loss = negative_si_sdr.measure(estimate.flatten(1), silence.detach().flatten(1))
-        (gradient,) = torch.autograd.grad(loss.sum(), silence, allow_unused=True)
-        finite = bool(torch.isfinite(estimate).all())
-        return not finite or (gradient is not None and not bool(torch.isfinite(gradient).all()))
+        return gradient_health(self.case, self.material.mixture[:1], length)
 
     def repeat_difference(self) -> float:
         """Largest difference between two passes over the same input."""
@@ -360,8 +305,3 @@ def other_mask(fixed: Auditor, recomputed: Auditor) -> dict[str, dict[str, float
     it is the undefended twin, and what is crafted on it is played to the other.
     """
     return transfer({"fixed": fixed, "recomputed": recomputed})
-
-
-def _score(case: Case, heard: Tensor) -> Values:
-    with torch.no_grad():
-        return si_sdr(case.vocals, case.separate(heard)).double().cpu().numpy()

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stemproof.attacks.params import AttackParams
-from stemproof.audit.checks import Auditor, Material, other_mask, transfer
+from stemproof.audit.checks import Auditor, other_mask, transfer
 from stemproof.audit.flags import Flag, raise_flags
+from stemproof.audit.material import Material
 from stemproof.audit.params import AuditParams
-from stemproof.core.errors import InputError
-from stemproof.data.params import SegmentParams
-from stemproof.data.segments import Segments
-from stemproof.data.store import PreparedData
 from stemproof.separators.protocol import Informed, Separator
 
 
@@ -44,31 +40,6 @@ class Audited:
             # A list: DVC's tables leave it out, the report shows it.
             "reasons": [[flag.name, flag.raised, flag.reason] for flag in self.flags],
         }
-
-
-def choose_material(
-    audit: AuditParams,
-    attack: AttackParams,
-    cut: SegmentParams,
-    data: PreparedData,
-    split: str,
-    device: torch.device,
-) -> Material:
-    """``audit.segments`` loud segments of a split, spread evenly over the tracks.
-
-    Raises:
-        InputError: no segment of the split has audible vocals.
-    """
-    segments = Segments.of(data.tracks(split), cut.samples(data.sample_rate))
-    loud = segments.loud(cut.loud_db)
-    if not loud:
-        raise InputError(f"no {split} segment has audible vocals; see segments.loud_db")
-    count = min(audit.segments, len(loud))
-    chosen = [loud[round(place)] for place in np.linspace(0, len(loud) - 1, count)]
-    mixture, vocals = segments.read(chosen, device)
-    # The seeds of the attack that is audited: what it found is found again.
-    seeds = tuple(segments.seed(number, "attack", attack.seed) for number in chosen)
-    return Material([segments.track(number) for number in chosen], mixture, vocals, seeds)
 
 
 @dataclass(frozen=True)

@@ -225,8 +225,11 @@ def read_array(path: Path) -> FloatArray:
     """
     with opened(path):
         try:
-            array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
+            # Not np.load, which takes other formats for this one.
+            array: FloatArray = np.lib.format.open_memmap(path, mode="r")
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # a header that is none fails in many ways
             raise InputError(f"{path}: damaged ({error}); delete it and run again") from None
     if array.dtype != np.float32:
         raise InputError(

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from stemproof.attacks.budgets import matched
 from stemproof.attacks.noise import signs
 from stemproof.attacks.params import AttackParams
-from stemproof.attacks.store import Adversarials, budget_used
+from stemproof.attacks.stored import Adversarials, budget_used
 from stemproof.core.batches import batches
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_array

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from conftest import AllParams
 
-from stemproof.attacks.store import Adversarials, Victim, generate, open_adversarials
+from stemproof.attacks.store import Victim, generate
+from stemproof.attacks.stored import Adversarials, open_adversarials
 from stemproof.core.machine import ProcessParams
 from stemproof.core.runtime import make_fabric
 from stemproof.core.shards import WHOLE, Shard

@@ -19,7 +19,7 @@ from small import attack, figures_of, make, new_model, opened, score, store_mode
 
 from stemproof.attacks import store as storing
 from stemproof.attacks.minimal import MinimalPerturbation
-from stemproof.attacks.store import UNIVERSAL, budget_used
+from stemproof.attacks.stored import UNIVERSAL, budget_used
 from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, written_aside

@@ -1,0 +1,118 @@
+"""The folder of adversarial mixtures against one model: what it holds, and that it is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stemproof.attacks.budgets import used
+from stemproof.attacks.params import AttackParams
+from stemproof.core.batches import batches
+from stemproof.core.errors import InputError
+from stemproof.core.files import FloatArray, read_array, read_json, sha256
+from stemproof.core.params import first_difference
+from stemproof.core.shards import WHOLE, Shard
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import PreparedData, PreparedTrack
+
+INDEX = "index.json"
+CURVE = "curve.csv"
+UNIVERSAL = "universal.npy"
+SYSTEM = "system.safetensors"
+FORMAT = 1
+CHECKED_AT_ONCE = 64  # segments, in double precision
+
+
+@dataclass(frozen=True)
+class Adversarials:
+    """What was found for one model, verified.
+
+    Attributes:
+        folder: where it is.
+        files: of this process's tracks, by the file name of the track.
+        model: file of the system that was attacked.
+        model_sha256: its hash.
+        budget_used: largest stored perturbation of any track as a fraction of the budget.
+    """
+
+    folder: Path
+    files: dict[str, Path]
+    model: Path
+    model_sha256: str
+    budget_used: float
+
+    @property
+    def universal(self) -> Tensor:
+        """The one perturbation of method universal, 1 x samples."""
+        return torch.from_numpy(np.array(read_array(self.folder / UNIVERSAL)))
+
+
+def open_adversarials(
+    folder: Path,
+    params: AttackParams,
+    cut: SegmentParams,
+    data: PreparedData,
+    shard: Shard = WHOLE,
+) -> Adversarials:
+    """Open the folder of one model.
+
+    Args:
+        folder: what :func:`generate` wrote.
+        params: the section ``attack`` that it must have been made with.
+        cut: the section ``segments``.
+        data: prepared data that it must have been made of.
+        shard: whose tracks are verified.
+
+    Raises:
+        InputError: it was made with other parameters or data, or a file is missing or damaged.
+    """
+    index = read_json(folder / INDEX)
+    if index.get("format") != FORMAT:
+        raise InputError(
+            f"{folder}: format {index.get('format')}, this release reads {FORMAT}; run "
+            "generate-pgd-adversarials again"
+        )
+    expected = {
+        "attack": params.model_dump(mode="json"),
+        "segments": cut.model_dump(mode="json"),
+        "data": data.fingerprint,
+    }
+    difference = first_difference(index, expected)
+    if difference:
+        raise InputError(f"{folder}: made with {difference}; run generate-pgd-adversarials again")
+    try:
+        hashes = {SYSTEM: index["model_sha256"]}
+        if "universal_sha256" in index:
+            hashes[UNIVERSAL] = index["universal_sha256"]
+        files = {entry["file"]: folder / entry["file"] for entry in shard.items(index["tracks"])}
+        hashes |= {entry["file"]: entry["sha256"] for entry in shard.items(index["tracks"])}
+        largest = max(float(entry["budget_used"]) for entry in index["tracks"])
+    except (LookupError, TypeError, ValueError):
+        raise InputError(
+            f"{folder / INDEX}: damaged; run generate-pgd-adversarials again"
+        ) from None
+    for name, digest in hashes.items():
+        if sha256(folder / name) != digest:
+            raise InputError(f"{folder / name}: damaged; run generate-pgd-adversarials again")
+    return Adversarials(folder, files, folder / SYSTEM, hashes[SYSTEM], largest)
+
+
+def budget_used(track: PreparedTrack, adversarial: FloatArray, params: AttackParams) -> float:
+    """Largest stored perturbation of a track as a fraction of the budget; at most 1 when kept.
+
+    Args:
+        track: the clean track.
+        adversarial: segments x channels x samples.
+        params: the section ``attack``.
+    """
+    largest = 0.0
+    for part in batches(len(adversarial), CHECKED_AT_ONCE):
+        mixture, _ = track.segments(adversarial.shape[-1], part)
+        clean = mixture.flatten(1)
+        stored = torch.from_numpy(np.array(adversarial[part])).flatten(1)
+        largest = max(largest, used(params.bound.budget(clean), clean, stored))
+    return largest

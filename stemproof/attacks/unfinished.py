@@ -1,0 +1,79 @@
+"""Unfinished work of an attack: tracks that are done stand by themselves until all are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from stemproof.attacks.craft import Crafted
+from stemproof.core.errors import RefusedError, out_of_memory
+from stemproof.core.files import FloatArray, is_there, read_array, write_array
+from stemproof.data.segments import Segments
+from stemproof.data.store import PreparedTrack
+
+
+def units(segments: Segments, size: int) -> list[list[int]]:
+    """Tracks that are attacked together: as many as fit into a batch, at least one."""
+    units: list[list[int]] = []
+    room = 0
+    for number, track in enumerate(segments.tracks):
+        count = track.count(segments.length)
+        if not units or count > room:
+            units.append([])
+            room = size
+        units[-1].append(number)
+        room -= count
+    return units
+
+
+def losses_file(work: Path, track: PreparedTrack) -> Path:
+    """Where the losses of a track stand."""
+    return work / f"losses-{track.file}"
+
+
+def keep(work: Path, segments: Segments, unit: list[int], found: Crafted) -> None:
+    """Store what was found for the tracks of a unit; the losses last, as a sign of the rest."""
+    start = 0
+    for number in unit:
+        track = segments.tracks[number]
+        part = slice(start, start + track.count(segments.length))
+        write_array(work / track.file, found.adversarial[part])
+        write_array(losses_file(work, track), found.losses[part])
+        start = part.stop
+
+
+def is_done(work: Path, segments: Segments, number: int) -> bool:
+    """Whether a track was attacked before the run was interrupted, and is whole."""
+    track = segments.tracks[number]
+    count = track.count(segments.length)
+    audio = read_whole(work / track.file, (count, len(track.mixture), segments.length))
+    return audio is not None and read_whole(losses_file(work, track), (count, None)) is not None
+
+
+def read_whole(file: Path, shape: tuple[int | None, ...]) -> FloatArray | None:
+    """An array of unfinished work, or None where there is none that is whole.
+
+    Args:
+        file: where it is.
+        shape: that it must have; None for any length.
+
+    Raises:
+        InputError: the system refuses to read it.
+    """
+    if not is_there(file):
+        return None
+    try:
+        array = read_array(file)
+        fits = len(array.shape) == len(shape) and all(
+            wanted in (None, found) for found, wanted in zip(array.shape, shape, strict=True)
+        )
+        if fits and bool(np.isfinite(array).all()):
+            return array
+    except (RefusedError, OSError, MemoryError):
+        raise
+    except Exception as error:  # what is damaged fails in many ways
+        if out_of_memory(error):
+            raise
+    print(f"{file}: damaged, computing it again", flush=True)
+    return None

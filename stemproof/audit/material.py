@@ -1,0 +1,66 @@
+"""The segments that are audited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stemproof.attacks.params import AttackParams
+from stemproof.audit.params import AuditParams
+from stemproof.core.errors import InputError
+from stemproof.data.params import SegmentParams
+from stemproof.data.segments import Segments
+from stemproof.data.store import PreparedData
+from stemproof.figures.medians import median_of_medians
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The segments that are audited.
+
+    Attributes:
+        tracks: name of the track of each segment.
+        mixture: segments x channels x samples.
+        vocals: segments x channels x samples.
+        seeds: of each segment's random numbers.
+    """
+
+    tracks: list[str]
+    mixture: Tensor
+    vocals: Tensor
+    seeds: tuple[int, ...]
+
+    def median(self, values: Values) -> float:
+        """Median over tracks of the medians over segments."""
+        return median_of_medians((t, [v]) for t, v in zip(self.tracks, values, strict=True))
+
+
+def choose_material(
+    audit: AuditParams,
+    attack: AttackParams,
+    cut: SegmentParams,
+    data: PreparedData,
+    split: str,
+    device: torch.device,
+) -> Material:
+    """``audit.segments`` loud segments of a split, spread evenly over the tracks.
+
+    Raises:
+        InputError: no segment of the split has audible vocals.
+    """
+    segments = Segments.of(data.tracks(split), cut.samples(data.sample_rate))
+    loud = segments.loud(cut.loud_db)
+    if not loud:
+        raise InputError(f"no {split} segment has audible vocals; see segments.loud_db")
+    count = min(audit.segments, len(loud))
+    chosen = [loud[round(place)] for place in np.linspace(0, len(loud) - 1, count)]
+    mixture, vocals = segments.read(chosen, device)
+    # The seeds of the attack that is audited: what it found is found again.
+    seeds = tuple(segments.seed(number, "attack", attack.seed) for number in chosen)
+    return Material([segments.track(number) for number in chosen], mixture, vocals, seeds)
