@@ -14,9 +14,9 @@ from common import (
 )
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import open_adversarials
-from stemproof.audit.material import choose_material
-from stemproof.audit.params import AuditParams
-from stemproof.audit.run import System, audit
+from stemproof.auditing.material import choose_material
+from stemproof.auditing.params import AuditParams
+from stemproof.auditing.run import System, audit
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside

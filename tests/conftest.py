@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from stemproof.attacks.params import AttackSection
-from stemproof.audit.params import AuditParams
+from stemproof.auditing.params import AuditParams
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.params import Name, Sections, TrainParams, load_params
 from stemproof.data.params import DataParams, DemoParams, SegmentParams

@@ -114,8 +114,8 @@ def test_importing_the_package_waits_for_nothing() -> None:
 def test_the_audit_can_be_called_and_its_room_imported(first: str) -> None:
     code = (
         f"import stemproof; assert callable({first}); assert callable(stemproof.audit); "
-        "import stemproof.audit.run; from stemproof.audit.flags import Flag; "
-        "assert callable(stemproof.audit); assert stemproof.audit.run.audit"
+        "import stemproof.auditing.run; from stemproof.auditing.flags import Flag; "
+        "assert callable(stemproof.audit); assert stemproof.auditing.run.audit"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -8,9 +8,6 @@ the CPU), with the system there as well. What comes out are tensors on the same 
 Bad input raises :class:`stemproof.core.errors.InputError`, with one sentence that says what to do.
 """
 
-import sys
-from types import ModuleType
-
 from stemproof.api.attacking import Attacked, attack
 from stemproof.api.auditing import Audit, audit
 from stemproof.api.claiming import claim
@@ -19,12 +16,3 @@ from stemproof.api.loading import load
 from stemproof.api.scoring import Scores, score
 
 __all__ = ["Attacked", "Audit", "LocalClaim", "Scores", "attack", "audit", "claim", "load", "score"]
-
-
-class _Callable(ModuleType):
-    """The room of the audit and the call have one name: ``stemproof.audit(...)`` works for both."""
-
-    __call__ = staticmethod(audit)
-
-
-sys.modules["stemproof.audit"].__class__ = _Callable

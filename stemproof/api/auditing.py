@@ -13,10 +13,10 @@ from stemproof.api.fitting import attack_params, fitting, fitting_training, seed
 from stemproof.api.own import tried
 from stemproof.api.recordings import Signal
 from stemproof.attacks.params import AttackParams
-from stemproof.audit import run
-from stemproof.audit.flags import Flag
-from stemproof.audit.material import Material
-from stemproof.audit.params import AuditParams
+from stemproof.auditing import run
+from stemproof.auditing.flags import Flag
+from stemproof.auditing.material import Material
+from stemproof.auditing.params import AuditParams
 from stemproof.core.params import validate
 from stemproof.separators.protocol import Separator
 

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 from conftest import RATE, AllParams, write_track
 
+from stemproof.core import stempeg
 from stemproof.core.errors import InputError
-from stemproof.data import codec
 from stemproof.data import prepare as preparing
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
@@ -222,7 +222,7 @@ def test_wav_folders_where_stems_were_announced(
 def test_ffmpeg_missing(
     songs: Path, tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec.shutil, "which", lambda name: None)
+    monkeypatch.setattr(stempeg.shutil, "which", lambda name: None)
     params = make_params(data={"root": str(songs), "decoder": "ffmpeg"})
     with pytest.raises(InputError, match="ffmpeg and ffprobe are not on the PATH.*pyav"):
         run_prepare(params, tmp_path / "out")

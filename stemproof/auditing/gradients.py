@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stemproof.attacks.case import Case
 from stemproof.attacks.objectives import negative_si_sdr
-from stemproof.audit.material import Values
+from stemproof.auditing.material import Values
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.protocol import Separator, side_of
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from stemproof.attacks.objectives import negative_si_sdr
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.universal import UniversalPerturbation
-from stemproof.audit.checks import Auditor, auditable
-from stemproof.audit.flags import CHECKS, not_converged, raise_flags
-from stemproof.audit.material import Material
-from stemproof.audit.params import AuditParams
-from stemproof.audit.run import Audited, System, audit
+from stemproof.auditing.checks import Auditor, auditable
+from stemproof.auditing.flags import CHECKS, not_converged, raise_flags
+from stemproof.auditing.material import Material
+from stemproof.auditing.params import AuditParams
+from stemproof.auditing.run import Audited, System, audit
 from stemproof.core.random import derive_seed
 from stemproof.separators.protocol import Informed, Reconstructing, Separator, Side
 from stemproof.separators.wrappers import FixedDraws

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stemproof.audit.params import AuditParams
+from stemproof.auditing.params import AuditParams
 
 Figures = Mapping[str, Any]
 

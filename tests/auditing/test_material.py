@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from stemproof.attacks.craft import craft, prepared
-from stemproof.audit.checks import Auditor
-from stemproof.audit.material import choose_material
+from stemproof.auditing.checks import Auditor
+from stemproof.auditing.material import choose_material
 from stemproof.core.errors import InputError
 from stemproof.data.prepare import prepare
 from stemproof.data.segments import Segments

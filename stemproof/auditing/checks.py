@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -25,10 +24,10 @@ from stemproof.attacks.search import RandomSearch
 from stemproof.attacks.sparse import SparseSaliency
 from stemproof.attacks.steps import STEP_RULES
 from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
-from stemproof.audit.gradients import gradient_health
-from stemproof.audit.gradients import score as score_of
-from stemproof.audit.material import Material, Values
-from stemproof.audit.params import AuditParams
+from stemproof.auditing.gradients import gradient_health
+from stemproof.auditing.gradients import score as score_of
+from stemproof.auditing.material import Material, Values
+from stemproof.auditing.params import AuditParams
 from stemproof.evaluation.evaluate import REACHED
 from stemproof.figures.si_sdr import si_sdr, snr
 from stemproof.separators.protocol import Separator
@@ -287,21 +286,3 @@ class Auditor:
     def budget_used(self, adversarial: Tensor) -> float:
         """Largest perturbation as a fraction of the budget."""
         return used(self.case.budget, self.case.mixture, adversarial)
-
-
-def transfer(auditors: Mapping[str, Auditor]) -> dict[str, dict[str, float]]:
-    """AT-BS of every model (inner key) under what was crafted on every model (outer key)."""
-    crafted = {name: auditor.own() for name, auditor in auditors.items()}
-    return {
-        source: {name: auditor.median_at_bs(found) for name, auditor in auditors.items()}
-        for source, found in crafted.items()
-    }
-
-
-def other_mask(fixed: Auditor, recomputed: Auditor) -> dict[str, dict[str, float]]:
-    """AT-BS of a model with either kind of mask (inner key) under the attack on either.
-
-    The recomputed mask is attacked through a straight-through gradient. The fixed one needs none:
-    it is the undefended twin, and what is crafted on it is played to the other.
-    """
-    return transfer({"fixed": fixed, "recomputed": recomputed})

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from stemproof.attacks.params import AttackParams
-from stemproof.audit.checks import Auditor, other_mask, transfer
-from stemproof.audit.flags import Flag, raise_flags
-from stemproof.audit.material import Material
-from stemproof.audit.params import AuditParams
+from stemproof.auditing.checks import Auditor
+from stemproof.auditing.flags import Flag, raise_flags
+from stemproof.auditing.material import Material
+from stemproof.auditing.params import AuditParams
+from stemproof.auditing.transfer import other_mask, transfer
 from stemproof.separators.protocol import Informed, Separator
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stemproof.attacks.params import AttackParams
-from stemproof.audit.params import AuditParams
+from stemproof.auditing.params import AuditParams
 from stemproof.core.errors import InputError
 from stemproof.data.params import SegmentParams
 from stemproof.data.segments import Segments
