@@ -21,7 +21,7 @@ from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
 from stemproof.core.params import Name, TrainParams
-from stemproof.core.runtime import make_fabric
+from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.separators.checkpoint import load, read_header
@@ -46,7 +46,7 @@ def main() -> None:
     written = [*(f"{name}.json" for name in params.systems), "steps.csv", "eps.csv", MADE_WITH]
     # What can be refused is refused before anything is computed.
     refuse_strangers(PLOTS / "audit", written)
-    device = make_fabric(params.runtime, ProcessParams()).device
+    device = make_place(params.runtime, ProcessParams()).device
     data = PreparedData(PREPARED)
     models = [(name, seed) for name in params.systems for seed in params.train.seeds]
     if run_by_dvc():

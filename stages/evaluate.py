@@ -20,7 +20,7 @@ from stemproof.attacks.stored import CURVE, open_adversarials
 from stemproof.core.files import read_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers
-from stemproof.core.runtime import describe_environment, make_fabric, shard_of
+from stemproof.core.runtime import describe_environment, make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
@@ -53,27 +53,26 @@ def main(
     """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
     params = load_params(Needs)
     refuse_strangers(scored_folder(system, seed), FILES)
-    fabric = make_fabric(params.runtime, params.processes)
-    shard = shard_of(fabric)
+    place = make_place(params.runtime, params.processes)
     data = PreparedData(PREPARED)
     folder = adversarial_folder(system, seed)
-    stored = open_adversarials(folder, params.attack, params.segments, data, shard)
+    stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     header = read_header(stored.model)
     compiled = params.runtime.compile
-    separator = load(stored.model, params.attack.mask, fabric.device, compiled, (system, seed))
+    separator = load(stored.model, params.attack.mask, place.device, compiled, (system, seed))
     evaluator = Evaluator(
         f"{system}-{seed}",
         separator,
-        oracle(params.separators, params.evaluate.oracle, data.sample_rate, fabric.device),
+        oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device),
         params.evaluate,
         params.attack,
         params.segments,
         params.workers,
         params.processes,
-        fabric.device,
+        place.device,
     )
-    scored = evaluator.evaluate(data, stored, shard)
-    if not fabric.is_global_zero:
+    scored = evaluator.evaluate(data, stored, place.shard)
+    if not place.shard.is_first:
         return
     about = {
         "system": system,

@@ -16,7 +16,7 @@ from common import (
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.store import Victim, generate
 from stemproof.core.machine import ProcessParams, RuntimeParams
-from stemproof.core.runtime import make_fabric, shard_of
+from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.separators.checkpoint import load
@@ -38,18 +38,18 @@ def main(
 ) -> None:
     """Write data/adversarial/SYSTEM/SEED: adversarial mixtures, and the model they are against."""
     params = load_params(Needs)
-    fabric = make_fabric(params.runtime, params.processes)
+    place = make_place(params.runtime, params.processes)
     file, compiled = model_file(system, seed), params.runtime.compile
-    separator = load(file, params.attack.mask, fabric.device, compiled, (system, seed))
+    separator = load(file, params.attack.mask, place.device, compiled, (system, seed))
     generate(
         params.attack,
         params.segments,
         Victim(f"{system}-{seed}", separator, file),
         PreparedData(PREPARED),
-        fabric.device,
+        place.device,
         adversarial_folder(system, seed),
         CHECKPOINTS / "attack",
-        shard_of(fabric),
+        place.shard,
     )
 
 

@@ -6,29 +6,59 @@ import os
 import platform
 import threading
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lsf import LSFEnvironment
-from lightning_fabric.plugins.environments.mpi import MPIEnvironment
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from stemproof.core.errors import InputError
 from stemproof.core.gpus import VARIABLE, claim_gpu
 from stemproof.core.machine import ProcessParams, RuntimeParams
-from stemproof.core.shards import Shard
+from stemproof.core.shards import WHOLE, Shard
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 # One process may score or store for long while the others wait. That one of them has ended is not
 # learned from waiting: Fabric ends the first process when another fails, and the others end with
 # the process that started them.
 PATIENCE = timedelta(days=2)
 WATCH = 1.0  # seconds between two looks at the parent
-LAUNCHERS = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
 PARENT = "STEMPROOF_PARENT"  # environment variable: number of the process that starts others
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stage computes.
+
+    Attributes:
+        device: the device of this process.
+        shard: which of the processes this is.
+    """
+
+    device: torch.device
+    shard: Shard
+
+
+def make_place(runtime: RuntimeParams, processes: ProcessParams) -> Place:
+    """The device and this process's share, for a stage that trains nothing.
+
+    Args:
+        runtime: accelerator, precision and threads.
+        processes: devices and nodes.
+
+    Raises:
+        InputError: as :func:`make_fabric`.
+    """
+    if processes.count > 1:
+        fabric = make_fabric(runtime, processes)
+        return Place(fabric.device, shard_of(fabric))
+    # Fabric, whose import takes a second, has nothing to share out.
+    accelerator = _set_up(runtime, processes)
+    torch.set_num_threads(runtime.threads)
+    return Place(torch.device("cuda", 0) if accelerator == "cuda" else torch.device("cpu"), WHOLE)
 
 
 def make_fabric(runtime: RuntimeParams, processes: ProcessParams) -> Fabric:
@@ -48,12 +78,38 @@ def make_fabric(runtime: RuntimeParams, processes: ProcessParams) -> Fabric:
             Or a launcher started another number of processes than the parameters say, or none did
             where one is needed.
     """
+    accelerator = _set_up(runtime, processes)
+    import lightning_fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     devices, nodes = processes.devices, processes.nodes
+    try:
+        fabric = lightning_fabric.Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision="32-true" if runtime.precision == "tf32" else runtime.precision,  # type: ignore[arg-type]
+            strategy=DDPStrategy(timeout=PATIENCE) if processes.count > 1 else "auto",
+        )
+        fabric.launch()
+    except Exception as error:  # Fabric raises its own exceptions of several kinds.
+        raise InputError(
+            f"runtime: {devices} device(s) of kind {runtime.accelerator} on {nodes} node(s) "
+            f"cannot be had ({error}); set processes.devices and processes.nodes to what there is"
+        ) from None
+    _check_count(fabric.world_size, processes.count)
+    # Only now: launching several processes shares out the cores, whatever was set before.
+    torch.set_num_threads(runtime.threads)
+    return fabric
+
+
+def _set_up(runtime: RuntimeParams, processes: ProcessParams) -> str:
+    """Refuse what cannot be had, and make results repeatable; the accelerator."""
     if runtime.accelerator != "cpu":
-        if devices * nodes > 1 and VARIABLE in os.environ:
+        if processes.count > 1 and VARIABLE in os.environ:
             raise InputError(
                 f"{VARIABLE} gives every stage one GPU, but processes.devices x processes.nodes = "
-                f"{devices * nodes}; set both to 1, or unset {VARIABLE}"
+                f"{processes.count}; set both to 1, or unset {VARIABLE}"
             )
         claim_gpu()
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -68,32 +124,15 @@ def make_fabric(runtime: RuntimeParams, processes: ProcessParams) -> Fabric:
             "runtime.accelerator = cuda, but PyTorch sees no CUDA device; "
             "set runtime.accelerator = cpu, or install a driver and a CUDA build of PyTorch"
         )
-    _check_launcher(devices, nodes)
-    _check_count(_launched(), devices * nodes)
+    _check_launcher(processes.devices, processes.nodes)
+    _check_count(_launched(), processes.count)
     accelerator = _resolve(runtime)
     if runtime.precision in ("16-mixed", "tf32") and accelerator == "cpu":
         raise InputError(
             f"runtime.precision = {runtime.precision} needs CUDA; set it to 32-true or bf16-mixed"
         )
     _end_with_parent()
-    try:
-        fabric = Fabric(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            precision="32-true" if tf32 else runtime.precision,  # type: ignore[arg-type]
-            strategy=DDPStrategy(timeout=PATIENCE) if devices * nodes > 1 else "auto",
-        )
-        fabric.launch()
-    except Exception as error:  # Fabric raises its own exceptions of several kinds.
-        raise InputError(
-            f"runtime: {devices} device(s) of kind {runtime.accelerator} on {nodes} node(s) "
-            f"cannot be had ({error}); set processes.devices and processes.nodes to what there is"
-        ) from None
-    _check_count(fabric.world_size, devices * nodes)
-    # Only now: launching several processes shares out the cores, whatever was set before.
-    torch.set_num_threads(runtime.threads)
-    return fabric
+    return accelerator
 
 
 def _check_launcher(devices: int, nodes: int) -> None:
@@ -105,8 +144,14 @@ def _check_launcher(devices: int, nodes: int) -> None:
     """
     if devices * nodes == 1:
         return
+    from lightning_fabric.plugins.environments.lsf import LSFEnvironment
+    from lightning_fabric.plugins.environments.mpi import MPIEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    launchers = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
     wanted = f"processes.devices = {devices} and processes.nodes = {nodes}"
-    if not any(launcher.detect() for launcher in LAUNCHERS):
+    if not any(launcher.detect() for launcher in launchers):
         if nodes > 1:
             raise InputError(
                 f"{wanted}, but no launcher started this stage; start it on every machine with "

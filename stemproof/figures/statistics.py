@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
@@ -76,6 +75,8 @@ def _luck(estimates: Values) -> float:
     """P-value of a t-test over the estimates of the training seeds; 0 where nothing varies."""
     if len(estimates) == 1 or np.ptp(estimates) == 0:
         return 0.0
+    import scipy.stats  # half a second, which one seed does not need
+
     return float(scipy.stats.ttest_1samp(estimates, 0).pvalue)
 
 

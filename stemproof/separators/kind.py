@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from stemproof.core.params import Section
 from stemproof.separators.protocol import MaskKind, Separator
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from stemproof.data.params import SegmentParams
     from stemproof.data.store import PreparedData
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import pkgutil
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +15,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
+from stemproof.core import plugins
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint, sha256
 from stemproof.core.params import Name, Section, validate
@@ -36,24 +35,15 @@ def find_kind(name: str) -> Kind:
     Raises:
         InputError: there is none.
     """
-    if isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        try:
-            module = importlib.import_module(f"{ROOM}.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"{ROOM}.{name}":
-                raise
-        else:
-            kind = getattr(module, "KIND", None)
-            if isinstance(kind, Kind):
-                return kind
+    kind = plugins.find(ROOM, name, "KIND")
+    if isinstance(kind, Kind):
+        return kind
     raise InputError(f"unknown kind {name!r} of separator; there are {', '.join(kinds())}")
 
 
 def kinds() -> list[str]:
     """The names of all kinds."""
-    package = importlib.import_module(ROOM)
-    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return [m for m in modules if hasattr(importlib.import_module(f"{ROOM}.{m}"), "KIND")]
+    return plugins.names(ROOM, "KIND")
 
 
 def code_of(kind: Kind) -> str:

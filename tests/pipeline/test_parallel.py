@@ -347,7 +347,7 @@ def test_nobody_waits_for_processes_that_nobody_starts(
     said: str,
 ) -> None:
     monkeypatch.delenv("STEMPROOF_PARENT", raising=False)  # of a fabric that this process has had
-    monkeypatch.setattr("stemproof.core.runtime.Fabric", lambda **_: pytest.fail("it was started"))
+    monkeypatch.setattr("lightning_fabric.Fabric", lambda **_: pytest.fail("it was started"))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=said) as error:

@@ -6,10 +6,8 @@ There is no list to keep: a data set that is added is a module here, and nothing
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
-import re
 
+from stemproof.core import plugins
 from stemproof.core.errors import InputError
 from stemproof.data.recordings.protocol import Source
 
@@ -22,16 +20,9 @@ def find_source(name: str) -> Source:
     Raises:
         InputError: there is none.
     """
-    if re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        try:
-            module = importlib.import_module(f"{ROOM}.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"{ROOM}.{name}":
-                raise
-        else:
-            source = getattr(module, "SOURCE", None)
-            if isinstance(source, Source):
-                return source
+    source = plugins.find(ROOM, name, "SOURCE")
+    if isinstance(source, Source):
+        return source
     known = sources()
     close = difflib.get_close_matches(name, known, n=1)
     hint = f", did you mean `{close[0]}`?" if close else ""
@@ -40,6 +31,4 @@ def find_source(name: str) -> Source:
 
 def sources() -> list[str]:
     """The names of all data sets."""
-    package = importlib.import_module(ROOM)
-    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return [m for m in modules if hasattr(importlib.import_module(f"{ROOM}.{m}"), "SOURCE")]
+    return plugins.names(ROOM, "SOURCE")

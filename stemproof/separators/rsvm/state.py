@@ -6,14 +6,16 @@ import io
 import math
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from stemproof.core.errors import out_of_memory
 from stemproof.core.files import is_there, opened, written_aside
 from stemproof.separators.kind import Row
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def save_state(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,6 +25,9 @@ from stemproof.separators.rsvm.params import FamilyParams, RSVMSettings
 from stemproof.separators.rsvm.separator import as_separator
 from stemproof.separators.rsvm.state import load_state, save_state
 from stemproof.separators.validation import validate
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SHOW_EVERY = 20  # steps
 
