@@ -86,6 +86,10 @@ def generate(
             computed is not a number or exceeds the budget.
     """
     segments = _test_segments(cut, victim, data)
+    if params.norm == "l0" and params.samples > segments.length:
+        raise InputError(
+            f"attack.samples = {params.samples}, but a segment has {segments.length}; lower it"
+        )
     model = sha256(victim.file)
     settings = params.model_dump(mode="json")
     runtime = [torch.get_num_threads(), torch.__version__, device.type]

@@ -55,6 +55,11 @@ def choose_material(
         InputError: no segment of the split has audible vocals.
     """
     segments = Segments.of(data.tracks(split), cut.samples(data.sample_rate))
+    if audit.sparse_samples > segments.length:
+        raise InputError(
+            f"audit.sparse_samples = {audit.sparse_samples}, but a segment has {segments.length}; "
+            "lower it"
+        )
     loud = segments.loud(cut.loud_db)
     if not loud:
         raise InputError(f"no {split} segment has audible vocals; see segments.loud_db")

@@ -21,6 +21,7 @@ from stemproof.attacks import store as storing
 from stemproof.attacks.minimal import MinimalPerturbation
 from stemproof.attacks.stored import UNIVERSAL, budget_used
 from stemproof.attacks.universal import UniversalPerturbation
+from stemproof.auditing.material import choose_material
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, written_aside
 from stemproof.core.runtime import make_fabric
@@ -588,3 +589,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_more_samples_than_a_segment_has_are_refused(
+    trained: tuple[AllParams, InformedRSVM],
+    prepared: PreparedData,
+    tmp_path: Path,
+    make_params: MakeParams,
+) -> None:
+    params = make_params(attack={"method": "sparse", "norm": "l0", "samples": 1001})
+    with pytest.raises(InputError, match=r"attack.samples = 1001, but a segment has 1000"):
+        attack(params, trained[1], prepared, tmp_path)
+    params = make_params(audit={"sparse_samples": 1001})
+    with pytest.raises(InputError, match=r"audit.sparse_samples = 1001, but a segment has 1000"):
+        choose_material(
+            params.audit, params.attack, params.segments, prepared, "test", torch.device("cpu")
+        )
