@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, default_tree
 
+from stemproof.attacks.params import AttackSection
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [ROOT / "published/README.md", ROOT / "results/musdb18-7/README.md"]
 by_page = pytest.mark.parametrize(
@@ -21,7 +23,10 @@ SECTIONS = "|".join(key for key, value in default_tree().items() if isinstance(v
 
 
 def parameter(name: str) -> Any:
-    found: Any = default_tree()
+    # With the defaults of methods that were added.
+    tree = default_tree()
+    tree["attack"] = {**AttackSection().model_dump(mode="json"), **tree["attack"]}
+    found: Any = tree
     for key in name.split("."):
         found = found[key]
     return found

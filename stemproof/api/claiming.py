@@ -66,6 +66,11 @@ def claim(
         if not same:
             raise InputError(f"the audit is of {what} than the figures; audit what was scored")
     params, data = scores.params, scores.data
+    if scores.summary["budget_used"] > 1:
+        raise InputError(
+            f"the adversarial mixtures use {scores.summary['budget_used']:.3g} times the budget; a "
+            "claim is of an attack that keeps it"
+        )
     missing = [
         *audited.not_measured,
         "training seeds: one model, so intervals say nothing about the luck of training",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stemproof.attacks.budgets import Bound, Budget
 from stemproof.core.random import Draws, derive_seed
-from stemproof.separators.protocol import Separator, Side, redrawn, side_of
+from stemproof.separators.protocol import Separator, Side, redrawn, separated, side_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Case:
         call = next(self._calls)
         seeds = [derive_seed(seed, "pass", self.run, call) for seed in self.seeds]
         fixed = redrawn(self.separator, seeds)
-        return fixed.separate(self.shaped(heard), self.side).flatten(1)
+        return separated(fixed, self.shaped(heard), self.side).flatten(1)
 
     def draws(self, purpose: str) -> Draws:
         """Random numbers for an attack; other numbers for every purpose and restart."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stemproof.attacks.build import build_attack
-from stemproof.attacks.case import Case
+from stemproof.attacks.case import Case, Found
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.protocol import Attack
 from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
@@ -61,7 +61,7 @@ def craft(
     for part in batches(len(numbers), params.batch):
         chosen = numbers[part]
         case = case_of(params, separator, segments, chosen, device)
-        result = attack(case)
+        result = _checked(attack(case), case, params.method)
         # NaN is never worse than what was found before: it would pass for robustness.
         whole = torch.isfinite(result.losses).all(-1) & torch.isfinite(result.adversarial).all(-1)
         broken = [
@@ -72,6 +72,22 @@ def craft(
         found.append(case.shaped(result.adversarial).cpu())
         losses.append(result.losses.cpu())
     return Crafted(torch.cat(found).numpy(), torch.cat(losses).numpy())
+
+
+def _checked(found: Found, case: Case, method: str) -> Found:
+    """What an attack gave, in the form that is stored."""
+    wrong = ""
+    if not isinstance(found, Found):
+        wrong = f"{type(found).__name__}, not Found"
+    elif found.adversarial.shape != case.mixture.shape:
+        wrong = f"mixtures of {tuple(found.adversarial.shape)} for {tuple(case.mixture.shape)}"
+    elif found.adversarial.dtype != torch.float32:
+        wrong = f"mixtures in {found.adversarial.dtype}, not torch.float32"
+    elif found.losses.ndim != 2 or len(found.losses) != len(case.mixture):
+        wrong = f"losses of {tuple(found.losses.shape)}, not batch x steps + 1"
+    if wrong:
+        raise InputError(f"attack.method = {method} gives {wrong}; mend its module")
+    return found
 
 
 def case_of(

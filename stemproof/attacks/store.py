@@ -209,8 +209,8 @@ def _finish(
         fraction = budget_used(track, read_array(path), params)
         if fraction > 1:
             raise InputError(
-                f"{path}: the stored perturbation is {fraction} times the budget, which is a fault "
-                "of the attack; please report it with params.yaml"
+                f"{path}: the perturbation of attack.method = {params.method} is {fraction} times "
+                "its budget, a fault of its module, which keeps it with case.budget.keeper"
             )
         entries.append(
             {

@@ -31,7 +31,14 @@ from stemproof.figures.bsseval import Estimate, Score, TrackEstimates, score_all
 from stemproof.figures.medians import track_medians
 from stemproof.figures.summary import Scored
 from stemproof.figures.table import Played, measured
-from stemproof.separators.protocol import Reconstructing, Separator, Side, redrawn, side_of
+from stemproof.separators.protocol import (
+    Reconstructing,
+    Separator,
+    Side,
+    redrawn,
+    separated,
+    side_of,
+)
 
 SCORED_AT_ONCE = 1_500_000  # samples of music that wait for BSSEval; half a minute
 REACHED = 0.02  # dB; so near to its aim an attack has reached it
@@ -206,7 +213,7 @@ class Evaluator:
 
     @staticmethod
     def _separated(system: Separator, heard: Tensor, like: Tensor, side: Side) -> Tensor:
-        return system.separate(heard.view_as(like), side).flatten(1)
+        return separated(system, heard.view_as(like), side).flatten(1)
 
     def _check(self, track: PreparedTrack, figures: dict[str, Tensor]) -> None:
         if all(bool(torch.isfinite(values).all()) for values in figures.values()):

@@ -167,4 +167,10 @@ def load(
         # Encoder and decoder, where a model has such parts, are what is called.
         for part in model.children():
             part.compile()
-    return header.kind.separator(model, mask)
+    found = header.kind.separator(model, mask)
+    if not isinstance(found, Separator):
+        raise InputError(
+            f"{path}: what the kind {header.kind.name} makes of it is no separator; it needs "
+            "sample_rate, channels and separate(mixture, side)"
+        )
+    return found

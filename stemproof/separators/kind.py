@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,14 +60,19 @@ class Made:
     Attributes:
         model: its weights.
         settings: all that its kind needs to rebuild it; plain values, as in JSON.
-        curves: one row an epoch; a model that is not trained has a single one.
+        curves: one row an epoch, with ``epoch`` and whatever else was measured; a model that is
+            not trained has a single one.
         trained: whether a training seed made a difference.
     """
 
     model: nn.Module
     settings: Mapping[str, Any]
-    curves: list[Row] = field(default_factory=list)
+    curves: list[Row]
     trained: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.curves or any("epoch" not in row for row in self.curves):
+            raise ValueError("curves needs a row at least, and each an `epoch`")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from stemproof.core.errors import InputError
+
 # What an informed separator is given beside the mixture; the first axis is the batch.
 Side = Tensor | None
 # `fixed`: made once, from the clean stems. `recomputed`: made from the mixture that is heard.
@@ -84,6 +86,30 @@ def side_of(separator: Separator, mixture: Tensor, vocals: Tensor) -> Side:
         vocals: true vocals, same shape.
     """
     return separator.side(mixture, vocals) if isinstance(separator, Informed) else None
+
+
+def separated(separator: Separator, mixture: Tensor, side: Side = None) -> Tensor:
+    """What a separator gives, held against the shape of what it was given.
+
+    A loss would else be computed between waveforms of other shapes, and mean nothing.
+
+    Raises:
+        InputError: it is another shape, or no tensor.
+    """
+    output = separator.separate(mixture, side)
+    name = type(separator).__name__
+    if not isinstance(output, Tensor):
+        raise InputError(
+            f"the separator {name} gives {type(output).__name__}, not a tensor; it must give the "
+            "vocals alone"
+        )
+    if output.shape != mixture.shape:
+        raise InputError(
+            f"the separator {name} gives {tuple(output.shape)} for a mixture of "
+            f"{tuple(mixture.shape)}; it must give the vocals, batch x channels x samples, of the "
+            "same shape"
+        )
+    return output
 
 
 def redrawn(separator: Separator, seeds: Sequence[int]) -> Separator:

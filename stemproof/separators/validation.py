@@ -13,7 +13,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedTrack, loud_mask
 from stemproof.figures.medians import median_of_medians
 from stemproof.figures.si_sdr import si_sdr
-from stemproof.separators.protocol import Reconstructing, Separator, side_of
+from stemproof.separators.protocol import Reconstructing, Separator, separated, side_of
 
 BATCH = 16  # segments
 
@@ -45,17 +45,17 @@ def validate(
         loud = torch.from_numpy(loud_mask(vocals.flatten(1).numpy(), segments.loud_db))
         mixture, vocals = mixture[loud].to(device), vocals[loud].to(device)
         held: list[Tensor] = [mixture[:0, 0, 0]]
-        separated: list[Tensor] = [mixture[:0, 0, 0]]
+        parts: list[Tensor] = [mixture[:0, 0, 0]]
         for part in batches(len(mixture), BATCH):
             x, s = mixture[part], vocals[part]
             with torch.no_grad():
-                estimate = separator.separate(x, side_of(separator, x, s))
+                estimate = separated(separator, x, side_of(separator, x, s))
             if isinstance(separator, Reconstructing):
                 held.append(si_sdr(s.flatten(1), separator.reconstruct(s).flatten(1)))
-            separated.append(si_sdr(s.flatten(1), estimate.flatten(1)))
+            parts.append(si_sdr(s.flatten(1), estimate.flatten(1)))
         # A track without a loud segment is an entry without figures.
         reconstruction.append((track.name, torch.cat(held).cpu().numpy()))
-        separation.append((track.name, torch.cat(separated).cpu().numpy()))
+        separation.append((track.name, torch.cat(parts).cpu().numpy()))
     row = {}
     if isinstance(separator, Reconstructing):
         row["valid_si_sdr"] = median_of_medians(shard.gathered(reconstruction))

@@ -422,7 +422,7 @@ def test_a_violated_budget_is_not_stored(bench: Bench, monkeypatch: pytest.Monke
         return found
 
     monkeypatch.setattr(store, "craft", cheating)
-    with pytest.raises(InputError, match=r"test-0.npy: the stored perturbation is .* the budget"):
+    with pytest.raises(InputError, match=r"test-0.npy: .* attack.method = pgd is .* its budget"):
         bench.run()
     assert "index.json" not in bench.stored()
 

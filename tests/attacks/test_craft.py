@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from torch import Tensor
 
 from stemproof.attacks.budgets import Bound
 from stemproof.attacks.build import build_attack
+from stemproof.attacks.case import Case, Found
 from stemproof.attacks.craft import Crafted, case_of, craft, prepared
+from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.random import Draws
 from stemproof.data.segments import Segments
+from stemproof.data.store import PreparedTrack
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.protocol import Separator, Side, redrawn, side_of
 
@@ -186,3 +190,46 @@ def test_a_universal_perturbation_is_learned_on_the_training_split(
     assert known.objective is build_attack(params).objective  # type: ignore[attr-defined]
     with pytest.raises(InputError, match=r"no training segment has audible vocals.*loud_db"):
         prepared(params, system, training, 100.0, CPU)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (lambda f: (f.adversarial, f.losses), "gives tuple, not Found"),
+        (lambda f: replace(f, adversarial=f.adversarial[:, 1:]), r"gives mixtures of \(2, 999\)"),
+        (lambda f: replace(f, adversarial=f.adversarial.double()), "gives mixtures in torch.float64"),
+        (lambda f: replace(f, losses=f.losses[:, 0]), r"gives losses of \(2,\), not batch x steps"),
+    ],
+)
+def test_what_an_attack_gives_is_checked(found: Any, said: str) -> None:
+    def attack(case: Case) -> Any:
+        return found(Found(case.mixture, torch.zeros(len(case.mixture), 2)))
+
+    with pytest.raises(InputError, match=f"attack.method = pgd {said}"):
+        craft(AttackSection(), attack, Shorter(0), two_segments(), [0, 1], CPU)
+
+
+class Shorter:
+    """A separator that loses samples, or an axis."""
+
+    sample_rate, channels = 4000, 1
+
+    def __init__(self, lost: int) -> None:
+        self.lost = lost
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        return mixture[:, 0] if self.lost < 0 else mixture[..., self.lost :]
+
+
+def two_segments() -> Segments:
+    audio = 0.1 * np.random.default_rng(0).standard_normal((2, 1, 2000)).astype(np.float32)
+    return Segments.of([PreparedTrack("song", "song.npy", audio)], 1000)
+
+
+@pytest.mark.parametrize("lost", [3, -1])
+def test_a_separator_that_gives_another_shape_is_refused(lost: int) -> None:
+    params = AttackSection()
+    with pytest.raises(InputError, match=r"separator Shorter gives .* for a mixture of \(2, 1, 1"):
+        craft(
+            params, build_attack(params), Shorter(lost), two_segments(), [0, 1], torch.device("cpu")
+        )
