@@ -197,7 +197,10 @@ def test_a_universal_perturbation_is_learned_on_the_training_split(
     [
         (lambda f: (f.adversarial, f.losses), "gives tuple, not Found"),
         (lambda f: replace(f, adversarial=f.adversarial[:, 1:]), r"gives mixtures of \(2, 999\)"),
-        (lambda f: replace(f, adversarial=f.adversarial.double()), "gives mixtures in torch.float64"),
+        (
+            lambda f: replace(f, adversarial=f.adversarial.double()),
+            "gives mixtures in torch.float64",
+        ),
         (lambda f: replace(f, losses=f.losses[:, 0]), r"gives losses of \(2,\), not batch x steps"),
     ],
 )

@@ -18,7 +18,7 @@ from stemproof.separators import checkpoint
 from stemproof.separators.checkpoint import FORMAT, load, read_header, save
 from stemproof.separators.kind import Kind, Made
 from stemproof.separators.protocol import MaskKind, redrawn, side_of
-from stemproof.separators.registry import entry
+from stemproof.separators.registry import entry, find_kind
 from stemproof.separators.rsvm.model import build_model
 from stemproof.separators.rsvm.params import RSVMSettings, Sizes
 
