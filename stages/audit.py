@@ -20,7 +20,7 @@ from stemproof.auditing.run import System, audit
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
-from stemproof.core.params import Name, TrainParams
+from stemproof.core.params import Systems, TrainParams
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -32,7 +32,7 @@ MADE_WITH = "made_with.json"
 class Needs(Sections):
     """Parameters of this stage."""
 
-    systems: list[Name]
+    systems: Systems
     train: TrainParams
     segments: SegmentParams
     attack: AttackSection

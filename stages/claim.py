@@ -8,7 +8,7 @@ from typer import Option
 from common import METRICS, PREPARED, SYSTEM_METRICS, Sections, load_params, run
 from stemproof.attacks.params import AttackSection
 from stemproof.core.files import read_json, write_text
-from stemproof.core.params import Name, read_tree
+from stemproof.core.params import Systems, read_tree
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.figures.params import StatisticsParams
@@ -23,7 +23,7 @@ class Needs(Sections):
 
     data: dict[str, Any]
     segments: SegmentParams
-    systems: list[Name]
+    systems: Systems
     attack: AttackSection
     statistics: StatisticsParams
 

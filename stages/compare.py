@@ -18,7 +18,7 @@ from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, write_text
 from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
-from stemproof.core.params import Name, TrainParams
+from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.compare import compare
@@ -30,7 +30,7 @@ from stemproof.figures.summary import summarize
 class Needs(Sections):
     """Parameters of this stage; those of others are held against what was made with them."""
 
-    systems: list[Name]
+    systems: Systems
     reference: Name
     train: TrainParams
     segments: SegmentParams

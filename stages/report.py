@@ -6,7 +6,7 @@ from common import METRICS, PLOTS, REPORT, SYSTEM_METRICS, Sections, load_params
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json, write_text
-from stemproof.core.params import Name, TrainParams, first_difference
+from stemproof.core.params import Name, Systems, TrainParams, first_difference
 from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Settings, Sources, build_report
@@ -18,7 +18,7 @@ class Needs(Sections):
     demo: dict[str, Any]
     data: dict[str, Any]
     segments: SegmentParams
-    systems: list[Name]
+    systems: Systems
     reference: Name
     ablations: list[Name]
     train: TrainParams

@@ -17,7 +17,7 @@ import yaml
 from stemproof.attacks.params import AttackSection
 from stemproof.auditing.params import AuditParams
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
-from stemproof.core.params import Name, Sections, TrainParams, load_params
+from stemproof.core.params import Name, Sections, Systems, TrainParams, load_params
 from stemproof.data.params import DataParams, DemoParams, SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
@@ -52,7 +52,7 @@ class AllParams(Sections):
     demo: DemoParams
     data: DataParams
     segments: SegmentParams
-    systems: list[Name]
+    systems: Systems
     reference: Name
     ablations: list[Name]
     train: TrainParams

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,6 +26,16 @@ from stemproof.core.files import opened
 
 PARAMS = Path("params.yaml")
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+
+
+def _named_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name stands there twice")
+    return names
+
+
+# The section `systems`: what is attacked and compared, in the order of tables.
+Systems = Annotated[list[Name], Field(min_length=1, max_length=1000), AfterValidator(_named_once)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 

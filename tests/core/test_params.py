@@ -287,3 +287,20 @@ def test_unknown_system(make_params: MakeParams) -> None:
 )
 def test_the_first_difference_is_named(found: dict[str, Any], said: str | None) -> None:
     assert first_difference(found, {"a": 1, "b": {"c": [1], "d": {"e": 2}}}) == said
+
+
+@pytest.mark.parametrize(
+    ("systems", "said"),
+    [
+        ([], "systems = [] is not allowed"),
+        (["baseline", "baseline"], "systems: a name stands there twice"),
+        ("baseline", "systems = 'baseline' is not allowed"),
+        (["Base line"], "systems.0 = 'Base line' is not allowed"),
+    ],
+)
+def test_systems_are_a_list_of_different_names(
+    make_params: Callable[..., Any], systems: Any, said: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        make_params(systems=systems)
+    assert said in str(error.value)
