@@ -21,6 +21,7 @@ from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import (
     FloatArray,
     fingerprint,
+    move_file,
     read_array,
     read_json,
     sha256,
@@ -204,8 +205,7 @@ def _finish(
     entries = []
     for track in segments.tracks:
         path = destination / track.file
-        with explaining(path, "written"):
-            shutil.move(work / track.file, path)  # it may be another file system
+        move_file(work / track.file, path)
         fraction = budget_used(track, read_array(path), params)
         if fraction > 1:
             raise InputError(

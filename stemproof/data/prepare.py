@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import FloatArray, read_json, sha256, write_array, write_json
+from stemproof.core.files import (
+    FloatArray,
+    move_file,
+    read_json,
+    sha256,
+    write_array,
+    write_json,
+)
 from stemproof.core.ownership import MARKER, fresh_directory, refuse_strangers, remove_written
 from stemproof.data.overlap import refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
@@ -90,7 +96,7 @@ def prepare(
     remove_written(destination, prepared_before)
     destination.mkdir(exist_ok=True)
     for name in (MARKER, *files, MANIFEST):
-        shutil.move(work / name, destination / name)
+        move_file(work / name, destination / name)
     remove_written(work)
     return {"source": data.source, "source_words": source.words, **summary}
 

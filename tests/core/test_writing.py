@@ -16,8 +16,9 @@ import pytest
 import soundfile
 import torch
 
-from stemproof.core.errors import RefusedError
+from stemproof.core.errors import InputError, RefusedError
 from stemproof.core.files import (
+    move_file,
     write_array,
     write_csv,
     write_json,
@@ -174,3 +175,16 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
     monkeypatch.setattr(os, "replace", renamed)
     write_text(tmp_path / "file", "text")
     assert done == ["file of 4", "rename", "folder"]
+
+
+def test_a_file_is_not_moved_into_a_folder_of_its_name(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.npy", tmp_path / "b.npy"
+    source.write_bytes(b"1")
+    target.mkdir()
+    with pytest.raises(InputError, match=r"b\.npy: cannot be written \(Is a directory\); a file"):
+        move_file(source, target)
+    assert source.read_bytes() == b"1" and not list(target.iterdir())
+    target.rmdir()
+    target.write_bytes(b"old")
+    move_file(source, target)
+    assert target.read_bytes() == b"1" and not source.exists()
