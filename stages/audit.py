@@ -13,7 +13,7 @@ from common import (
     run_by_dvc,
 )
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.stored import open_adversarials
+from stemproof.attacks.stored import INDEX, open_adversarials
 from stemproof.auditing.material import choose_material
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.run import System, audit
@@ -51,7 +51,7 @@ def main() -> None:
     models = [(name, seed) for name in params.systems for seed in params.train.seeds]
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.
-        set_aside(ADVERSARIAL, set(models), ASIDE)
+        set_aside(ADVERSARIAL, set(models), ASIDE, INDEX)
     systems = []
     for name, seed in models:
         folder = adversarial_folder(name, seed)
@@ -79,7 +79,7 @@ def main() -> None:
     made_with = {
         name: getattr(params, name).model_dump(mode="json")
         for name in ("segments", "attack", "audit")
-    }
+    } | params.model_dump(mode="json", include={"systems", "train"})
     write_json(PLOTS / "audit" / MADE_WITH, {"made_with": made_with})
     write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
 

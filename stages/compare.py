@@ -23,7 +23,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.compare import compare
 from stemproof.figures.params import StatisticsParams
-from stemproof.figures.store import mean_curve, read_scored
+from stemproof.figures.store import FIGURES, mean_curve, of_one_data_set, read_scored
 from stemproof.figures.summary import summarize
 
 
@@ -60,11 +60,12 @@ def main() -> None:
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.
         wanted = {(name, seed) for name in params.systems for seed in seeds}
-        set_aside(MODEL_METRICS, wanted, ASIDE)
+        set_aside(MODEL_METRICS, wanted, ASIDE, FIGURES)
     results = {
         name: read_scored([scored_folder(name, seed) for seed in seeds], made_with)
         for name in params.systems
     }
+    of_one_data_set(results)
     systems = {name: models.scored for name, models in results.items()}
     comparison = compare(systems, params.reference, params.statistics)
     for folder, files in written.items():
@@ -81,11 +82,11 @@ def main() -> None:
             write_text(PLOTS / plot / f"{name}.csv", curve)
     write_json(METRICS / "comparison.json", comparison)
     # Not among DVC's metrics: it would drown them.
-    statistics = params.statistics.model_dump(mode="json")
+    shown = params.model_dump(mode="json", include={"systems", "reference", "train", "statistics"})
     environment = next(iter(results.values())).environment
     write_json(
         METRICS / "environment.json",
-        {"environment": environment, "made_with": {**made_with, "statistics": statistics}},
+        {"environment": environment, "made_with": {**made_with, **shown}},
     )
 
 

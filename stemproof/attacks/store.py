@@ -21,7 +21,6 @@ from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import (
     FloatArray,
     fingerprint,
-    move_file,
     read_array,
     read_json,
     sha256,
@@ -29,7 +28,7 @@ from stemproof.core.files import (
     write_csv,
     write_json,
 )
-from stemproof.core.ownership import remove_written
+from stemproof.core.ownership import move_file, remove_written
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.params import SegmentParams

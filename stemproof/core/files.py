@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -103,18 +102,6 @@ def _to_disk(path: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def move_file(source: Path, target: Path) -> None:
-    """Put a file in the place of another, also on another file system.
-
-    Raises:
-        InputError: it cannot be, because a folder stands there for instance.
-    """
-    with explaining(target, "written"):
-        if target.is_dir():  # a move would end inside it
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        shutil.move(source, target)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -121,27 +122,49 @@ def _entries(path: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in (*files, *links))
 
 
-def set_aside(folder: Path, wanted: Collection[tuple[str, int]], place: Path) -> None:
+def move_file(source: Path, target: Path) -> None:
+    """Put a file in the place of another, also on another file system.
+
+    Raises:
+        InputError: it cannot be, because a folder stands there for instance.
+    """
+    with explaining(target, "written"):
+        if target.is_dir():  # a move would end inside it
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        shutil.move(source, target)
+
+
+def set_aside(folder: Path, wanted: Collection[tuple[str, int]], place: Path, sign: str) -> None:
     """Move results of systems and seeds that are no longer asked for out of a folder.
 
     A stage that reads a whole folder, ``NAME/SEED`` for every model, would else see what an earlier
-    run left there.
+    run left there. Nothing is deleted, and what is not ours stays.
 
     Args:
         folder: holds the results.
         wanted: names and seeds that stay.
         place: where the others go.
+        sign: a file that each of our results holds.
     """
     with explaining(folder, "written"):
         for entry in sorted(folder.glob("*/*")):
-            name, seed = entry.parent.name, entry.stem
-            if not seed.isdecimal() or (name, int(seed)) in wanted:
+            name, seed = entry.parent.name, entry.name
+            ours = seed.isdecimal() and (entry / sign).is_file()
+            if not ours or (name, int(seed)) in wanted:
                 continue
-            target = place / folder.name / name / entry.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            parent = place / folder.name / name
+            parent.mkdir(parents=True, exist_ok=True)
+            target = _free(parent, seed)
             shutil.move(entry, target)
             print(f"{entry}: not among the systems of this run, moved to {target}", flush=True)
             with suppress(OSError):  # other seeds are left
                 entry.parent.rmdir()
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A name in a folder that nothing has: the name itself, or with a number behind it."""
+    number, place = 1, folder / name
+    while os.path.lexists(place):
+        number += 1
+        place = folder / f"{name}-{number}"
+    return place

@@ -15,13 +15,18 @@ from tqdm import tqdm
 from stemproof.core.errors import InputError
 from stemproof.core.files import (
     FloatArray,
-    move_file,
     read_json,
     sha256,
     write_array,
     write_json,
 )
-from stemproof.core.ownership import MARKER, fresh_directory, refuse_strangers, remove_written
+from stemproof.core.ownership import (
+    MARKER,
+    fresh_directory,
+    move_file,
+    refuse_strangers,
+    remove_written,
+)
 from stemproof.data.overlap import refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.recordings.protocol import SPLITS, Recording

@@ -16,6 +16,7 @@ from stemproof.figures.summary import Scored
 
 FIGURES, TRACKS = "figures.json", "tracks.csv"
 FORMAT = 1
+OTHER_DATA = "figures of other recordings than those beside it; run dvc repro"
 
 
 def write_scored(folder: Path, scored: Scored, about: Mapping[str, Any]) -> None:
@@ -43,12 +44,14 @@ class SystemModels:
         folders: where these were read.
         about: what goes into the system's metrics beside figures.
         environment: what the figures were computed with.
+        data: hash of the recordings that they are of.
     """
 
     scored: dict[int, Scored]
     folders: list[Path]
     about: dict[str, Any]
     environment: dict[str, str]
+    data: str
 
 
 def read_scored(folders: Sequence[Path], made_with: Mapping[str, Any]) -> SystemModels:
@@ -71,6 +74,8 @@ def read_scored(folders: Sequence[Path], made_with: Mapping[str, Any]) -> System
         if difference:
             raise InputError(f"{folder}: made with {difference}; run evaluate again")
         first = first or found
+        if found.get("data") != first.get("data"):
+            raise InputError(f"{folder}: {OTHER_DATA}")
         seed = int(found["seed"])
         scored[seed] = Scored(
             read_table(folder / TRACKS).set_index("track"), found["counts"], found.get("bsseval")
@@ -80,7 +85,25 @@ def read_scored(folders: Sequence[Path], made_with: Mapping[str, Any]) -> System
         if not found["trained"]:
             break  # one model, whatever the seed
     about = {key: first[key] for key in ("kind", "informed")}
-    return SystemModels(scored, used, {**about, "training": training}, first["environment"])
+    return SystemModels(
+        scored,
+        used,
+        {**about, "training": training},
+        first["environment"],
+        str(first.get("data", "")),
+    )
+
+
+def of_one_data_set(systems: Mapping[str, SystemModels]) -> None:
+    """Refuse to compare figures of different recordings.
+
+    Raises:
+        InputError: two systems were evaluated on other recordings.
+    """
+    first = next(iter(systems.values()))
+    for models in systems.values():
+        if models.data != first.data:
+            raise InputError(f"{models.folders[0]}: {OTHER_DATA}")
 
 
 def mean_curve(files: Sequence[Path]) -> str:

@@ -117,14 +117,18 @@ def test_results_that_are_not_asked_for_are_set_aside_and_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, place = tmp_path / "models", tmp_path / "aside"
-    write(folder, "a/1/x.csv", "a/2/x.csv", "b/1/x.csv", "a/notes.txt", "a/mine/x.csv", "c.csv")
+    ours = [f"{model}/figures.json" for model in ("a/1", "a/2", "b/1")]
+    # Files of others, also where a result could be: a folder of some year, for instance.
+    others = ["a/notes.txt", "a/mine/x.csv", "c.csv", "holiday/2024/mine.wav"]
+    write(folder, *ours, *others)
     write(place, "models/a/2/old.csv")
-    set_aside(folder, {("a", 1)}, place)
-    assert set(everything(folder)) == {"a/1/x.csv", "a/notes.txt", "a/mine/x.csv", "c.csv"}
-    assert set(everything(place)) == {"models/a/2/x.csv", "models/b/1/x.csv"}
+    set_aside(folder, {("a", 1)}, place, "figures.json")
+    assert set(everything(folder)) == {"a/1/figures.json", *others}
+    moved = {"models/a/2-2/figures.json", "models/b/1/figures.json"}
+    assert set(everything(place)) == {*moved, "models/a/2/old.csv"}  # nothing is overwritten
     assert not (folder / "b").exists()
     said = capsys.readouterr().out
-    assert f"{folder}/a/2: not among the systems of this run, moved to {place}/models/a/2" in said
-    set_aside(folder, {("a", 1)}, place)
+    assert f"{folder}/a/2: not among the systems of this run, moved to {place}/models/a/2-2" in said
+    set_aside(folder, {("a", 1)}, place, "figures.json")
     assert capsys.readouterr().out == ""
-    set_aside(tmp_path / "absent", set(), place)
+    set_aside(tmp_path / "absent", set(), place, "figures.json")

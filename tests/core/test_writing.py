@@ -18,14 +18,13 @@ import torch
 
 from stemproof.core.errors import InputError, RefusedError
 from stemproof.core.files import (
-    move_file,
     write_array,
     write_csv,
     write_json,
     write_text,
     written_aside,
 )
-from stemproof.core.ownership import fresh_directory
+from stemproof.core.ownership import fresh_directory, move_file
 from stemproof.separators import checkpoint
 from stemproof.separators.registry import find_kind
 from stemproof.separators.rsvm.state import save_state

@@ -14,7 +14,13 @@ from scored_cases import COUNTS, TRACKS, drawn
 from stemproof.core.errors import InputError
 from stemproof.figures import table
 from stemproof.figures.params import StatisticsParams
-from stemproof.figures.store import mean_curve, read_scored, write_scored
+from stemproof.figures.store import (
+    SystemModels,
+    mean_curve,
+    of_one_data_set,
+    read_scored,
+    write_scored,
+)
 from stemproof.figures.summary import summarize
 from stemproof.figures.table import by_key
 
@@ -167,3 +173,12 @@ def test_a_curve_is_the_mean_over_seeds(tmp_path: Path) -> None:
         (tmp_path / f"{seed}.csv").write_text(f"epoch,loss\n0,{seed}\n1,{3 * seed}\n")
     said = mean_curve([tmp_path / "1.csv", tmp_path / "2.csv"])
     assert said.splitlines() == ["epoch,loss", "0,1.5", "1,4.5"]
+
+
+def test_figures_of_different_recordings_are_not_compared(tmp_path: Path) -> None:
+    def models(data: str) -> SystemModels:
+        return SystemModels({}, [tmp_path / data], {}, {}, data)
+
+    of_one_data_set({"a": models("x"), "b": models("x")})
+    with pytest.raises(InputError, match="y: figures of other recordings .* run dvc repro"):
+        of_one_data_set({"a": models("x"), "b": models("y")})
