@@ -89,6 +89,7 @@ class Kind:
         is_trained: whether a training seed makes a difference, by the settings of an entry.
         untrained: what :attr:`rebuild` needs, from an entry and a sample rate, where there is
             nothing to train; such a kind can serve as an oracle.
+        extra: the optional extra of this package that it needs; empty for none.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Kind:
     summary: str
     is_trained: Callable[[Section], bool]
     untrained: Callable[[Section, int], Mapping[str, Any]] | None = None
+    extra: str = ""
 
 
 def described(made: Made) -> dict[str, Any]:

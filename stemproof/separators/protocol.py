@@ -77,6 +77,25 @@ class Random(Protocol):
         ...
 
 
+@runtime_checkable
+class BlackBox(Protocol):
+    """The mark of a separator through which no gradient comes back."""
+
+    @property
+    def why_no_gradient(self) -> str:
+        """The reason, as half a sentence: ``a program of its own computes the vocals``."""
+        ...
+
+
+@runtime_checkable
+class Precise(Protocol):
+    """The ability of a separator that can be computed in double precision."""
+
+    def doubled(self) -> Separator:
+        """The same system for mixtures in float64, apart from this one."""
+        ...
+
+
 def side_of(separator: Separator, mixture: Tensor, vocals: Tensor) -> Side:
     """What a separator is given beside the mixture, or None for one that is not informed.
 

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from stemproof.core.errors import InputError
 from stemproof.core.random import derive_seed
-from stemproof.separators.protocol import Informed, Random, Reconstructing, Separator, Side
+from stemproof.separators.protocol import (
+    BlackBox,
+    Informed,
+    Precise,
+    Random,
+    Reconstructing,
+    Separator,
+    Side,
+)
 from stemproof.separators.wrappers.wrapper import Wrapper
 
 
@@ -34,7 +42,7 @@ class Expectation(Wrapper):
 
     draws: int
     seed: int = 0
-    passes_on: ClassVar[tuple[Any, ...]] = (Informed, Reconstructing)
+    passes_on: ClassVar[tuple[Any, ...]] = (Informed, Reconstructing, BlackBox, Precise)
 
     def __post_init__(self) -> None:
         if not isinstance(self.inside, Random):

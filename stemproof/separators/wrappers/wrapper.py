@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from stemproof.separators.protocol import (
+    BlackBox,
     Informed,
+    Precise,
     Random,
     Reconstructing,
     Separator,
@@ -32,7 +34,7 @@ class Wrapper:
 
     inside: Separator
     # Abilities that make sense outside when the system inside has them.
-    passes_on: ClassVar[tuple[Any, ...]] = (Informed, Reconstructing, Random)
+    passes_on: ClassVar[tuple[Any, ...]] = (Informed, Reconstructing, Random, BlackBox, Precise)
 
     def __new__(cls, inside: Separator, *_: Any, **__: Any) -> Self:
         """An instance of the class with the abilities of the system inside."""
@@ -101,7 +103,26 @@ class _Random:
         return self._redrawn(seeds)
 
 
-METHODS = {Informed: _Informed, Reconstructing: _Reconstructing, Random: _Random}
+class _BlackBox:
+    @property
+    def why_no_gradient(self: Any) -> str:
+        """Why no gradient comes back."""
+        return str(self.inside.why_no_gradient)
+
+
+class _Precise:
+    def doubled(self: Any) -> Separator:
+        """The same wrapper around the same system in double precision."""
+        return self.around(self.inside.doubled())
+
+
+METHODS = {
+    Informed: _Informed,
+    Reconstructing: _Reconstructing,
+    Random: _Random,
+    BlackBox: _BlackBox,
+    Precise: _Precise,
+}
 
 
 # Protocols that are checked at run time look for methods where the class has them: `__getattr__`
