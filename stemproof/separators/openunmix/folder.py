@@ -75,7 +75,7 @@ def read_folder(folder: Path) -> Folder:
             f"{folder / SEPARATOR}: nfft = {n_fft} must be even, and nhop = {n_hop} at most half "
             "of it; put back the file that came with the weights"
         )
-    targets = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    targets = sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
     targets.remove(SEPARATOR.removesuffix(".json"))
     if VOCALS not in targets:
         found = ", ".join(targets) or "none"

@@ -88,6 +88,6 @@ KIND = Kind(
     make=_make,
     rebuild=_rebuild,
     separator=_separator,
-    summary="Open-Unmix (Stöter et al., 2019), with weights of a folder or trained here; told nothing",
+    summary="Open-Unmix (Stöter et al., 2019), with ready weights or trained here; told nothing",
     is_trained=_is_trained,
 )
