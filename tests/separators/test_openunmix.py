@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import ROOT
 from torch import Tensor, nn
 
 from stemproof.core.errors import InputError
@@ -208,11 +210,24 @@ def test_blocks_of_the_filter_are_the_packages(package: Any, tmp_path: Path, fra
     assert not torch.allclose(other, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_parts_of_the_filter_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    separator = system(write_folder(tmp_path), niter=2).doubled()
+    mixture = noise(2, 2, 900, level=5)
+    results = []
+    for bins in (BINS, 10):
+        monkeypatch.setattr("stemproof.separators.openunmix.wiener.BINS", bins)
+        heard = mixture.clone().requires_grad_(True)
+        estimate = separator.separate(heard)
+        estimate.square().sum().backward()
+        results.append((estimate.detach(), heard.grad))
+    torch.testing.assert_close(*results)
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_filtered_sources_add_up_to_the_mixture(channels: int) -> None:
     """What the gains of all sources leave is the noise that the filter assumes."""
     spectrum = torch.complex(noise(2, channels, 5, 30), noise(2, channels, 5, 30, seed=1))
-    masks = noise(2, 3, channels, 5, 30, seed=2).abs()
+    masks = list(noise(3, 2, channels, 5, 30, seed=2).abs())
     wiener = Wiener(iterations=2, residual=False, frames=11)
     total = torch.stack([wiener(masks, spectrum, target) for target in range(3)]).sum(0)
     torch.testing.assert_close(total, spectrum, rtol=0, atol=5e-3)
@@ -332,6 +347,36 @@ def test_windows_have_the_same_abilities_and_a_gradient(tmp_path: Path) -> None:
     separator.model.seconds = 30 / RATE
     mixture = noise(1, 2, 70, level=4).requires_grad_(True)
     assert torch.autograd.gradcheck(separator.doubled().separate, (mixture,), fast_mode=True)
+
+
+MEMORY = """
+import resource, sys, torch
+from stemproof.separators.openunmix.model import OpenUnmix
+from stemproof.separators.openunmix.separator import BlindOpenUnmix
+torch.set_num_threads(1)
+sizes = {"hidden_size": 8, "nb_layers": 1, "heard_bins": 1487}
+settings = {
+    "sample_rate": 44_100, "channels": 2, "window": 3.0, "n_fft": 4096, "n_hop": 1024,
+    "targets": ["bass", "vocals"], "networks": [sizes, sizes],
+    "niter": 1, "residual": False, "wiener_frames": 300,
+}
+mixture = torch.randn(1, 2, 44_100 * int(sys.argv[1])).requires_grad_(True)
+BlindOpenUnmix(OpenUnmix(settings)).separate(mixture).sum().backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # kilobytes
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="kilobytes are Linux's unit")
+def test_memory_does_not_grow_with_the_recording() -> None:
+    peaks = []
+    for seconds in (6, 60):
+        command = [sys.executable, "-c", MEMORY, str(seconds)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout) / 1024)
+    # The recording, its gradient, the vocals and their windows are 54 s longer, 18 MB each; the
+    # rest is for what a heap keeps. One that keeps all it was given grows by 20 of them.
+    assert peaks[1] < peaks[0] + 15 * 54 * 44_100 * 2 * 4 / 2**20
 
 
 def test_a_recording_that_is_too_short_is_refused(tmp_path: Path) -> None:

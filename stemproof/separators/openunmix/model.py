@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from stemproof.separators.openunmix.network import Network
@@ -54,6 +53,6 @@ class OpenUnmix(nn.Module):
             # Magnitude times mask with the mixture's phase: the masked mixture.
             estimate = spectrum * self.networks[self.vocals](magnitude)
         else:
-            masks = torch.stack([network(magnitude) for network in self.networks], dim=1)
+            masks = [network(magnitude) for network in self.networks]
             estimate = self.wiener(masks, spectrum, self.vocals)
         return self.transform.synthesize(estimate, mixture.shape[-1])

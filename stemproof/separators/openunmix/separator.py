@@ -6,11 +6,26 @@ import copy
 
 from torch import Tensor
 
+from stemproof.separators.openunmix.memory import give_back
 from stemproof.separators.openunmix.model import OpenUnmix
 from stemproof.separators.protocol import Side
 from stemproof.separators.wrappers.windows import Windowed
 
 OVERLAP = 0.25  # of two windows of a long recording
+
+
+class _OneWindow:
+    """The model on one window of several: what the one before has freed is given back."""
+
+    def __init__(self, model: OpenUnmix) -> None:
+        self.model = model
+        self.sample_rate, self.channels = model.sample_rate, model.channels
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        """Estimate the vocals of the window; batch x channels x samples both ways."""
+        if mixture.device.type == "cpu":
+            give_back()
+        return self.model.separate(mixture)
 
 
 class BlindOpenUnmix:
@@ -33,7 +48,7 @@ class BlindOpenUnmix:
         Raises:
             InputError: the mixture is shorter than a frame needs.
         """
-        windowed = Windowed(self.model, self.model.seconds, OVERLAP)
+        windowed = Windowed(_OneWindow(self.model), self.model.seconds, OVERLAP)
         system = windowed if mixture.shape[-1] > windowed.length else self.model
         return system.separate(mixture)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 EPS = 1e-10  # energy of white noise that belongs to no source, relative to full scale
 LOUDEST = 10.0  # of a bin of the scaled mixture
+BINS = 128  # filtered at a time, whose arrays a processor's cache can hold
 
 
 @dataclass(frozen=True)
@@ -35,32 +37,36 @@ class Wiener:
     residual: bool
     frames: int
 
-    def __call__(self, masks: Tensor, spectrum: Tensor, target: int) -> Tensor:
+    def __call__(self, masks: Sequence[Tensor], spectrum: Tensor, target: int) -> Tensor:
         """Filter.
 
         Args:
-            masks: batch x sources x channels x bins x frames.
-            spectrum: of the mixture, complex, batch x channels x bins x frames; one channel or two.
+            masks: one a source, batch x channels x bins x frames.
+            spectrum: of the mixture, complex, same shape; one channel or two.
             target: the source that is wanted.
 
         Returns:
             Its spectrum, of the mixture's shape.
         """
-        parts = (torch.split(whole, self.frames, dim=-1) for whole in (masks, spectrum))
-        # A block takes many times its size: what is in between is computed again.
-        return torch.cat(
-            [
-                checkpoint(self._block, mask, heard, target, use_reentrant=False)
-                for mask, heard in zip(*parts, strict=True)
-            ],
-            dim=-1,
-        )
+        blocks = (torch.split(whole, self.frames, dim=-1) for whole in (spectrum, *masks))
+        filtered = [self._block(target, *block) for block in zip(*blocks, strict=True)]
+        return torch.cat(filtered, dim=-1)
 
-    def _block(self, masks: Tensor, spectrum: Tensor, target: int) -> Tensor:
-        mixture = spectrum.to(torch.complex128)
-        scale = (mixture.abs().amax(dim=(1, 2, 3), keepdim=True) / LOUDEST).clamp_min(1.0)
-        mixture = mixture / scale
-        sources = masks.double() * mixture[:, None]
+    def _block(self, target: int, spectrum: Tensor, *masks: Tensor) -> Tensor:
+        loudest = spectrum.abs().amax(dim=(1, 2, 3), keepdim=True).double()
+        scale = (loudest / LOUDEST).clamp_min(1.0)
+        # Bins are independent. A part takes many times its size, and what is in between is computed
+        # again, so that memory holds that of one part only.
+        parts = (torch.split(whole, BINS, dim=-2) for whole in (spectrum, *masks))
+        filtered = [
+            checkpoint(self._part, target, scale, *part, use_reentrant=False)
+            for part in zip(*parts, strict=True)
+        ]
+        return torch.cat(filtered, dim=-2)
+
+    def _part(self, target: int, scale: Tensor, spectrum: Tensor, *masks: Tensor) -> Tensor:
+        mixture = spectrum.to(torch.complex128) / scale
+        sources = torch.stack(masks, dim=1).double() * mixture[:, None]
         if self.residual:
             rest = mixture[:, None] - sources.sum(dim=1, keepdim=True)
             sources = torch.cat([sources, rest], dim=1)
