@@ -22,7 +22,7 @@ from stemproof.core.batches import batches
 from stemproof.core.machine import ProcessParams
 from stemproof.core.params import TrainParams, load_params, validate
 from stemproof.core.runtime import make_fabric
-from stemproof.data.segments import Segments
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.store import PreparedData
 from stemproof.figures.medians import median_of_medians
 from stemproof.figures.si_sdr import si_sdr
@@ -50,7 +50,7 @@ def main() -> None:
     identity = options.system, seed
     separator = load(file, params.attack.mask, device, params.runtime.compile, identity)
     data = PreparedData(PREPARED)
-    segments = Segments.of(data.tracks("valid"), params.segments.samples(data.sample_rate))
+    segments = Excerpts.segments(data.tracks("valid"), params.segments.samples(data.sample_rate))
     loud = segments.loud(params.segments.loud_db)
     names = [segments.track(number) for number in loud]
     print("| eps | steps | BS | AT-BS | RB | paired drop |\n|---|---|---|---|---|---|")
@@ -76,7 +76,7 @@ def changed(attack: AttackParams, eps: float, steps: int) -> AttackParams:
 def attacked(
     attack: AttackParams,
     separator: Separator,
-    segments: Segments,
+    segments: Excerpts,
     numbers: list[int],
     device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from common import (
 )
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import CURVE, open_adversarials
+from stemproof.attacks.threat import fitted
 from stemproof.core.files import read_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers
@@ -60,6 +61,7 @@ def main(
     header = read_header(stored.model)
     compiled = params.runtime.compile
     separator = load(stored.model, params.attack.mask, place.device, compiled, (system, seed))
+    separator = fitted(separator, data)
     evaluator = Evaluator(
         f"{system}-{seed}",
         separator,

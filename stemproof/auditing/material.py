@@ -12,8 +12,8 @@ from torch import Tensor
 from stemproof.attacks.params import AttackParams
 from stemproof.auditing.params import AuditParams
 from stemproof.core.errors import InputError
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
-from stemproof.data.segments import Segments
 from stemproof.data.store import PreparedData
 from stemproof.figures.medians import median_of_medians
 
@@ -54,10 +54,10 @@ def choose_material(
     Raises:
         InputError: no segment of the split has audible vocals.
     """
-    segments = Segments.of(data.tracks(split), cut.samples(data.sample_rate))
-    if audit.sparse_samples > segments.length:
+    segments = Excerpts.segments(data.tracks(split), cut.samples(data.sample_rate))
+    if audit.sparse_samples > segments.segment:
         raise InputError(
-            f"audit.sparse_samples = {audit.sparse_samples}, but a segment has {segments.length}; "
+            f"audit.sparse_samples = {audit.sparse_samples}, but a segment has {segments.segment}; "
             "lower it"
         )
     loud = segments.loud(cut.loud_db)

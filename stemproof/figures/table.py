@@ -7,7 +7,7 @@ asked: a figure is added by a module (or a line) and one entry.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
@@ -54,10 +54,32 @@ class Played:
         """SI-SDR under noise, draws x segments."""
         return torch.stack([self.sdr(estimate) for estimate in self.noisy])
 
+    def cut(self, channels: int, length: int) -> Played:
+        """The same, cut into segments; each has all channels, and a rest at the end is left out.
+
+        Args:
+            channels: of the recordings, which stand one after the other here.
+            length: samples of a segment.
+
+        Returns:
+            Segments of the first recording, then of the second, ...
+        """
+
+        def pieces(signal: Tensor) -> Tensor:
+            apart = signal.reshape(len(signal), channels, -1)
+            whole = apart[..., : apart.shape[-1] // length * length]
+            segments = whole.reshape(len(signal), channels, -1, length).transpose(1, 2)
+            return segments.reshape(-1, channels * length)
+
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        cut = {key: pieces(v) for key, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, noisy=[pieces(noisy) for noisy in self.noisy], **cut)
+
 
 Measure = Callable[[Played], Tensor | None]
 Part = Literal["clean", "attacked", ""]
 Place = Literal["result", "beside", ""]
+Per = Literal["segment", "excerpt"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,7 @@ class Figure:
         unit: of its values.
         meaning: one sentence, for the documentation.
         measure: its value per segment, or None where it does not apply to the system.
+        per: what it is measured on; ``excerpt`` is all that a blind system hears at once.
         minus: keys of the two figures whose medians are subtracted.
         interval: whether it has a bootstrap interval.
         compared: whether systems are compared by it; ``medians`` subtracts medians, ``paired``
@@ -102,6 +125,7 @@ class Figure:
     digits: int = 2
     of_seeds: bool = False
     listed: bool = True
+    per: Per = "segment"
 
     def __post_init__(self) -> None:
         if (self.measure is None) == (self.minus is None):
@@ -255,6 +279,39 @@ FIGURES: tuple[Figure, ...] = (
         part="clean",
         place="beside",
     ),
+    Figure(
+        "excerpt_bs",
+        "excerpt",
+        "dB",
+        "SI-SDR of the separated vocals over a whole excerpt, all channels together",
+        lambda played: played.sdr(played.clean),
+        interval=True,
+        part="clean",
+        place="beside",
+        per="excerpt",
+    ),
+    Figure(
+        "excerpt_at_bs",
+        "attacked excerpt",
+        "dB",
+        "the same under attack",
+        lambda played: played.sdr(played.attacked),
+        interval=True,
+        part="attacked",
+        place="beside",
+        per="excerpt",
+    ),
+    Figure(
+        "excerpt_drop",
+        "paired drop of an excerpt",
+        "dB",
+        "what the attack costs on the same excerpt: the median of the differences",
+        lambda played: played.sdr(played.clean) - played.sdr(played.attacked),
+        interval=True,
+        part="attacked",
+        place="beside",
+        per="excerpt",
+    ),
 )
 
 
@@ -276,7 +333,7 @@ def compared() -> dict[str, Figure]:
     return {figure.compared_key or figure.key: figure for figure in FIGURES if figure.compared}
 
 
-def measured(played: Played) -> dict[str, Tensor]:
-    """The figures that apply, each with one value a segment."""
-    values = {figure.key: figure.measure(played) for figure in FIGURES if figure.measure}
+def measured(played: Played, per: Per = "segment") -> dict[str, Tensor]:
+    """The figures that apply, each with one value a segment or an excerpt."""
+    values = {f.key: f.measure(played) for f in FIGURES if f.measure and f.per == per}
     return {key: value for key, value in values.items() if value is not None}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stemproof.attacks.budgets import Bound
 from stemproof.attacks.case import Case
-from stemproof.data.segments import Segments
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.store import PreparedTrack
 from stemproof.separators.protocol import Separator, Side
 from stemproof.separators.registry import entry
@@ -89,12 +89,12 @@ def small_rsvm(make_params: Callable[..., Any], **settings: Any) -> InformedRSVM
     return as_separator(model)
 
 
-def small_segments(counts: Sequence[int], length: int, channels: int = 1) -> Segments:
-    """Segments of tracks in memory."""
+def small_segments(counts: Sequence[int], length: int, channels: int = 1) -> Excerpts:
+    """Excerpts of tracks in memory."""
     tracks = []
     for number, count in enumerate(counts):
         rng = np.random.default_rng(number)
         audio = 0.1 * rng.standard_normal((2, channels, count * length + 17))
         audio[0] += audio[1]
         tracks.append(PreparedTrack(f"track {number}", f"{number}.npy", audio.astype(np.float32)))
-    return Segments.of(tracks, length)
+    return Excerpts.segments(tracks, length)

@@ -19,7 +19,7 @@ from stemproof.attacks.craft import Crafted, case_of, craft, prepared
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.random import Draws
-from stemproof.data.segments import Segments
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.store import PreparedTrack
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.protocol import Separator, Side, redrawn, side_of
@@ -38,14 +38,14 @@ LENGTH = 600
 
 
 def crafted(
-    make_params: MakeParams, separator: Separator, segments: Segments, **attack: Any
+    make_params: MakeParams, separator: Separator, segments: Excerpts, **attack: Any
 ) -> Crafted:
     params = make_params(attack={**QUICK, **attack}).attack
     ready = prepared(params, separator, segments, -100.0, CPU)
     return craft(params, ready, separator, segments, range(len(segments)), CPU)
 
 
-def scores(separator: Separator, segments: Segments, adversarial: Any) -> Tensor:
+def scores(separator: Separator, segments: Excerpts, adversarial: Any) -> Tensor:
     """SI-SDR of every segment, under draws of its own."""
     mixture, vocals = segments.read(range(len(segments)))
     seeds = [segments.seed(number, "test") for number in range(len(segments))]
@@ -55,7 +55,7 @@ def scores(separator: Separator, segments: Segments, adversarial: Any) -> Tensor
 
 
 def assert_the_batch_does_not_matter(
-    make_params: MakeParams, separator: Separator, segments: Segments, **attack: Any
+    make_params: MakeParams, separator: Separator, segments: Excerpts, **attack: Any
 ) -> None:
     found = {
         batch: crafted(make_params, separator, segments, batch=batch, **attack)
@@ -137,7 +137,7 @@ def test_a_start_is_of_the_track_the_place_and_the_seed(make_params: MakeParams)
     assert len(set(case.seeds)) == 5
     assert case_of(params, system, segments, [3], CPU).seeds == case.seeds[3:4]
     # The track as it is, in another list of tracks.
-    alone = Segments.of(segments.tracks[1:], LENGTH)
+    alone = Excerpts.segments(segments.tracks[1:], LENGTH)
     assert case_of(params, system, alone, [0], CPU).seeds == case.seeds[3:4]
     assert not set(case_of(other, system, segments, range(5), CPU).seeds) & set(case.seeds)
 
@@ -224,9 +224,9 @@ class Shorter:
         return mixture[:, 0] if self.lost < 0 else mixture[..., self.lost :]
 
 
-def two_segments() -> Segments:
+def two_segments() -> Excerpts:
     audio = 0.1 * np.random.default_rng(0).standard_normal((2, 1, 2000)).astype(np.float32)
-    return Segments.of([PreparedTrack("song", "song.npy", audio)], 1000)
+    return Excerpts.segments([PreparedTrack("song", "song.npy", audio)], 1000)
 
 
 @pytest.mark.parametrize("lost", [3, -1])

@@ -14,8 +14,8 @@ from stemproof.attacks.craft import craft, prepared
 from stemproof.auditing.checks import Auditor
 from stemproof.auditing.material import choose_material
 from stemproof.core.errors import InputError
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.prepare import prepare
-from stemproof.data.segments import Segments
 from stemproof.data.store import PreparedData
 from stemproof.separators.protocol import Side
 
@@ -50,7 +50,7 @@ def test_segments_are_spread_over_the_tracks(data: PreparedData, make_params: Ma
     assert torch.equal(found.mixture, again.mixture) and found.seeds == again.seeds
     every = make_params(audit={"segments": 1000}).audit
     whole = choose_material(every, params.attack, cut, data, "test", CPU)
-    segments = Segments.of(data.tracks("test"), 1000)
+    segments = Excerpts.segments(data.tracks("test"), 1000)
     assert len(whole.tracks) == len(segments.loud(cut.loud_db))
     silent = make_params(segments={"loud_db": 99}).segments
     with pytest.raises(InputError, match=r"no test segment has audible vocals.*loud_db"):
@@ -65,7 +65,7 @@ def test_what_the_attack_found_is_found_again(
     params = make_params(attack=attack, audit={"segments": 1000}, segments={"loud_db": -50})
     material = choose_material(params.audit, params.attack, params.segments, data, "test", CPU)
     auditor = Auditor(Plain(), material, material, params.attack, params.audit)
-    segments = Segments.of(data.tracks("test"), 1000)
+    segments = Excerpts.segments(data.tracks("test"), 1000)
     ready = prepared(params.attack, Plain(), segments, -50, CPU)
     loud = segments.loud(-50)
     stored = craft(params.attack, ready, Plain(), segments, loud, CPU).adversarial
