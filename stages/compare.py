@@ -14,6 +14,7 @@ from common import (
     run_by_dvc,
     scored_folder,
 )
+from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, write_text
@@ -35,6 +36,7 @@ class Needs(Sections):
     train: TrainParams
     segments: SegmentParams
     attack: AttackSection
+    breaks: BreakParams
     evaluate: EvaluateParams
     statistics: StatisticsParams
 
@@ -48,7 +50,7 @@ def main() -> None:
         )
     made_with = {
         name: getattr(params, name).model_dump(mode="json")
-        for name in ("segments", "attack", "evaluate")
+        for name in ("segments", "attack", "breaks", "evaluate")
     }
     written = {SYSTEM_METRICS: [f"{name}.json" for name in params.systems]}
     tables_of = [f"{name}.csv" for name in params.systems]

@@ -25,6 +25,7 @@ class Needs(Sections):
     separators: dict[str, Any]
     rsvm: dict[str, Any]
     attack: AttackSection
+    breaks: dict[str, Any]
     evaluate: dict[str, Any]
     statistics: StatisticsParams
     audit: dict[str, Any]

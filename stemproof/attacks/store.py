@@ -13,7 +13,9 @@ import torch
 from tqdm import tqdm
 
 from stemproof.attacks.craft import craft, prepared
+from stemproof.attacks.gate import describe, examine
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.score_based import score_based
 from stemproof.attacks.stored import CURVE, FORMAT, INDEX, SYSTEM, UNIVERSAL, budget_used
 from stemproof.attacks.threat import excerpts_for, threat_of
 from stemproof.attacks.unfinished import is_done, keep, losses_file, read_whole, units
@@ -101,7 +103,13 @@ def generate(
     work = scratch / f"{victim.name}-{run[:16]}"
     with explaining(work, "written"):
         work.mkdir(parents=True, exist_ok=True)
-    attack = _attack(params, cut, victim, data, device, work, excerpts, shard)
+    checked = examine(victim.separator, excerpts, cut.loud_db, params.seed, device)
+    if shard.is_first:
+        print(describe(checked, victim.name), flush=True)
+    if checked.passed or "gradient" not in params.of_method.needs:
+        attack = _attack(params, cut, victim, data, device, work, excerpts, shard)
+    else:
+        attack = score_based(params)
     progress = tqdm(
         total=len(excerpts),
         desc=f"attack {victim.name}",
@@ -123,6 +131,7 @@ def generate(
         "format": FORMAT,
         "system": victim.name,
         "threat": threat_of(victim.separator),
+        "gate": checked.document(),
         "attack": settings,
         "segments": cut.model_dump(mode="json"),
         "model_sha256": model,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ class Adversarials:
         model: file of the system that was attacked.
         model_sha256: its hash.
         budget_used: largest stored perturbation of any track as a fraction of the budget.
+        gate: what the gate before the attack found (:meth:`stemproof.attacks.gate.Gate.document`).
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Adversarials:
     model: Path
     model_sha256: str
     budget_used: float
+    gate: Mapping[str, Any]
 
     @property
     def universal(self) -> Tensor:
@@ -92,6 +95,7 @@ def open_adversarials(
         files = {entry["file"]: folder / entry["file"] for entry in shard.items(index["tracks"])}
         hashes |= {entry["file"]: entry["sha256"] for entry in shard.items(index["tracks"])}
         largest = max(float(entry["budget_used"]) for entry in index["tracks"])
+        gate = {"passed": bool(index["gate"]["passed"]), "checks": list(index["gate"]["checks"])}
     except (LookupError, TypeError, ValueError):
         raise InputError(
             f"{folder / INDEX}: damaged; run generate-pgd-adversarials again"
@@ -99,7 +103,7 @@ def open_adversarials(
     for name, digest in hashes.items():
         if sha256(folder / name) != digest:
             raise InputError(f"{folder / name}: damaged; run generate-pgd-adversarials again")
-    return Adversarials(folder, files, folder / SYSTEM, hashes[SYSTEM], largest)
+    return Adversarials(folder, files, folder / SYSTEM, hashes[SYSTEM], largest, gate)
 
 
 def budget_used(

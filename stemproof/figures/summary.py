@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,15 @@ class Scored:
     tracks: pd.DataFrame
     counts: Mapping[str, float]
     bsseval: Mapping[str, Any] | None = None
+
+    def with_breaks(self, tracks: pd.DataFrame, counts: Mapping[str, float]) -> Scored:
+        """The same with further columns and counts.
+
+        Args:
+            tracks: one row a track; tracks that have no row get no figure.
+            counts: numbers of the whole model.
+        """
+        return replace(self, tracks=self.tracks.join(tracks), counts={**self.counts, **counts})
 
 
 Models = Mapping[int, Scored]  # by training seed
@@ -68,8 +77,9 @@ def summarize(models: Models, settings: StatisticsParams) -> dict[str, Any]:
     summary |= {"n_seeds": len(models), "n_tracks": len(first.tracks)}
     summary |= {key: first.counts[key] for key in ("n_segments", "n_skipped")}
     summary["budget_used"] = max(model.counts["budget_used"] for model in models.values())
-    if "n_not_reached" in first.counts:
-        summary["n_not_reached"] = sum(model.counts["n_not_reached"] for model in models.values())
+    for key in ("n_not_reached", "n_break_parts", "n_unbroken"):
+        if key in first.counts:
+            summary[key] = sum(model.counts[key] for model in models.values())
     if first.bsseval is not None:
         summary["bsseval"] = _mean_bsseval([model.bsseval or {} for model in models.values()])
     shown = [figure for figure in known if figure.of_seeds]

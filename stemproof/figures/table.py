@@ -79,7 +79,7 @@ class Played:
 Measure = Callable[[Played], Tensor | None]
 Part = Literal["clean", "attacked", ""]
 Place = Literal["result", "beside", ""]
-Per = Literal["segment", "excerpt"]
+Per = Literal["segment", "excerpt", "search"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class Figure:
         unit: of its values.
         meaning: one sentence, for the documentation.
         measure: its value per segment, or None where it does not apply to the system.
-        per: what it is measured on; ``excerpt`` is all that a blind system hears at once.
+        per: what it is measured on; ``excerpt`` is all that a blind system hears at once. A figure
+            of a ``search`` is found by an attack of its own, and stands in the tables per track.
         minus: keys of the two figures whose medians are subtracted.
         interval: whether it has a bootstrap interval.
         compared: whether systems are compared by it; ``medians`` subtracts medians, ``paired``
@@ -128,7 +129,7 @@ class Figure:
     per: Per = "segment"
 
     def __post_init__(self) -> None:
-        if (self.measure is None) == (self.minus is None):
+        if (self.measure is None) == (self.minus is None) and self.per != "search":
             raise ValueError(f"{self.key}: either `measure` or `minus`")
         if self.part and not self.interval:
             raise ValueError(f"{self.key}: a figure of a claim has an interval")
@@ -311,6 +312,21 @@ FIGURES: tuple[Figure, ...] = (
         part="attacked",
         place="beside",
         per="excerpt",
+    ),
+    *(
+        Figure(
+            f"break_{level}db",
+            f"break point {level} dB",
+            "dB",
+            f"SNR of the smallest perturbation found (L2) that costs {level} dB of SI-SDR; a "
+            "higher one is a weaker system",
+            interval=True,
+            part="attacked",
+            place="beside",
+            digits=1,
+            per="search",
+        )
+        for level in (1, 3, 6)
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,6 +84,10 @@ class InformedSTFT:
     def twin(self) -> InformedSTFT:
         """The same with the other kind of mask."""
         return InformedSTFT(self.stft, other(self.mask))
+
+    def doubled(self) -> InformedSTFT:
+        """The same in double precision."""
+        return InformedSTFT(copy.deepcopy(self.stft).double(), self.mask)
 
     def side(self, mixture: Tensor, vocals: Tensor) -> Tensor:
         """The binary mask (batch x bins x frames), or the vocals (batch x 1 x samples)."""
