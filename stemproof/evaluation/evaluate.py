@@ -28,6 +28,7 @@ from stemproof.data.segments import segment_seed
 from stemproof.data.store import PreparedData, PreparedTrack, loud_mask, too_loud
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.bsseval import Estimate, Score, TrackEstimates, score_all
+from stemproof.figures.collapse import CLEAN, COUNTS, collapses, not_numbers
 from stemproof.figures.medians import track_medians
 from stemproof.figures.summary import Scored
 from stemproof.figures.table import Played, measured
@@ -122,9 +123,12 @@ class Evaluator:
             "n_skipped": sum(track.skipped for track in done),
             "budget_used": max(track.budget_used for track in done),
         }
+        collapsed = {key: segments.pop(key) > 0 for key in COUNTS}
+        counts |= {key: int(found.sum()) for key, found in collapsed.items()}
         aim = self.attack.of_method.aim
         if aim is not None:
-            missed = segments["drop"] < aim(self.attack) - REACHED
+            # What collapses under attack costs more than any aim; what is silent without, nothing.
+            missed = (segments["drop"] < aim(self.attack) - REACHED) | collapsed[CLEAN]
             counts["n_not_reached"] = int(missed.sum())
         names = [track.name for track in done]
         return Scored(_per_track(segments), counts, bsseval(names, scores) if scores else None)
@@ -158,7 +162,9 @@ class Evaluator:
             ]
             played = self.play(mixture, vocals, adversarial, seeds)
             figures = measured(played)
-            self._check(track, figures)
+            self._check(track, played, figures)
+            # Counted like figures: numbers of each segment.
+            figures |= {key: found.to(played.vocals) for key, found in collapses(played).items()}
             clean[part] = played.clean.cpu().view_as(mixture).numpy()
             attacked[part] = played.attacked.cpu().view_as(mixture).numpy()
             # One copy for all figures: each waits for the device.
@@ -215,8 +221,8 @@ class Evaluator:
     def _separated(system: Separator, heard: Tensor, like: Tensor, side: Side) -> Tensor:
         return separated(system, heard.view_as(like), side).flatten(1)
 
-    def _check(self, track: PreparedTrack, figures: dict[str, Tensor]) -> None:
-        if all(bool(torch.isfinite(values).all()) for values in figures.values()):
+    def _check(self, track: PreparedTrack, played: Played, figures: dict[str, Tensor]) -> None:
+        if not bool(not_numbers(played, figures).any()):
             return
         advice = too_loud([track]) or "its samples are in order: train the system again"
         raise InputError(f"{self.name}: an output for {track.name} is not a number; {advice}")
@@ -234,7 +240,8 @@ def _per_track(segments: pd.DataFrame) -> pd.DataFrame:
     names = segments["track"].tolist()
     keys = [key for key in segments.columns if key != "track"]
     medians = {key: track_medians(names, segments[key].to_numpy()) for key in keys}
-    table = pd.DataFrame({key: pd.Series(values) for key, values in medians.items()})
+    # Of a track that has collapsed there is a row, and no figure.
+    table = pd.DataFrame({key: pd.Series(values, dtype=float) for key, values in medians.items()})
     table.insert(0, "segments", segments["track"].value_counts())
     table.index.name = "track"
     return table.loc[list(dict.fromkeys(names))]
