@@ -71,10 +71,11 @@ def main() -> None:
     fresh_directory(PLOTS / "audit", written, earlier=written)
     for name, result in results.items():
         write_json(PLOTS / "audit" / f"{name}.json", result.figures)
-    first = next(iter(results.values()))
     for table, axis in (("steps", "steps"), ("eps", "factor")):
-        places = [key for key in first.figures[table] if key != "fgsm"]
-        rows = [[key, *(r.figures[table][key] for r in results.values())] for key in places]
+        curves = [result.figures[table] for result in results.values()]
+        places = sorted({key for of in curves for key in of if key != "fgsm"}, key=float)
+        # Where what was put out has collapsed there is no figure.
+        rows = [[key, *(curve.get(key) for curve in curves)] for key in places]
         write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
     made_with = {
         name: getattr(params, name).model_dump(mode="json")

@@ -13,6 +13,7 @@ from stemproof.core.machine import RuntimeParams
 from stemproof.core.params import validate
 from stemproof.core.runtime import describe_environment
 from stemproof.data.params import SegmentParams
+from stemproof.figures.collapse import COUNTS
 from stemproof.report.claims import FlagState
 from stemproof.report.words import threat_in_words
 from stemproof.separators.protocol import Informed
@@ -100,6 +101,7 @@ def claim(
         "perturbation_snr": scores.summary["perturbation_snr"],
         "clean": local_figures("clean", scores.summary, intervals),
         "attacked": local_figures("attacked", scores.summary, intervals),
+        "collapsed": {key: scores.summary[key] for key in COUNTS},
         "confidence": scores.statistics.confidence if intervals else None,
         "flags": [
             FlagState(name=flag.name, raised=flag.raised, reason=flag.reason)

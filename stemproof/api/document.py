@@ -58,6 +58,9 @@ class LocalClaim(_Part):
     perturbation_snr: float = Field(description="mixture over perturbation, dB")
     clean: dict[str, LocalFigure]
     attacked: dict[str, LocalFigure]
+    collapsed: dict[str, int] | None = Field(
+        default=None, description="recordings for which nothing was put out"
+    )
     confidence: float | None = Field(description="of the intervals; None where there are none")
     flags: list[FlagState] = Field(min_length=1)
     flags_raised: int = Field(ge=0)

@@ -24,29 +24,22 @@ from stemproof.attacks.search import RandomSearch
 from stemproof.attacks.sparse import SparseSaliency
 from stemproof.attacks.steps import STEP_RULES
 from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
+from stemproof.auditing.auditable import auditable
 from stemproof.auditing.gradients import gradient_health
-from stemproof.auditing.gradients import score as score_of
 from stemproof.auditing.material import Material, Values
 from stemproof.auditing.params import AuditParams
+from stemproof.auditing.scores import figure, outcome
 from stemproof.evaluation.evaluate import REACHED
 from stemproof.figures.si_sdr import si_sdr, snr
 from stemproof.separators.protocol import Separator
 
 
-def auditable(attack: AttackParams) -> AttackParams:
-    """The attack that the audit is about: in a ball, L-inf or L2.
-
-    Methods without such a ball (sparse, minimal) are threat models of their own; what is audited
-    beside them is PGD in L2 when they are measured in L2, else in L-inf.
-    """
-    if not attack.of_method.bounded or attack.norm == "l0":
-        norm = "l2" if attack.norm == "l2" else "linf"
-        return attack.model_copy(update={"method": "pgd", "norm": norm})
-    return attack
-
-
 class Auditor:
-    """Attacks of many kinds on one model; every figure is an SI-SDR in dB."""
+    """Attacks of many kinds on one model; every figure is an SI-SDR in dB.
+
+    An attack that silences the system is stronger than any other (see
+    :mod:`stemproof.auditing.scores`): figures may be infinite, or NaN where nothing is left.
+    """
 
     def __init__(
         self,
@@ -95,10 +88,14 @@ class Auditor:
     def figures(self) -> dict[str, Any]:
         """Everything that the flags are raised from."""
         attacked = self.own()
-        own = self.score(attacked)
-        clean = self.score(self.case.mixture)
+        own, clean = self.outcome(attacked), self.outcome(self.case.mixture)
         return {
-            "bs": self.material.median(clean),
+            "collapsed": {
+                "clean": int(np.isneginf(clean).sum()),
+                "attacked": int(np.isneginf(own).sum()),
+                "segments": len(own),
+            },
+            "bs": self.material.median(figure(clean)),
             "at_bs": self.material.median(own),
             "mixture_si_sdr": self.material.median(
                 si_sdr(self.case.vocals, self.case.mixture).double().cpu().numpy()
@@ -119,8 +116,15 @@ class Auditor:
         }
 
     def score(self, heard: Tensor) -> Values:
-        """SI-SDR of the separated vocals, one a segment, when ``heard`` is played."""
-        return score_of(self.case, heard)
+        """SI-SDR of the separated vocals, one a segment, when ``heard`` is played.
+
+        NaN where what was put out has collapsed.
+        """
+        return figure(self.outcome(heard))
+
+    def outcome(self, heard: Tensor) -> Values:
+        """The same as what an attack reached: minus infinity where it has collapsed."""
+        return outcome(self.case, heard)
 
     def own(self) -> Tensor:
         """Adversarial mixtures of the audited attack itself."""
@@ -154,8 +158,8 @@ class Auditor:
         return attack(self.case.within(bound if factor == 1 else bound.times(factor))).adversarial
 
     def median_at_bs(self, adversarial: Tensor) -> float:
-        """Median AT-BS."""
-        return self.material.median(self.score(adversarial))
+        """Median AT-BS; minus infinity where most of what was put out has collapsed."""
+        return self.material.median(self.outcome(adversarial))
 
     def noise(self) -> dict[str, dict[str, float]]:
         """Drop under random noise of the same norm: median, and worst over draws."""
@@ -166,7 +170,7 @@ class Auditor:
             draws = case.draws(f"audit {name}")
             drops = np.stack(
                 [
-                    clean - self.score(case.mixture + draw(case.mixture, case.budget, draws))
+                    clean - self.outcome(case.mixture + draw(case.mixture, case.budget, draws))
                     for _ in range(self.settings.noise_draws)
                 ]
             )
@@ -198,7 +202,7 @@ class Auditor:
     def objectives(self) -> dict[str, float]:
         """AT-BS of every loss, and of the worst loss per segment."""
         scores = {
-            name: self.score(self.pgd(objective=objective, random_start=True))
+            name: self.outcome(self.pgd(objective=objective, random_start=True))
             for name, objective in OBJECTIVES.items()
         }
         worst = np.min(np.stack(list(scores.values())), axis=0)
@@ -217,7 +221,7 @@ class Auditor:
 
         Stronger by more than a fifth of the tolerance: less is rounding.
         """
-        found = self.score(self.run(RandomSearch(negative_si_sdr, self.settings.queries)))
+        found = self.outcome(self.run(RandomSearch(negative_si_sdr, self.settings.queries)))
         return {
             "queries": self.settings.queries,
             "at_bs": self.material.median(found),
@@ -228,18 +232,22 @@ class Auditor:
         """SNR in dB of the smallest perturbations that cost 1, 3, ... dB, for each norm.
 
         A higher SNR is a smaller perturbation, and a weaker system. A level that is not reached
-        on every segment is left out.
+        on every segment is left out. A system that is silenced has lost any number of dB; what is
+        silent without an attack has nothing to lose, and is left out.
         """
         result: dict[str, dict[str, float]] = {"l2": {}, "linf": {}}
         norms: tuple[Literal["linf", "l2"], ...] = ("l2", "linf")
         clean = self.score(self.case.mixture)
+        sound = ~np.isnan(clean)
         for norm in norms:
             for drop in self.settings.minimal_drops:
                 found = self.run(MinimalPerturbation(drop, norm))
-                if bool(np.all(clean - self.score(found) > drop - REACHED)):
+                lost = clean - self.outcome(found)
+                if sound.any() and bool(np.all(lost[sound] > drop - REACHED)):
                     delta = found - self.case.mixture
                     figures = snr(self.case.mixture, delta).double().cpu().numpy()
-                    result[norm][f"{drop:g}"] = self.material.median(figures)
+                    median = self.material.median(np.where(sound, figures, np.nan))
+                    result[norm][f"{drop:g}"] = median
         return result
 
     def sparse(self) -> dict[str, float]:
@@ -263,8 +271,8 @@ class Auditor:
         training = self._case_of(self.training)
         delta = self._learned(attack).delta
         return {
-            "at_bs_training": self.training.median(score_of(training, training.mixture + delta)),
-            "bs_training": self.training.median(score_of(training, training.mixture)),
+            "at_bs_training": self.training.median(outcome(training, training.mixture + delta)),
+            "bs_training": self.training.median(figure(outcome(training, training.mixture))),
             "at_bs": self.median_at_bs(self.case.mixture + delta),
         }
 

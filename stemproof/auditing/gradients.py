@@ -9,14 +9,7 @@ from torch import Tensor
 from stemproof.attacks.case import Case
 from stemproof.attacks.objectives import negative_si_sdr
 from stemproof.auditing.material import Values
-from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.protocol import Separator, side_of
-
-
-def score(case: Case, heard: Tensor) -> Values:
-    """SI-SDR of the separated vocals, one an item, when ``heard`` (batch x samples) is played."""
-    with torch.no_grad():
-        return si_sdr(case.vocals, case.separate(heard)).double().cpu().numpy()
 
 
 def gradient_health(case: Case, one: Tensor, length: float) -> dict[str, float]:
@@ -47,12 +40,18 @@ def _finite_difference_error(case: Case, gradient: Tensor, length: float) -> flo
     """
     signs = torch.where(gradient >= 0, 1.0, -1.0).to(gradient)
     predicted = (gradient * signs).sum(-1).double().cpu().numpy()
-    ahead = score(case, case.mixture + length * signs)
-    behind = score(case, case.mixture - length * signs)
-    measured = -(ahead - behind) / (2 * length)
+    ahead = _loss(case, case.mixture + length * signs)
+    behind = _loss(case, case.mixture - length * signs)
+    measured = (ahead - behind) / (2 * length)
     scale = np.maximum(np.abs(predicted), np.abs(measured)) + 1e-12
     # A difference that is not a number is as wrong as it can be.
     return float(np.median(np.nan_to_num(np.abs(predicted - measured) / scale, nan=1.0)))
+
+
+def _loss(case: Case, heard: Tensor) -> Values:
+    """The loss whose gradient is checked, also where the estimate has collapsed."""
+    with torch.no_grad():
+        return negative_si_sdr.loss(case, heard, case.vocals).double().cpu().numpy()
 
 
 def _nan_on_silence(separator: Separator, one: Tensor) -> bool:

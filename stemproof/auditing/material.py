@@ -37,8 +37,13 @@ class Material:
     seeds: tuple[int, ...]
 
     def median(self, values: Values) -> float:
-        """Median over tracks of the medians over segments."""
-        return median_of_medians((t, [v]) for t, v in zip(self.tracks, values, strict=True))
+        """Median over tracks of the medians over segments.
+
+        NaN is left out (and is what comes back where nothing else is there); minus infinity, the
+        outcome of an attack that silenced the system, is below every number.
+        """
+        parts = ((t, [v]) for t, v in zip(self.tracks, values, strict=True))
+        return median_of_medians(parts, ordered=True)
 
 
 def choose_material(

@@ -14,6 +14,7 @@ from stemproof.auditing.checks import Auditor
 from stemproof.auditing.flags import Flag, raise_flags
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams
+from stemproof.auditing.scores import without_absent
 from stemproof.auditing.transfer import other_mask, transfer
 from stemproof.separators.protocol import Informed, Separator
 
@@ -24,7 +25,8 @@ class Audited:
 
     Attributes:
         attack: method and norm that were audited.
-        figures: everything that was measured.
+        figures: everything that was measured; without those that nothing is left of, because what
+            was put out has collapsed.
         flags: one per check.
     """
 
@@ -128,7 +130,7 @@ def audit(
             figures["masks"] = other_mask(*pair)
         stored = max(other.stored_budget for other in seeds)
         figures["budget_used"] = max(figures["budget_used"], stored)
-        results[system.name] = Audited(
-            f"{own.attack.method}, {own.attack.norm}", figures, raise_flags(figures, settings)
-        )
+        flags = raise_flags(figures, settings)
+        attacked = f"{own.attack.method}, {own.attack.norm}"
+        results[system.name] = Audited(attacked, without_absent(figures), flags)
     return results

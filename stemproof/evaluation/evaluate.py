@@ -28,6 +28,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.data.store import MIXTURE, VOCALS, PreparedData, PreparedTrack, too_loud
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.bsseval import Estimate, Score, TrackEstimates, score_all
+from stemproof.figures.collapse import CLEAN, COUNTS, collapses, not_numbers
 from stemproof.figures.medians import track_medians
 from stemproof.figures.summary import Scored
 from stemproof.figures.table import Per, Played, measured
@@ -124,16 +125,23 @@ class Evaluator:
             "n_skipped": sum(track.skipped for track in done),
             "budget_used": max(track.budget_used for track in done),
         }
+        counts |= {key: int((segments[key] > 0).sum()) for key in COUNTS}
         aim = self.attack.of_method.aim
         whole = pd.DataFrame([row for track in done for row in track.whole])
         if aim is not None:
-            # Held against what the attack aimed at: the loss of all that is heard at once.
-            drops = segments["drop"] if whole.empty else whole["excerpt_drop"]
-            counts["n_not_reached"] = int((drops < aim(self.attack) - REACHED).sum())
+            # Held against what the attack aimed at: the loss of all that is heard at once. What
+            # collapses under attack costs more than any aim; what is silent without, nothing.
+            heard = segments if whole.empty else whole
+            drops = heard["drop" if whole.empty else "excerpt_drop"]
+            missed = drops < aim(self.attack) - REACHED
+            missed |= heard[CLEAN] > 0
+            counts["n_not_reached"] = int(missed.sum())
         names = [track.name for track in done]
-        tables = _per_track(segments)
+        tables = _per_track(segments.drop(columns=list(COUNTS)))
         if not whole.empty:
-            tables = tables.join(_per_track(whole).drop(columns="segments"))
+            tables = tables.join(
+                _per_track(whole.drop(columns=list(COUNTS))).drop(columns="segments")
+            )
         return Scored(tables, counts, bsseval(names, scores) if scores else None)
 
     def _stored(self, excerpts: Excerpts, number: int, adversarials: Adversarials) -> FloatArray:
@@ -181,7 +189,9 @@ class Evaluator:
     ) -> list[dict[str, Any]]:
         """Figures of those segments or excerpts that count."""
         figures = measured(played, per)
-        self._check(track, figures)
+        self._check(track, played, figures)
+        # Counted like figures: numbers of each segment.
+        figures |= {key: found.to(played.vocals) for key, found in collapses(played).items()}
         # One copy for all figures: each waits for the device.
         values = dict(zip(figures, torch.stack(list(figures.values())).cpu(), strict=True))
         return [
@@ -233,8 +243,8 @@ class Evaluator:
     def _separated(system: Separator, heard: Tensor, like: Tensor, side: Side) -> Tensor:
         return separated(system, heard.view_as(like), side).flatten(1)
 
-    def _check(self, track: PreparedTrack, figures: dict[str, Tensor]) -> None:
-        if all(bool(torch.isfinite(values).all()) for values in figures.values()):
+    def _check(self, track: PreparedTrack, played: Played, figures: dict[str, Tensor]) -> None:
+        if not bool(not_numbers(played, figures).any()):
             return
         advice = too_loud([track]) or "its samples are in order: train the system again"
         raise InputError(f"{self.name}: an output for {track.name} is not a number; {advice}")
@@ -251,9 +261,10 @@ class _Track:
 
 def _per_track(segments: pd.DataFrame) -> pd.DataFrame:
     names = segments["track"].tolist()
-    keys = [key for key in segments.columns if key != "track"]
+    keys = [key for key in segments.columns if key not in {"track", *COUNTS}]
     medians = {key: track_medians(names, segments[key].to_numpy()) for key in keys}
-    table = pd.DataFrame({key: pd.Series(values) for key, values in medians.items()})
+    # Of a track that has collapsed there is a row, and no figure.
+    table = pd.DataFrame({key: pd.Series(values, dtype=float) for key, values in medians.items()})
     table.insert(0, "segments", segments["track"].value_counts())
     table.index.name = "track"
     return table.loc[list(dict.fromkeys(names))]

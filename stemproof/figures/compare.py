@@ -11,6 +11,7 @@ import pandas as pd
 from stemproof.core.errors import InputError
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.statistics import (
+    Interval,
     Values,
     bootstrap,
     holm,
@@ -30,8 +31,8 @@ def compare(
     """The content of ``metrics/comparison.json``: every system minus the reference.
 
     Differences are paired by track and by training seed; p-values are adjusted for the number of
-    comparisons in the whole table (Holm, 1979). A figure that one of two systems does not have is
-    not compared.
+    comparisons in the whole table (Holm, 1979). A figure that one of two systems does not have, or
+    that nothing is left of, is not compared.
 
     Args:
         systems: models by training seed, of each system.
@@ -106,6 +107,8 @@ def _differences(
         needed = figure.minus or (figure.key,)
         if all(part in own and part in base for part in needed):
             interval = _difference(figure, own, base, settings)
+            if not interval.is_known:
+                continue
             result[key] = {
                 "difference": interval.value,
                 "low": interval.low,
@@ -115,7 +118,9 @@ def _differences(
     return result
 
 
-def _difference(figure: Figure, own: Columns, base: Columns, settings: StatisticsParams) -> Any:
+def _difference(
+    figure: Figure, own: Columns, base: Columns, settings: StatisticsParams
+) -> Interval:
     options = settings.options
     if figure.minus:
         high, low = figure.minus

@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stemproof.figures.si_sdr import output_gain, si_sdr, snr
+from stemproof.figures.collapse import sdr_of_sound
+from stemproof.figures.si_sdr import output_gain, snr
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Played:
         return self.adversarial - self.mixture
 
     def sdr(self, estimate: Tensor) -> Tensor:
-        """SI-SDR of an estimate of the vocals in dB, one a segment."""
-        return si_sdr(self.vocals, estimate)
+        """SI-SDR of an estimate of the vocals in dB, one a segment; NaN for one without energy."""
+        return sdr_of_sound(self.vocals, estimate)
 
     @property
     def noise_sdr(self) -> Tensor:
@@ -87,7 +88,8 @@ class Figure:
     """One figure.
 
     A figure either is measured per segment, and its median over a track's segments and over tracks
-    is taken; or it is the difference of two such medians.
+    is taken; or it is the difference of two such medians. A segment on which it is NaN, because an
+    estimate collapsed, is left out.
 
     Attributes:
         key: in metrics files.

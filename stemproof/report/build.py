@@ -17,7 +17,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.paper import li2022
 from stemproof.report import pictures, tables
-from stemproof.report.words import threat_in_words
+from stemproof.report.words import collapse_in_words, threat_in_words
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         "data_name": data.get("source_words", data["source"]),
         "comparison": comparison,
         "result": tables.result(systems),
+        "collapses": [said for s in systems if (said := collapse_in_words(s["name"], s))],
         "differences": tables.differences(comparison),
         "p_floor": f"{smallest_p(comparison, settings.statistics.bootstrap):.2g}",
         "controls": tables.controls(systems),

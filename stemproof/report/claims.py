@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint, read_json
 from stemproof.core.params import validate
 from stemproof.figures import table
+from stemproof.figures.collapse import COUNTS
 
 # What the figures are computed with; changes elsewhere do not touch a claim.
 CODE = ("dvc.yaml", "published", "stemproof", "stages")
@@ -78,6 +79,9 @@ class Claim(_Part):
     perturbation_snr: float = Field(description="mixture over perturbation, dB")
     clean: dict[str, Figure] = Field(description="si_sdr, bs, stft_bs, mixture_si_sdr")
     attacked: dict[str, Figure] = Field(description="at_bs, rb, rb_net, drop, noise_drop")
+    collapsed: dict[str, int] | None = Field(
+        default=None, description="segments of all seeds for which nothing was put out"
+    )
     confidence: float = Field(gt=0, lt=1)
     seeds: dict[str, dict[str, float]] = Field(description="figures of each training seed")
     reference: str | None = Field(description="the system that it is compared with")
@@ -88,6 +92,13 @@ class Claim(_Part):
     parameters_sha256: str = Hash
     git_commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     environment: dict[str, str]
+
+    @model_serializer(mode="wrap")
+    def _without_what_was_not_counted(self, handler: SerializerFunctionWrapHandler) -> Any:
+        written = handler(self)
+        if self.collapsed is None:  # a claim from before they were counted
+            del written["collapsed"]
+        return written
 
 
 @dataclass(frozen=True)
@@ -122,7 +133,7 @@ def make_claim(
     comparison: Mapping[str, Any],
     audit: Mapping[str, Any],
 ) -> Claim:
-    """Put one system's claim together; figures that do not apply to it are left out.
+    """Put one system's claim together; figures that it does not have are left out.
 
     Args:
         run: what all systems of a run have in common.
@@ -157,6 +168,7 @@ def make_claim(
         perturbation_snr=metrics["perturbation_snr"],
         clean=figures("clean"),
         attacked=figures("attacked"),
+        collapsed={key: metrics[key] for key in COUNTS if key in metrics} or None,
         confidence=run.confidence,
         seeds=metrics["seeds"],
         reference=None if is_reference else comparison["reference"],

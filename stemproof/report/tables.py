@@ -37,13 +37,22 @@ def db(value: float, digits: int = 2) -> str:
 
 
 ABSENT = Cell("-", "not of this system")
+COLLAPSED = Cell("-", "all collapsed")
+NOT_COMPARED = Cell("-", "not of both systems")
 
 
-def cell(metrics: Metrics, figure: Figure) -> Cell:
-    """A figure, and its interval where it has one; a dash for a system without such a figure."""
+def cell(metrics: Metrics, figure: Figure, system: Metrics | None = None) -> Cell:
+    """A figure, and its interval where it has one; a dash, and why, where there is none.
+
+    Args:
+        metrics: of a system, or of one of its seeds.
+        figure: which one.
+        system: the metrics of the system, when those of a seed are shown.
+    """
     key, digits = figure.key, figure.digits
+    whole = metrics if system is None else system
     if key not in metrics:
-        return ABSENT
+        return COLLAPSED if key in whole or key in whole.get("without_value", ()) else ABSENT
     ends = [metrics[end] for end in (f"{key}_low", f"{key}_high") if end in metrics]
     return Cell(db(metrics[key], digits), ", ".join(db(end, digits) for end in ends))
 
@@ -57,9 +66,10 @@ def heading(figure: Figure) -> str:
 
 
 def placed(systems: Sequence[Metrics], place: table.Place) -> list[Figure]:
-    """The figures of one table that any of the systems has."""
+    """The figures of one table that any of the systems has, or would have if it put out sound."""
     figures = [figure for figure in table.FIGURES if figure.place == place]
-    return [figure for figure in figures if any(figure.key in system for system in systems)]
+    known = {key for system in systems for key in (*system, *system.get("without_value", ()))}
+    return [figure for figure in figures if figure.key in known]
 
 
 def result(systems: Sequence[Metrics]) -> Table:
@@ -88,7 +98,7 @@ def differences(comparison: Metrics) -> Table:
         row = [Cell(name)]
         for key in figures:
             if key not in entries:
-                row.append(ABSENT)
+                row.append(NOT_COMPARED)
                 continue
             entry = entries[key]
             note = f"{entry['low']:+.2f}, {entry['high']:+.2f}"
@@ -104,11 +114,13 @@ def controls(systems: Sequence[Metrics]) -> Table:
     figures = placed(systems, "beside")
     found = Table(["system", "RB / BS", *(figure.words for figure in figures)])
     for system in systems:
-        relative = "BS is not positive"
+        relative = Cell("BS is not positive")
         if "rb_relative" in system:
-            relative = db(system["rb_relative"])
+            relative = Cell(db(system["rb_relative"]))
+        elif {"bs", "rb"} & {*system.get("without_value", ())}:
+            relative = COLLAPSED
         cells = [cell(system, figure) for figure in figures]
-        found.rows.append([Cell(system["name"]), Cell(relative), *cells])
+        found.rows.append([Cell(system["name"]), relative, *cells])
     return found
 
 
@@ -119,7 +131,7 @@ def seeds(systems: Sequence[Metrics]) -> Table:
     found = Table(["system", "seed", *(figure.words for figure in figures)])
     for system in systems:
         for seed, own in system["seeds"].items():
-            cells = [cell(own, figure) for figure in figures]
+            cells = [cell(own, figure, system) for figure in figures]
             found.rows.append([Cell(system["name"]), Cell(seed), *cells])
     return found
 
@@ -163,10 +175,15 @@ def transfer(audits: Mapping[str, Metrics]) -> Table:
     """AT-BS of every model (column) under what was crafted on every model (row)."""
     played = {name: of for audit in audits.values() for name, of in audit["transfer"].items()}
     found = Table(["crafted on", *played])
-    for source in next(iter(played.values())):
-        cells = [Cell(db(scores[source], 3)) for scores in played.values()]
+    for source in dict.fromkeys(source for scores in played.values() for source in scores):
+        cells = [_level(scores, source, 3) for scores in played.values()]
         found.rows.append([Cell(source), *cells])
     return found
+
+
+def _level(levels: Metrics, key: str, digits: int = 2) -> Cell:
+    """AT-BS of an audit, which is absent where most of what was put out has collapsed."""
+    return Cell(db(levels[key], digits)) if key in levels else Cell("-", "collapsed")
 
 
 def masks(audits: Mapping[str, Metrics]) -> Table | None:
@@ -187,12 +204,15 @@ def masks(audits: Mapping[str, Metrics]) -> Table | None:
     )
     for name, audit in masked.items():
         crossed = audit["masks"]
-        figures = (
-            crossed["fixed"]["fixed"],
-            crossed["recomputed"]["recomputed"],
-            crossed["fixed"]["recomputed"],
-        )
-        found.rows.append([Cell(name), *(Cell(db(figure, 3)) for figure in figures)])
+        figures = [
+            _level(crossed.get(crafted, {}), played, 3)
+            for crafted, played in (
+                ("fixed", "fixed"),
+                ("recomputed", "recomputed"),
+                ("fixed", "recomputed"),
+            )
+        ]
+        found.rows.append([Cell(name), *figures])
     return found
 
 
@@ -220,7 +240,7 @@ def elsewhere(audits: Mapping[str, Metrics]) -> Table:
                 for norm in ("l2", "linf")
             ]
             row.append(Cell(" / ".join(both)))
-        row += [Cell(db(audit[key]["at_bs"])) for key in ("sparse", "universal", "black_box")]
+        row += [_level(audit[key], "at_bs") for key in ("sparse", "universal", "black_box")]
         found.rows.append(row)
     return found
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from stemproof.attacks.params import AttackParams
 from stemproof.data.params import SegmentParams
+from stemproof.figures import table
+from stemproof.figures.collapse import COUNTS, WITHOUT_ENERGY
 
 FATES = {
     "fixed": "stays the clean one",
@@ -45,3 +50,25 @@ def threat_in_words(attack: AttackParams, cut: SegmentParams, informed: bool = T
         f"The adversary adds a perturbation to the mixture only, {budget}, without clipping to "
         f"full scale, stored as float32. It knows {known}. {whom}: {how}."
     )
+
+
+def collapse_in_words(name: str, metrics: Mapping[str, Any]) -> str:
+    """On how many segments a system put out nothing, and what that means; empty where on none.
+
+    Args:
+        name: of the system.
+        metrics: ``metrics/systems/NAME.json``.
+    """
+    clean, attacked, noisy = (metrics.get(key, 0) for key in COUNTS)
+    if not (clean or attacked or noisy):
+        return ""
+    seeds = metrics["n_seeds"]
+    over = "" if seeds == 1 else f" ({seeds} training seeds together)"
+    said = (
+        f"{name} puts out nothing (at most {WITHOUT_ENERGY:g} of the energy of the true vocals) "
+        f"for {clean} of {metrics['n_segments'] * seeds} segments of the clean mixture, {attacked} "
+        f"under attack and {noisy} under random noise{over}. There is no SI-SDR of silence: the "
+        "medians leave these segments out, and figures of it are of what is left."
+    )
+    lost = [table.by_key()[key].words for key in metrics.get("without_value", ())]
+    return f"{said} Of {', '.join(lost)} nothing is left." if lost else said

@@ -13,7 +13,8 @@ from torch import Tensor
 from stemproof.attacks.objectives import negative_si_sdr
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.universal import UniversalPerturbation
-from stemproof.auditing.checks import Auditor, auditable
+from stemproof.auditing.auditable import auditable
+from stemproof.auditing.checks import Auditor
 from stemproof.auditing.flags import CHECKS, not_converged, raise_flags
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams
