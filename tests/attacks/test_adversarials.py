@@ -31,10 +31,11 @@ MakeParams = Callable[..., Any]
 CPU = torch.device("cpu")
 LENGTH = 1000  # a quarter of a second
 QUICK = {"batch": 4, "eps": 0.02, "pgd": {"steps": 3}}
-# A system that hears mono segments, and one that hears stereo recordings in excerpts.
+# One that hears mono segments, and one that hears stereo recordings, whole or in excerpts.
 SYSTEMS: dict[str, Any] = {
     "informed": (Told(3.0), {}),
-    "blind": (Crosstalk(3.0, channels=2), {"excerpt": 0.5}),
+    "blind": (Crosstalk(3.0, channels=2), {}),
+    "excerpts": (Crosstalk(3.0, channels=2), {"excerpt": 0.5}),
 }
 
 
@@ -141,8 +142,9 @@ def test_what_is_stored(bench: Bench) -> None:
         assert adversarial.shape == mixture.shape and adversarial.dtype == np.float32
         assert 0.01 < np.abs(adversarial - mixture).max() <= 0.02 + 1e-6
     index = json.loads(found["index.json"])
-    assert index["format"] == 2 and index["threat"] == bench.system
-    parts = {"informed": [2, 2, 3], "blind": [1, 1, 2]}
+    assert index["format"] == 2
+    assert index["threat"] == ("informed" if bench.system == "informed" else "blind")
+    parts = {"informed": [2, 2, 3], "blind": [1, 1, 1], "excerpts": [1, 1, 2]}
     assert [track["parts"] for track in index["tracks"]] == parts[bench.system]
     assert 0.9 < stored.budget_used <= 1
     assert stored.model_sha256 == sha256(bench.model)
@@ -356,8 +358,13 @@ def test_a_universal_perturbation_is_learned_once(
     attack = {"method": "universal", "universal": {"epochs": 10}}
     whole = bench.run(**attack)
     played = bench.open(**attack).universal
-    # As long as what is played to: a segment, or the longest excerpt with both its channels.
-    assert played.shape == (1, {"informed": LENGTH, "blind": 2 * (2 * LENGTH + 17)}[bench.system])
+    # As long as the longest of what it is played to, with all channels.
+    lengths = {
+        "informed": LENGTH,
+        "blind": 2 * (3 * LENGTH + 17),
+        "excerpts": 2 * (2 * LENGTH + 17),
+    }
+    assert played.shape == (1, lengths[bench.system])
     assert played.abs().max() == pytest.approx(0.02)
     shutil.rmtree(bench.destination)
     killed(bench, monkeypatch, "craft", 1, **attack)
