@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stemproof.attacks.params import AttackParams, AttackSection
 from stemproof.attacks.stored import Adversarials
+from stemproof.attacks.threat import excerpts_for
 from stemproof.core.machine import ProcessParams, WorkerParams
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.params import SegmentParams
@@ -78,7 +79,7 @@ class Recordings:
 
 
 def recordings(count: int = 3) -> Recordings:
-    """Tracks of 4, 5, 6, ... segments and a rest; the last segment of each is silent."""
+    """Mono tracks of 4, 5, 6, ... segments and a rest; the last segment of each is silent."""
     tracks = []
     for number in range(count):
         draw = np.random.default_rng(number)
@@ -91,20 +92,24 @@ def recordings(count: int = 3) -> Recordings:
     return Recordings(tracks)
 
 
-def adversarials(folder: Path, data: Recordings, attack: AttackParams) -> Adversarials:
+def adversarials(
+    folder: Path, data: Recordings, attack: AttackParams, separator: Separator
+) -> Adversarials:
     """What stands for an attack: some perturbation inside the budget."""
     files = {}
-    for track in data.all:
-        mixture, _ = track.segments(LENGTH)
-        flat = mixture.flatten(1)
+    excerpts = excerpts_for(separator, data.all, CUT, attack, data.sample_rate)
+    for number, track in enumerate(data.all):
         draw = torch.Generator().manual_seed(int(track.file[0]))
-        delta = torch.randn(flat.shape, generator=draw)
-        delta[0] *= 0.5
-        budget = replace(attack.bound, eps=attack.eps * 0.9).budget(flat)
-        found = flat + budget.project(delta * 0.1)
+        parts = []
+        for part in excerpts.of_track(number):
+            mixture, _ = excerpts.read([part])
+            flat = mixture.flatten(1)
+            delta = torch.randn(flat.shape, generator=draw) * (1 if parts else 0.5)
+            budget = replace(attack.bound, eps=attack.eps * 0.9).budget(flat)
+            parts.append((flat + budget.project(delta * 0.1)).view_as(mixture)[0])
         folder.mkdir(parents=True, exist_ok=True)
         files[track.file] = folder / track.file
-        np.save(files[track.file], found.view_as(mixture).numpy())
+        np.save(files[track.file], torch.cat(parts, dim=-1).numpy())
     return Adversarials(folder, files, folder / "none", "0" * 64, 1.0)
 
 
@@ -147,7 +152,7 @@ def evaluated(
         ProcessParams(),
         torch.device("cpu"),
     )
-    stored = stored or adversarials(folder, data, attack)
+    stored = stored or adversarials(folder, data, attack, separator)
     return evaluator.evaluate(data, stored, shard)  # type: ignore[arg-type]
 
 

@@ -125,7 +125,8 @@ def test_the_separator_is_trained_attacked_and_scored(project: Path) -> None:
     assert found["training"]["218"]["parameters"] == 15
     # It learned something, and has what it can have.
     assert found["bs"] > found["mixture_si_sdr"] + 3
-    assert "si_sdr" not in found and "stft_bs" in found
+    assert "si_sdr" not in found and "stft_bs" not in found
+    assert found["excerpt_bs"] > found["mixture_si_sdr"] + 3
     comparison = read(project / "metrics/comparison.json")
     assert "bs" in comparison["short-filter"] and "si_sdr" not in comparison["short-filter"]
     assert read(project / "metrics/audit.json")["short-filter"]["flags"]

@@ -17,7 +17,7 @@ from stemproof.attacks.gate import describe, examine
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.stored import CURVE, FORMAT, INDEX, SYSTEM, UNIVERSAL, budget_used
-from stemproof.attacks.threat import excerpts_for, threat_of
+from stemproof.attacks.threat import excerpts_for, threat_of, training_excerpts
 from stemproof.attacks.unfinished import is_done, keep, losses_file, read_whole, units
 from stemproof.attacks.universal import SamePerturbation
 from stemproof.core.errors import InputError, explaining
@@ -173,14 +173,13 @@ def _attack(
     """The attack; the first process leaves a universal perturbation in ``work`` for all others."""
     # One perturbation for all is as long as the longest of what it is played to.
     longest = max(place.samples for place in attacked.places)
-    training = excerpts_for(victim.separator, data.tracks("train"), cut, params, data.sample_rate)
-    training = training.of_length(longest)
+    training = training_excerpts(victim.separator, data.tracks("train"), attacked.segment, longest)
     if params.method != "universal":
         return prepared(params, victim.separator, training, cut.loud_db, device)
     if not training.places:
         raise InputError(
             f"attack.method = universal: no training recording has the {longest} samples of the "
-            "longest part of a test recording; lower attack.excerpt"
+            "longest part of a test recording; set attack.excerpt to fewer seconds"
         )
     file = work / UNIVERSAL
     if shard.is_first and read_whole(file, (1, longest * attacked.channels)) is None:

@@ -70,3 +70,26 @@ def excerpts_for(
         return Excerpts.segments(tracks, length)
     longest = None if params.excerpt is None else round(params.excerpt * sample_rate)
     return Excerpts.recordings(tracks, length, longest)
+
+
+def training_excerpts(
+    separator: Separator, tracks: Sequence[PreparedTrack], segment: int, samples: int
+) -> Excerpts:
+    """Parts of one length, which one perturbation for all is learned on.
+
+    Not cut as the attacked ones are: the last excerpt of a recording is longer than those before
+    it, and the perturbation is as long as the longest.
+
+    Args:
+        separator: what :func:`fitted` gave.
+        tracks: of the training split.
+        segment: samples of a segment.
+        samples: of every part.
+
+    Returns:
+        None of tracks that are shorter.
+    """
+    if threat_of(separator) == "informed":
+        return Excerpts.segments(tracks, segment).of_length(samples)
+    whole = -(-samples // segment) * segment
+    return Excerpts.recordings(tracks, segment, whole).of_length(samples)

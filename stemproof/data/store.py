@@ -218,7 +218,7 @@ class PreparedData:
                 continue
             path = self.folder / entry["file"]
             audio = read_array(path)
-            if audio.ndim != 3 or audio.shape[::2] != (2, entry["samples"]):
+            if audio.shape != (2, self.channels, entry["samples"]):
                 raise InputError(f"{path}: damaged; prepare the data again")
             tracks.append(PreparedTrack(entry["name"], entry["file"], audio))
         return tracks

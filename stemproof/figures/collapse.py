@@ -15,7 +15,7 @@ from torch import Tensor
 from stemproof.figures.si_sdr import si_sdr
 
 if TYPE_CHECKING:
-    from stemproof.figures.table import Played
+    from stemproof.figures.played import Played
 
 # Of the true vocals' energy, -120 dB: far below what 16 bits can hold.
 WITHOUT_ENERGY = 1e-12

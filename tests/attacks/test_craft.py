@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attack_toys import Gain, Saturating, small_rsvm, small_segments
+from attack_toys import Gain, Saturating, small_rsvm, small_segments, small_tracks
 from torch import Tensor
 
 from stemproof.attacks.budgets import Bound
@@ -50,7 +50,8 @@ def scores(separator: Separator, segments: Excerpts, adversarial: Any) -> Tensor
     mixture, vocals = segments.read(range(len(segments)))
     seeds = [segments.seed(number, "test") for number in range(len(segments))]
     side = side_of(separator, mixture, vocals)
-    estimate = redrawn(separator, seeds).separate(torch.from_numpy(adversarial), side)
+    heard = torch.from_numpy(np.stack(adversarial))
+    estimate = redrawn(separator, seeds).separate(heard, side)
     return si_sdr(vocals.flatten(1), estimate.flatten(1))
 
 
@@ -150,12 +151,15 @@ def test_passes_and_bound_are_those_of_the_parameters(make_params: MakeParams) -
 
 
 def test_channels_come_back_as_channels(make_params: MakeParams) -> None:
-    segments = small_segments((2, 1), 300, channels=2)
-    found = crafted(make_params, Saturating(3.0, channels=2), segments)
-    assert found.adversarial.shape == (3, 2, 300)
+    excerpts = Excerpts.recordings(small_tracks((2, 1), 300, channels=2), 300, 300)
+    found = crafted(make_params, Saturating(3.0, channels=2), excerpts)
+    # The rest of 17 samples belongs to the last excerpt of a track.
+    assert [part.shape for part in found.adversarial] == [(2, 300), (2, 317), (2, 317)]
     assert found.losses.shape == (3, 5)
-    mixture, _ = segments.read(range(3))
-    assert np.abs(found.adversarial - mixture.numpy()).max() <= 0.02 + 1e-6
+    for number, part in enumerate(found.adversarial):
+        mixture, _ = excerpts.read([number])
+        assert np.abs(part - mixture[0].numpy()).max() <= 0.02 + 1e-6
+        assert (np.abs(part - mixture[0].numpy()).max(-1) > 0.01).all()  # in every channel
 
 
 def test_the_track_that_gives_no_number_is_named(make_params: MakeParams) -> None:
@@ -169,7 +173,7 @@ def test_the_track_that_gives_no_number_is_named(make_params: MakeParams) -> Non
     with pytest.raises(InputError) as error:
         crafted(make_params, Broken(3.0), segments)
     said = str(error.value)
-    assert said.startswith("track 1: output, loss or gradient is not a number on 1 of 5 segments")
+    assert said.startswith("track 1: output, loss or gradient is not a number on 1 of 5 parts")
     assert "whose samples reach 7" in said
 
 
@@ -183,7 +187,7 @@ def test_a_universal_perturbation_is_learned_on_the_training_split(
     assert learned.delta.shape == (1, 300)
     found = craft(params, learned, system, test, [0, 1], CPU)
     mixture, _ = test.read([0, 1])
-    delta = torch.from_numpy(found.adversarial) - mixture
+    delta = torch.from_numpy(np.stack(found.adversarial)) - mixture
     assert torch.allclose(delta[0], delta[1], atol=1e-6)
     known: Any = prepared(params, system, training, -100.0, CPU, learned.delta)
     assert torch.equal(known.delta, learned.delta)

@@ -35,6 +35,7 @@ KEYS = [
     *("rb_relative", "noise_worst_drop", "perturbation_snr", "output_gain"),
     *("n_seeds", "n_tracks", "n_segments", "n_skipped", "budget_used", "bsseval", "seeds"),
 ]
+EXCERPT = ["excerpt_bs", "excerpt_at_bs", "excerpt_drop"]
 
 
 def test_two_seeds_are_a_mean_of_medians() -> None:
@@ -65,12 +66,16 @@ def test_two_seeds_are_a_mean_of_medians() -> None:
 
 
 def test_the_keys_are_those_that_metrics_files_always_had() -> None:
-    assert set(summarize({1: drawn(1)}, SETTINGS)) == set(KEYS)
+    assert set(summarize({1: drawn(1, EXCERPT)}, SETTINGS)) == set(KEYS)
+    # A blind system has some of a whole excerpt beside them.
+    more = {f"{key}{end}" for key in EXCERPT for end in ("", "_low", "_high")}
+    assert set(summarize({1: drawn(1)}, SETTINGS)) == set(KEYS) | more
 
 
 @pytest.mark.parametrize("without", [["si_sdr"], ["stft_bs"], ["si_sdr", "stft_bs"]])
 def test_what_a_system_does_not_have_is_no_key(without: list[str]) -> None:
-    summary = summarize({1: drawn(1, without), 2: drawn(2, without)}, SETTINGS)
+    absent = [*without, *EXCERPT]
+    summary = summarize({1: drawn(1, absent), 2: drawn(2, absent)}, SETTINGS)
     gone = {f"{key}{end}" for key in without for end in ("", "_low", "_high")}
     assert set(summary) == set(KEYS) - gone
     for of_seed in summary["seeds"].values():

@@ -151,7 +151,9 @@ def claim(params: AllParams, systems: Mapping[str, Models], name: str) -> Any:
 def test_a_mixed_run_is_claimed(tmp_path: Path, make_params: MakeParams) -> None:
     systems = mixed(tmp_path)
     blind, whole = (claim(make_params(), systems, name) for name in ("toy", "rsvm"))
-    assert set(whole.clean) - set(blind.clean) == {"si_sdr"}
+    assert set(whole.clean) - set(blind.clean) == {"si_sdr", "stft_bs"}
+    assert set(blind.clean) - set(whole.clean) == {"excerpt_bs"}
+    assert set(blind.attacked) - set(whole.attacked) == {"excerpt_at_bs", "excerpt_drop"}
     assert set(blind.minus_reference) == set(table.compared()) - {"si_sdr"}
     assert set(whole.seeds) == {"1", "2"} and set(blind.seeds) == {"1"}
 

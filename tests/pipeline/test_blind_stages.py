@@ -1,0 +1,168 @@
+"""A blind system in two forms goes through the stages, one by one, in a copy of the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import RATE, ROOT, SMALL, default_tree, merged, write_track
+
+pytestmark = pytest.mark.slow
+
+KIND = '''
+"""Channels that leak into each other; nothing is trained."""
+import torch
+from torch import nn
+from torch.nn.functional import pad
+from stemproof.core.params import Section
+from stemproof.separators.kind import Kind, Made
+
+class LeakySettings(Section):
+    sample_rate: int
+    channels: int
+
+class Leaky(nn.Module):
+    def __init__(self, sample_rate, channels):
+        super().__init__()
+        self.sample_rate, self.channels = sample_rate, channels
+        self.taps = nn.Parameter(torch.tensor([3.0, -1.2]))
+
+    def separate(self, mixture, side=None):
+        assert side is None and mixture.shape[1] == self.channels
+        first, second = self.taps
+        before = pad(mixture, (30, 0))[..., :-30]
+        return torch.tanh(first * mixture + second * before + 0.5 * mixture.mean(1, keepdim=True))
+
+def make(making):
+    settings = making.settings.model_dump()
+    return Made(Leaky(**settings), settings, [{"epoch": 0}], trained=False)
+
+KIND = Kind(
+    name="leaky",
+    settings=LeakySettings,
+    make=make,
+    rebuild=lambda settings: Leaky(**settings),
+    separator=lambda model, mask: model.requires_grad_(False),
+    summary="leaks",
+    is_trained=lambda _: False,
+)
+'''
+RUN = """
+import sys
+sys.path.insert(0, "stages")
+import compare, evaluate, generate, prepare, train
+prepare.main()
+for system in ("baseline", "stereo", "mono"):
+    for stage in (train, generate, evaluate):
+        stage.main(system, 218)
+compare.main()
+"""
+SECONDS = 1.1
+
+
+def run(folder: Path, code: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-5000:]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    for part in ("stemproof", "stages"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+    (folder / "stemproof/separators/leaky.py").write_text(KIND)
+    tree = merged(default_tree(), SMALL)
+    tree["separators"] |= {
+        "stereo": {"kind": "leaky", "sample_rate": RATE, "channels": 2},
+        "mono": {"kind": "leaky", "sample_rate": 2 * RATE, "channels": 1},
+    }
+    tree["systems"] = ["baseline", "stereo", "mono"]
+    tree["attack"] |= {"excerpt": 0.5}
+    tree["data"]["root"] = "songs"
+    (folder / "params.yaml").write_text(yaml.safe_dump(tree))
+    for number, split in enumerate(["train"] * 3 + ["test"] * 2):
+        write_track(folder / "songs" / split / f"song {number}", number, SECONDS)
+    from stemproof.data.codec import import_musdb
+
+    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
+    setup = yaml.safe_load(packaged.read_text())
+    setup["validation_tracks"] = ["song 2"]
+    (folder / "songs" / "mus.yaml").write_text(yaml.safe_dump(setup))
+    run(folder, RUN)
+    return folder
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("system", ["stereo", "mono"])
+def test_the_recording_is_attacked(project: Path, system: str) -> None:
+    folder = project / f"data/adversarial/{system}/218"
+    index = read(folder / "index.json")
+    assert (index["threat"], index["attack"]["excerpt"]) == ("blind", 0.5)
+    for entry in index["tracks"]:
+        # 1.1 s in excerpts of 0.5 s: the rest of 0.1 s is no excerpt of its own.
+        assert entry["parts"] == 2
+        mixture = np.load(project / "data/prepared" / entry["file"])[0]
+        found = np.load(folder / entry["file"])
+        assert found.shape == mixture.shape == (2, round(SECONDS * RATE))
+        assert (np.abs(found - mixture).max(-1) > 0.005).all()
+        assert np.abs(found - mixture).max() <= 0.01 + 1e-7
+    own = read(project / "data/adversarial/baseline/218/index.json")
+    assert own["threat"] == "informed"
+    assert [entry["parts"] for entry in own["tracks"]] == [4, 4]
+
+
+def test_figures_are_per_segment_and_per_excerpt(project: Path) -> None:
+    for system, kind in (("baseline", "rsvm"), ("stereo", "leaky"), ("mono", "leaky")):
+        found = read(project / f"metrics/systems/{system}.json")
+        blind = system != "baseline"
+        assert (found["kind"], found["informed"]) == (kind, not blind)
+        assert found["n_segments"] + found["n_skipped"] == 2 * 4
+        assert found["drop"] > 0 and 0.9 < found["budget_used"] <= 1
+        for key in ("excerpt_bs", "excerpt_at_bs", "excerpt_drop"):
+            assert (key in found) == blind
+        assert ("stft_bs" in found, "si_sdr" in found) == (not blind, not blind)
+        columns = pd.read_csv(project / f"plots/tracks/{system}.csv").columns
+        assert ("excerpt_drop" in columns) == blind
+        if blind:
+            assert found["excerpt_drop_low"] <= found["excerpt_drop"] <= found["excerpt_drop_high"]
+            assert found["excerpt_bs"] - found["excerpt_at_bs"] > 0.01
+            assert found["training"]["218"] == {"parameters": 2, "epoch": 0}
+
+
+def test_a_blind_system_is_compared_by_segments(project: Path) -> None:
+    compared = read(project / "metrics/comparison.json")
+    assert set(compared["stereo"]) == set(compared["mono"])
+    assert "paired_drop" in compared["stereo"]
+    assert not any(key.startswith("excerpt") for key in compared["stereo"])
+
+
+def test_the_same_run_gives_the_same_bytes(project: Path) -> None:
+    def stored() -> dict[str, bytes]:
+        return {
+            str(file): file.read_bytes()
+            for part in ("data/adversarial", "metrics/models")
+            for file in (project / part / "stereo").rglob("*")
+            if file.is_file()
+        }
+
+    before = stored()
+    run(
+        project,
+        RUN.replace('"baseline", "stereo", "mono"', '"stereo",').replace("compare.main()", ""),
+    )
+    assert stored() == before
