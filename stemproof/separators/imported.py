@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import inspect
@@ -35,12 +36,17 @@ def check_name(function: str) -> str:
 
 @contextmanager
 def in_project() -> Iterator[None]:
-    """Modules of the current folder can be imported in the block, as by ``python -c``."""
+    """Modules of the current folder can be imported in the block, as by ``python -c``.
+
+    What PyTorch draws at random in the block is the same every time, and no draw outside changes.
+    """
     folder = str(Path.cwd())
     importlib.invalidate_caches()  # a module may be younger than what was last looked up
     sys.path.insert(0, folder)
     try:
-        yield
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(0)
+            yield
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
@@ -106,8 +112,8 @@ def system_of(
 ) -> Callable[[Tensor], Any]:
     """The system: what is found itself, or what it gives when it is called with arguments.
 
-    What it draws at random on the way is the same every time. A module is put into evaluation mode,
-    and its weights need no gradient.
+    A module is put into evaluation mode, and its weights need no gradient. One that stands in the
+    user's code ready-made is copied: the weights of another model file may be loaded into it.
 
     Args:
         found: what the name stands for.
@@ -134,10 +140,9 @@ def system_of(
                 f"{about}: it cannot be called with a mixture alone ({error}); where it makes the "
                 "system, give its arguments (arguments: {} for none)"
             ) from None
-        return _ready(found, about)
+        return _ready(copy.deepcopy(found) if isinstance(found, nn.Module) else found, about)
     try:
-        with in_project(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(0)
+        with in_project():
             made = found(**arguments)
     except Exception as error:  # whatever somebody's own function raises
         if out_of_memory(error):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils import checkpoint
 
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.separators.protocol import Separator, Side, side_of
@@ -102,7 +103,7 @@ def abilities(system: OwnSystem, mixture: Tensor) -> Abilities:
             output = _checked(_doubled(system.function)(heard), heard, system.name)
         precise = not torch.equal(output, output.float().double())
     except Exception as error:  # whatever somebody's own code raises on what it was not made for
-        if _no_memory(error):
+        if _is_no_fault(error):
             raise
         precise = False
     return Abilities(gradient is not None, precise)
@@ -151,7 +152,7 @@ def _explaining(name: str, mixture: Tensor) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        if _no_memory(error):
+        if _is_no_fault(error):
             raise
         raise InputError(
             f"{name} cannot take a mixture of {tuple(mixture.shape)}, batch x channels x samples "
@@ -195,6 +196,10 @@ def _doubled(function: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
     return copy.deepcopy(function).double() if isinstance(function, nn.Module) else function
 
 
-def _no_memory(error: Exception) -> bool:
-    """Whether a machine or a GPU is full, which says nothing about the system."""
-    return out_of_memory(error) or isinstance(error, torch.cuda.OutOfMemoryError)
+def _is_no_fault(error: Exception) -> bool:
+    """Whether an exception says nothing about the system: a machine or a GPU is full, for instance.
+
+    Gradient checkpointing ends a pass that it has seen enough of by an exception of its own.
+    """
+    full = out_of_memory(error) or isinstance(error, torch.cuda.OutOfMemoryError)
+    return full or type(error).__module__ == checkpoint.__name__
