@@ -97,7 +97,9 @@ def _make(making: Making) -> Made:
         _check_state(model, system.name)
     row: Row = {"epoch": 0}
     if isinstance(system.function, nn.Module):
-        row["parameters"] = sum(weight.numel() for weight in system.function.parameters())
+        count = sum(weight.numel() for weight in system.function.parameters())
+        # Weights may be constants of a program, where they are not counted.
+        row |= {"parameters": count} if count else {}
     return Made(model, stored, [row], trained=False, counted=False)
 
 
@@ -136,6 +138,7 @@ def _check_state(model: nn.Module, name: str) -> None:
 def _rebuild(settings: Mapping[str, Any]) -> nn.Module:
     if settings["file"] is None:
         return _imported(dict(settings))
+    CallableSettings.of(settings)  # is the header as it was written?
     return StoredFile(int(settings["bytes"]), settings)
 
 

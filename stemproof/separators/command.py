@@ -160,6 +160,11 @@ def _make(making: Making) -> Made:
     return Made(model, model.about, [{"epoch": 0}], trained=False, counted=False)
 
 
+def _rebuild(settings: Mapping[str, Any]) -> nn.Module:
+    CommandSettings.of(settings)  # is the header as it was written?
+    return Command(settings)
+
+
 def _separator(model: nn.Module, mask: MaskKind) -> Separator:
     assert isinstance(model, Command)
     own = CommandSettings.of(model.about)
@@ -170,7 +175,7 @@ KIND = Kind(
     name="command",
     settings=CommandSettings,
     make=_make,
-    rebuild=Command,
+    rebuild=_rebuild,
     separator=_separator,
     summary="a program that reads a wav file and writes one; no gradient comes back",
     is_trained=lambda _: False,

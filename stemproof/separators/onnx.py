@@ -99,6 +99,7 @@ def _make(making: Making) -> Made:
 
 
 def _rebuild(settings: Mapping[str, Any]) -> nn.Module:
+    ONNXSettings.of(settings)  # is the header as it was written?
     return StoredFile(int(settings["bytes"]), settings)
 
 

@@ -339,3 +339,12 @@ def test_a_program_that_fails_later_is_one_sentence(tmp_path: Path) -> None:
         "command `sh -c 'test ! -e stop && cp {input} {output}'` ends with exit code 1 (it says "
         "nothing); run it by hand and correct it"
     )
+
+
+def test_a_header_that_was_changed_is_refused(tmp_path: Path) -> None:
+    kind, model = made(entry(*COPY))
+    settings = {**model.settings, "command": ["cp", "{input}"]}
+    path = tmp_path / "m.safetensors"
+    checkpoint.save(path, kind, model.model, "mine", 218, settings, model.trained)
+    with pytest.raises(InputError, match="m.safetensors: its weights do not fit its header"):
+        checkpoint.load(path)
