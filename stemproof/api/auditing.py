@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from stemproof.api.fitting import attack_params, fitting, fitting_training, seeds_of
-from stemproof.api.own import tried
 from stemproof.api.recordings import Signal
 from stemproof.attacks.params import AttackParams
 from stemproof.auditing import run
@@ -18,6 +17,7 @@ from stemproof.auditing.flags import Flag
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams
 from stemproof.core.params import validate
+from stemproof.separators.own import tried
 from stemproof.separators.protocol import Separator
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stemproof.api.own import OwnSystem, tried
 from stemproof.core.errors import InputError
 from stemproof.separators import checkpoint
+from stemproof.separators.own import OwnSystem, abilities, noise, tried
 from stemproof.separators.protocol import MaskKind, Separator
 
 Model = str | Path | Separator | nn.Module | Callable[[Tensor], Tensor]
@@ -28,8 +28,9 @@ def load(
     """From a model to a separator that is ready to be attacked.
 
     A module is put into evaluation mode, and onto the device if one is named; what a bare function
-    uses is not known here. Then it is played a second of noise once: it has to give the vocals in
-    the mixture's shape, and numbers.
+    uses is not known here. Then it is played a second of noise: it has to give the vocals in the
+    mixture's shape, and numbers. What is one's own is also asked for a gradient, and for double
+    precision: it gets the abilities that it has.
 
     Args:
         model: path of a model file of this project; or a module or function of one's own, which
@@ -85,10 +86,10 @@ it must give the vocals, batch x channels x samples, of the same shape
         )
     else:
         separator = OwnSystem(model, sample_rate, channels)
-    generator = torch.Generator().manual_seed(0)
-    shape = 2, separator.channels, samples or separator.sample_rate
-    noise = 0.1 * torch.randn(shape, generator=generator).to(device or "cpu")
-    tried(separator, noise, 0.5 * noise)
+    heard = noise(2, separator.channels, samples or separator.sample_rate, device or "cpu")
+    tried(separator, heard, 0.5 * heard)
+    if isinstance(separator, OwnSystem):
+        return abilities(separator, heard[:1]).given_to(separator)
     return separator
 
 

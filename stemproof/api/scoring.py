@@ -12,7 +12,6 @@ import pandas as pd
 from stemproof.api.attacking import Attacked
 from stemproof.api.document import LocalData
 from stemproof.api.fitting import attack_params, fitting, seeds_of
-from stemproof.api.own import tried
 from stemproof.api.recordings import Signal, as_batch, hash_of, shown
 from stemproof.attacks.budgets import used
 from stemproof.attacks.params import AttackParams
@@ -27,6 +26,7 @@ from stemproof.figures.medians import track_medians
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.summary import Scored, summarize
 from stemproof.figures.table import measured
+from stemproof.separators.own import tried
 from stemproof.separators.protocol import Separator
 
 

@@ -63,12 +63,15 @@ class Made:
         curves: one row an epoch, with ``epoch`` and whatever else was measured; a model that is
             not trained has a single one.
         trained: whether a training seed made a difference.
+        counted: whether the weights of the model and of its parts are counted; False where it is
+            no module of ours, and ``curves`` says how many there are, or nobody knows.
     """
 
     model: nn.Module
     settings: Mapping[str, Any]
     curves: list[Row]
     trained: bool = True
+    counted: bool = True
 
     def __post_init__(self) -> None:
         if not self.curves or any("epoch" not in row for row in self.curves):
@@ -105,6 +108,8 @@ class Kind:
 
 def described(made: Made) -> dict[str, Any]:
     """The content of ``metrics/train/NAME/SEED.json``: sizes and the last epoch."""
+    if not made.counted:
+        return dict(made.curves[-1])
     counts = {"parameters": _size(made.model)}
     counts |= {f"parameters_{part}": _size(child) for part, child in made.model.named_children()}
     return {**counts, **made.curves[-1]}
