@@ -1,4 +1,4 @@
-"""Small models of the demucs package with random weights, and the package's own way through them."""
+"""Small models of the demucs package with random weights, and what the package makes of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from demucs.htdemucs import HTDemucs
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-RATE = 2000
+RATE = 1000
 SOURCES = ["drums", "bass", "vocals"]
 HYBRID: dict[str, Any] = {"channels": 4, "depth": 2, "nfft": 64, "samplerate": RATE}
 TOYS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
@@ -33,7 +33,7 @@ TOYS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
             "dconv_attn": 1,
             "dconv_lstm": 1,
             "samplerate": RATE,
-            "segment": 0.2,
+            "segment": 0.4,
         },
     ),
     "HDemucs": (
@@ -45,7 +45,7 @@ TOYS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
             "dconv_lstm": 1,
             "norm_starts": 1,
             "norm_groups": 2,
-            "segment": 0.2,
+            "segment": 0.4,
         },
     ),
     "HTDemucs": (
@@ -56,7 +56,7 @@ TOYS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
             "bottom_channels": 8,
             "t_layers": 3,
             "t_heads": 2,
-            "segment": Fraction(39, 200),
+            "segment": Fraction(39, 100),
         },
     ),
 }
@@ -139,7 +139,7 @@ class Unseeded:
 
 
 class Shifts:
-    """In place of the package's `random`: shifts that are given, in the order they are asked for."""
+    """In place of the package's `random`: given shifts, in the order they are asked for."""
 
     def __init__(self, shifts: Sequence[int]) -> None:
         self.shifts = list(shifts)
