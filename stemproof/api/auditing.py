@@ -122,10 +122,10 @@ def audit(
         other = fitting_training(separator, recordings, training)
         own = tuple(seeds_of(slice(len(other)), "attack", params.seed))
         learning = Material(other.names(None), other.mixture, other.vocals, own)
-    system = run.System("system", 0, separator, 0.0, trained)
+    system = run.System("system", 0, separator, material, learning, trained=trained)
     devices = [recordings.mixture.device] if recordings.mixture.is_cuda else []
     with torch.random.fork_rng(devices):  # which the audit seeds
-        found = run.audit(chosen, params, [system], material, learning)["system"]
+        found = run.audit(chosen, params, [system])["system"]
     return Audit(
         found.attack,
         found.figures,

@@ -20,7 +20,7 @@ from stemproof.attacks.gate import describe, examine
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.store import Victim
-from stemproof.attacks.threat import excerpts_for, threat_of
+from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.attacks.unfinished import read_whole
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import (
@@ -46,7 +46,7 @@ FILES = (ABOUT, TABLE)
 FORMAT = 1
 KEYS = tuple(f"break_{level:g}db" for level in LEVELS)
 # Parameters of an attack that a break point depends on; there is no budget.
-OF_ATTACK = {"excerpt", "mask", "without_gradient", "eot_samples", "seed"}
+OF_ATTACK = {"excerpt", "rendered", "mask", "without_gradient", "eot_samples", "seed"}
 
 
 class BreakParams(Section):
@@ -97,7 +97,7 @@ def find_break_points(
     Raises:
         InputError: no segment counts, or what is computed is not a number.
     """
-    tracks = data.tracks("test")
+    tracks = played_to(victim.separator, data.tracks("test"), attack)
     excerpts = excerpts_for(victim.separator, tracks, cut, attack, data.sample_rate)
     chosen = _chosen(excerpts, params.per_track, cut.loud_db)
     settings, model = settings_of(params, attack, cut), sha256(victim.file)

@@ -35,7 +35,7 @@ LONGEST = 10  # segments of a recording that are examined
 STEPS = {torch.float64: (1e-7,), torch.float32: (3e-6, 1e-5, 3e-5, 1e-4)}
 ERROR = {torch.float64: 0.01, torch.float32: 0.1}  # relative, at most
 # Parts of a network that compute something else while it is trained.
-TRAINING_PARTS = ("Dropout", "BatchNorm", "InstanceNorm", "RReLU", "LSTM", "GRU", "RNN")
+TRAINING_PARTS = ("Dropout", "BatchNorm", "InstanceNorm", "RReLU")
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,10 @@ def _in_training(thing: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(thing, nn.Module):
         for part in thing.modules():
             name = str(getattr(part, "original_name", type(part).__name__))
-            if part.training and any(known in name for known in TRAINING_PARTS):
+            # Of a recurrent layer only its dropout differs; some are kept in training mode, since
+            # cuDNN has no backward pass in evaluation mode.
+            drops = isinstance(part, nn.RNNBase) and part.dropout > 0
+            if part.training and (drops or any(known in name for known in TRAINING_PARTS)):
                 yield name
         return
     held = [getattr(thing, name, None) for name in ("__self__", "__wrapped__", "func")]

@@ -23,6 +23,7 @@ class AttackParams(Section):
     snr: float = Field(default=30.0, ge=-20, le=200)
     samples: int = Field(default=100, ge=1, le=10_000_000)
     amplitude: float = Field(default=0.1, gt=0, le=1)
+    rendered: bool = False
     excerpt: float | None = Field(default=None, ge=0.1, le=36_000)
     loss: str = "si_sdr"
     restarts: int = Field(default=1, ge=1, le=1000)

@@ -17,7 +17,7 @@ from stemproof.attacks.gate import describe, examine
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.stored import CURVE, FORMAT, INDEX, SYSTEM, UNIVERSAL, budget_used
-from stemproof.attacks.threat import excerpts_for, threat_of, training_excerpts
+from stemproof.attacks.threat import excerpts_for, played_to, threat_of, training_excerpts
 from stemproof.attacks.unfinished import is_done, keep, losses_file, read_whole, units
 from stemproof.attacks.universal import SamePerturbation
 from stemproof.core.errors import InputError, explaining
@@ -147,7 +147,7 @@ def _test_excerpts(
 ) -> Excerpts:
     """The parts of the test split, of which every track has some."""
     rate = data.sample_rate
-    tracks = data.tracks("test")
+    tracks = played_to(victim.separator, data.tracks("test"), params)
     short = [track.name for track in tracks if track.count(cut.samples(rate)) == 0]
     if short:
         raise InputError(

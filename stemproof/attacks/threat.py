@@ -49,6 +49,25 @@ def fitted(separator: Separator, data: PreparedData) -> Separator:
     return separator
 
 
+def played_to(
+    separator: Separator, tracks: Sequence[PreparedTrack], params: AttackParams
+) -> list[PreparedTrack]:
+    """The tracks of a split that a system is attacked on.
+
+    A blind system knows music from recordings of it: of the demo songs it hears those that are not
+    rendered, unless ``attack.rendered`` says otherwise or there are no others.
+
+    Args:
+        separator: the system.
+        tracks: all of a split, whichever process asks.
+        params: the section ``attack``.
+    """
+    real = [track for track in tracks if not track.rendered]
+    if threat_of(separator) == "informed" or params.rendered or not real:
+        return list(tracks)
+    return real
+
+
 def excerpts_for(
     separator: Separator,
     tracks: Sequence[PreparedTrack],

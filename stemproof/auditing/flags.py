@@ -23,11 +23,18 @@ class Flag:
         name: a short name.
         raised: whether the figure is doubtful.
         reason: what was measured, in one sentence.
+        measured: whether anything was.
     """
 
     name: str
     raised: bool
     reason: str
+    measured: bool = True
+
+    @property
+    def word(self) -> str:
+        """RAISED, clear, or not measured."""
+        return ("RAISED" if self.raised else "clear") if self.measured else "not measured"
 
 
 def _db(value: float, digits: int = 3) -> str:
@@ -47,6 +54,19 @@ def collapsed(figures: Figures, settings: AuditParams) -> Flag:
         "ones; medians of figures leave them out, break points count them as broken"
         if raised
         else "something is put out for every segment",
+    )
+
+
+def no_white_box(figures: Figures, settings: AuditParams) -> Flag:
+    """A gradient that is of no use hides how weak a system is."""
+    failed = [check for check in figures["gate"]["checks"] if not check["passed"]]
+    return Flag(
+        "no white box",
+        bool(failed),
+        "the figures are of attacks without gradients, and say less: "
+        + "; ".join(check["reason"] for check in failed)
+        if failed
+        else "the gradient passed its checks before the attack",
     )
 
 
@@ -179,17 +199,18 @@ def no_better_than_noise(figures: Figures, settings: AuditParams) -> Flag:
 
 def stronger_from_elsewhere(figures: Figures, settings: AuditParams) -> Flag:
     """An attack crafted on another model must not beat the model's own; nor for another seed."""
-    gain, source, played = max(
-        (fall(scores[played], value), source, played)
-        for played, scores in figures["transfer"].items()
-        for source, value in scores.items()
-    )
+    gains = [
+        (cell.get("gain", math.nan), source, played)
+        for played, cells in figures["transfer"].items()
+        for source, cell in cells.items()
+    ]
+    gain, source, played = max((g for g in gains if not math.isnan(g[0])), default=(0.0, "", ""))
     return Flag(
         "stronger from elsewhere",
         gain >= settings.tolerance_db,
-        f"what was crafted on {source} lowers AT-BS of {played} by {_db(gain)} more"
+        f"what was crafted on {source} costs {played} {_db(gain)} more, on the same parts"
         if gain > 0
-        else f"of {len(figures['transfer'][played])} sources none is stronger",
+        else f"of {len(next(iter(figures['transfer'].values())))} sources none is stronger",
     )
 
 
@@ -230,26 +251,33 @@ def budget_violated(figures: Figures, settings: AuditParams) -> Flag:
     )
 
 
-CHECKS: tuple[Callable[[Figures, AuditParams], Flag], ...] = (
-    budget_violated,
-    collapsed,
-    randomized,
-    zero_gradients,
-    wrong_gradients,
-    nan_on_silence,
-    no_better_than_noise,
-    not_converged,
-    weak_step_rule,
-    weak_loss,
-    not_monotone,
-    does_not_collapse,
-    black_box_beats_white_box,
-    stronger_from_elsewhere,
-    weak_mask_gradient,
-    few_seeds,
-)
+# By name: what each check needs to have been measured.
+CHECKS: dict[str, tuple[Callable[[Figures, AuditParams], Flag], tuple[str, ...]]] = {
+    "budget violated": (budget_violated, ("budget_used",)),
+    "collapsed": (collapsed, ("collapsed",)),
+    "no white box": (no_white_box, ("gate",)),
+    "randomized": (randomized, ("repeat_difference",)),
+    "zero gradients": (zero_gradients, ("gradient",)),
+    "wrong gradients": (wrong_gradients, ("gradient",)),
+    "NaN on silence": (nan_on_silence, ("gradient",)),
+    "no better than noise": (no_better_than_noise, ("noise",)),
+    "not converged": (not_converged, ("steps", "restarts")),
+    "weak step rule": (weak_step_rule, ("rules",)),
+    "weak loss": (weak_loss, ("objectives",)),
+    "not monotone": (not_monotone, ("eps",)),
+    "does not collapse": (does_not_collapse, ("eps",)),
+    "black box beats white box": (black_box_beats_white_box, ("black_box", "gradient")),
+    "stronger from elsewhere": (stronger_from_elsewhere, ("transfer",)),
+    "weak mask gradient": (weak_mask_gradient, ()),
+    "few seeds": (few_seeds, ("seeds",)),
+}
 
 
 def raise_flags(figures: Figures, settings: AuditParams) -> list[Flag]:
-    """Run every check on one system's figures."""
-    return [check(figures, settings) for check in CHECKS]
+    """Run every check on one system's figures; what was not measured says so."""
+    return [
+        check(figures, settings)
+        if all(need in figures for need in needs)
+        else Flag(name, False, "not measured", measured=False)
+        for name, (check, needs) in CHECKS.items()
+    ]

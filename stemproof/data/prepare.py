@@ -175,6 +175,7 @@ def _prepare_track(
         "path": track.path_of("mixture"),
         "silent": not mono[MIXTURE].any(),
         "channels": audio.shape[1],
+        "rendered": bool(getattr(track, "rendered", False)),
         "file": file,
         "samples": mono.shape[1],
         "sha256": sha256(destination / file),

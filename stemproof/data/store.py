@@ -17,7 +17,8 @@ from stemproof.core.files import FloatArray, read_array, read_json, sha256
 from stemproof.data.params import SegmentParams
 
 MANIFEST = "manifest.json"
-ENTRY = ("split", "name", "file", "samples", "sha256")  # what it says of each track
+# What it says of each track.
+ENTRY = ("split", "name", "file", "samples", "rendered", "sha256")
 LOUDEST = 100.0  # full scale is 1; of larger samples float32 may not hold what is computed
 MIXTURE, VOCALS = 0, 1  # stems of a prepared track, in the order of its file
 
@@ -50,11 +51,13 @@ class PreparedTrack:
         name: of the song.
         file: name of its file in the folder.
         audio: mixture and vocals, 2 x channels x samples.
+        rendered: whether it is no recording of musicians.
     """
 
     name: str
     file: str
     audio: FloatArray
+    rendered: bool = False
 
     @property
     def mixture(self) -> FloatArray:
@@ -220,7 +223,7 @@ class PreparedData:
             audio = read_array(path)
             if audio.shape != (2, self.channels, entry["samples"]):
                 raise InputError(f"{path}: damaged; prepare the data again")
-            tracks.append(PreparedTrack(entry["name"], entry["file"], audio))
+            tracks.append(PreparedTrack(entry["name"], entry["file"], audio, entry["rendered"]))
         return tracks
 
     def training_segments(self, segments: SegmentParams) -> TrainingSegments:

@@ -16,7 +16,7 @@ from stemproof.attacks.budgets import matched
 from stemproof.attacks.noise import signs
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.stored import Adversarials, budget_used, parts_of
-from stemproof.attacks.threat import excerpts_for, threat_of
+from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_array
 from stemproof.core.machine import ProcessParams, WorkerParams
@@ -88,7 +88,7 @@ class Evaluator:
         done: list[_Track] = []
         waiting: list[TrackEstimates] = []
         scores: list[list[Score]] = []
-        own = shard.items(data.tracks("test"))
+        own = shard.items(played_to(self.separator, data.tracks("test"), self.attack))
         excerpts = excerpts_for(self.separator, own, self.cut, self.attack, data.sample_rate)
         # Of mono only: BSSEval of a stereo track takes minutes.
         scored = self.params.bsseval != "none" and excerpts.channels == 1

@@ -180,8 +180,8 @@ def make_claim(
             for key, entry in differences.items()
         },
         flags=[
-            FlagState(name=name, raised=raised, reason=reason)
-            for name, raised, reason in audit["reasons"]
+            FlagState(name=name, raised=word == "RAISED", reason=reason)
+            for name, word, reason in audit["reasons"]
         ],
         flags_raised=audit["flags_raised"],
         data=run.data,

@@ -163,22 +163,28 @@ def flags(audits: Mapping[str, Metrics]) -> Table:
     found = Table(["check", *audits], kind="flags")
     for checks in zip(*(audit["reasons"] for audit in audits.values()), strict=True):
         row = [Cell(str(checks[0][0]))]
-        for _, raised, reason in checks:
-            row.append(
-                Cell("RAISED" if raised else "clear", reason, "raised" if raised else "clear")
-            )
+        for _, word, reason in checks:
+            row.append(Cell(word, reason, word.replace("not measured", "unmeasured").lower()))
         found.rows.append(row)
     return found
 
 
 def transfer(audits: Mapping[str, Metrics]) -> Table:
-    """AT-BS of every model (column) under what was crafted on every model (row)."""
-    played = {name: of for audit in audits.values() for name, of in audit["transfer"].items()}
+    """What every model (column) loses by what was crafted on every model (row)."""
+    audited = [audit["transfer"] for audit in audits.values() if "transfer" in audit]
+    played = {name: cells for models in audited for name, cells in models.items()}
     found = Table(["crafted on", *played])
-    for source in dict.fromkeys(source for scores in played.values() for source in scores):
-        cells = [_level(scores, source, 3) for scores in played.values()]
-        found.rows.append([Cell(source), *cells])
+    for source in dict.fromkeys(source for cells in played.values() for source in cells):
+        row = [Cell(source)]
+        for cells in played.values():
+            cell = cells.get(source, {})
+            parts = cell.get("parts", 0)
+            row.append(Cell(db(cell["drop"], 3), f"on {parts} parts") if "drop" in cell else NONE)
+        found.rows.append(row)
     return found
+
+
+NONE = Cell("-", "nothing to compare")
 
 
 def _level(levels: Metrics, key: str, digits: int = 2) -> Cell:
@@ -220,12 +226,14 @@ def elsewhere(audits: Mapping[str, Metrics]) -> Table:
     """Other threat models, not comparable with each other."""
     first = next(iter(audits.values()))
     # A level that one system does not reach is still a column.
-    levels = list(dict.fromkeys(k for a in audits.values() for k in a["minimal_snr"]["l2"]))
+    reached = [audit["minimal_snr"] for audit in audits.values() if "minimal_snr" in audit]
+    levels = list(dict.fromkeys(level for norms in reached for level in norms["l2"]))
+    sparse = next((a["sparse"]["samples"] for a in audits.values() if "sparse" in a), 0)
     found = Table(
         [
             "system",
             *(f"SNR that costs {level} dB, L2 / L-inf" for level in levels),
-            f"AT-BS, {first['sparse']['samples']} samples changed",
+            f"AT-BS, {sparse} samples changed",
             "AT-BS, one universal perturbation",
             f"AT-BS, random search ({first['black_box']['queries']} queries)",
         ]
@@ -233,14 +241,16 @@ def elsewhere(audits: Mapping[str, Metrics]) -> Table:
     for name, audit in audits.items():
         row = [Cell(name)]
         for level in levels:
+            norms = audit.get("minimal_snr", {})
             both = [
-                db(audit["minimal_snr"][norm][level])
-                if level in audit["minimal_snr"][norm]
-                else "not reached"
+                db(norms[norm][level]) if level in norms.get(norm, {}) else "not reached"
                 for norm in ("l2", "linf")
             ]
-            row.append(Cell(" / ".join(both)))
-        row += [_level(audit[key], "at_bs") for key in ("sparse", "universal", "black_box")]
+            row.append(Cell(" / ".join(both) if norms else "-", "" if norms else "not measured"))
+        row += [
+            _level(audit[key], "at_bs") if key in audit else Cell("-", "not measured")
+            for key in ("sparse", "universal", "black_box")
+        ]
         found.rows.append(row)
     return found
 
