@@ -16,7 +16,7 @@ from stemproof.separators.registry import code_of, entry, find_kind, kinds, orac
 
 
 def test_every_kind_is_found_by_its_name() -> None:
-    assert kinds() == ["rsvm", "stft"]
+    assert kinds() == ["rsvm", "spleeter", "stft"]
     for name in kinds():
         kind = find_kind(name)
         assert kind.name == name
