@@ -7,6 +7,7 @@ import importlib.util
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from stemproof.separators.spleeter import separator as separator_module
 from stemproof.separators.spleeter.network import Spleeter
 from stemproof.separators.spleeter.separator import SpleeterSeparator
 from stemproof.separators.spleeter.weights import FILES, folder_of_package, published
-from stemproof.separators.wrappers import Windowed
 
 VOCALS = FILES["vocals"]
 PACKAGE = pytest.mark.skipif(
@@ -71,6 +71,12 @@ def theirs() -> dict[str, nn.Module]:
     return nets
 
 
+@pytest.fixture
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 64 frames, the fewest that the networks take, where their length is no matter."""
+    monkeypatch.setattr(separator_module, "BLOCK", 64)
+
+
 def music(samples: int, batch: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
     """A voice with vibrato on the left, a chord and noise on both; batch x 2 x samples."""
     draw = torch.Generator().manual_seed(3)
@@ -89,7 +95,9 @@ def stated(mixture: Tensor, nets: dict[str, nn.Module]) -> Tensor:
     pair = mixture.numpy()
     samples = pair.shape[-1]
     how: Any = {"window": "hann", "nperseg": 4096, "noverlap": 3072}
-    spectrum = scipy.signal.stft(pair, **how, boundary="zeros", padded=False)[2]
+    # SciPy's own padding would shorten the window of a recording that is shorter than it.
+    padded = np.pad(pair, ((0, 0), (2048, 2048)))
+    spectrum = scipy.signal.stft(padded, **how, boundary=None, padded=False)[2]
     magnitudes = torch.from_numpy(2048 * np.abs(spectrum[:, :1024])).to(mixture.dtype)
     frames = magnitudes.shape[-1]
     whole = torch.zeros(2, 1024, -(-frames // 512) * 512, dtype=mixture.dtype)
@@ -100,8 +108,10 @@ def stated(mixture: Tensor, nets: dict[str, nn.Module]) -> Tensor:
     along = torch.cat(list(mask.transpose(2, 3)), dim=-1)[..., :frames].numpy()
     masked = np.zeros_like(spectrum)
     masked[:, :1024] = spectrum[:, :1024] * along
-    waveform = scipy.signal.istft(masked, **how, boundary=False)[1]
-    return torch.from_numpy(waveform[:, 2048 : 2048 + samples]).to(mixture.dtype)
+    with warnings.catch_warnings():  # the very first sample, which is cut off, has no window
+        warnings.filterwarnings("ignore", message="NOLA")
+        waveform = scipy.signal.istft(masked, **how, boundary=False)[1]
+    return torch.from_numpy(waveform[:, 2048 : 2048 + samples])
 
 
 # The networks.
@@ -120,51 +130,35 @@ def test_a_network_is_the_packages(
     assert torch.allclose(found, expected, rtol=1e-5, atol=1e-6 * scale)
 
 
-def test_the_stems_are_not_exchanged(model: Spleeter, theirs: dict[str, nn.Module]) -> None:
-    heard = torch.rand(1, 2, 64, 64, generator=torch.Generator().manual_seed(1))
-    assert not torch.allclose(model.vocals(heard), theirs["accompaniment"](heard), rtol=0.01)
-    vocals, rest = (theirs[stem](heard) ** 2 for stem in ("vocals", "accompaniment"))
-    assert torch.allclose(model(heard), vocals / (vocals + rest), atol=1e-5)
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e-5, 0.0])
+def test_the_mask_is_the_vocals_share(
+    model: Spleeter, theirs: dict[str, nn.Module], scale: float
+) -> None:
+    """Of squares; in quiet parts it goes to one half."""
+    heard = scale * torch.rand(1, 2, 64, 64, generator=torch.Generator().manual_seed(1))
+    vocals, rest = (theirs[stem](heard).double() ** 2 for stem in ("vocals", "accompaniment"))
+    expected = (vocals + 0.5e-10) / (vocals + rest + 1e-10)
+    assert scale == 0 or not torch.allclose(expected, 1 - expected, atol=0.1)
+    assert torch.allclose(model(heard).double(), expected, atol=1e-5)
 
 
 # The whole.
 
 
-@pytest.mark.parametrize(
-    "samples",
-    [1, 1023, 1024, 5000, 100_000, 511 * 1024 - 1, 511 * 1024, 512 * 1024, 513 * 1024 + 77],
-)
+@pytest.mark.parametrize("samples", [1, 1024, 70_001, 511 * 1024, 512 * 1024, 1025 * 1024 + 5])
 def test_the_whole_is_what_it_is_stated_to_be(
-    precise: SpleeterSeparator, theirs: dict[str, nn.Module], samples: int
+    model: Spleeter, theirs: dict[str, nn.Module], samples: int
 ) -> None:
-    """Around 512 frames too, where a block ends, begins, and holds one frame alone."""
-    mixture = music(samples)
-    found = precise.separate(mixture)
+    """Also where the last block is full, and where it holds few frames or a single one."""
+    mixture = music(samples, dtype=torch.float32)
+    found = SpleeterSeparator(model).separate(mixture)
     assert found.shape == mixture.shape
-    nets = {stem: net.double() for stem, net in theirs.items()}
-    expected = stated(mixture[0], nets)
-    for net in nets.values():
-        net.float()
-    assert (found[0] - expected).abs().max() < 1e-12
+    expected = stated(mixture[0], theirs)
+    assert (found[0] - expected).abs().max() < 3e-6
     assert samples < 1024 or expected.abs().max() > 0.01
 
 
-def test_three_blocks_in_single_precision(
-    model: Spleeter, theirs: dict[str, nn.Module]
-) -> None:
-    mixture = music(1100 * 1024, dtype=torch.float32)
-    found = SpleeterSeparator(model).separate(mixture)[0]
-    assert (found - stated(mixture[0], theirs)).abs().max() < 1e-5
-    assert found.abs().max() > 0.1
-
-
-def test_nothing_is_left_above_eleven_kilohertz(precise: SpleeterSeparator) -> None:
-    noise = torch.randn(1, 2, 50_000, dtype=torch.float64, generator=torch.Generator())
-    spectrum = torch.fft.rfft(precise.separate(noise)[..., 4096:-4096]).abs()
-    hertz = torch.linspace(0, 22_050, spectrum.shape[-1])
-    assert spectrum[..., hertz > 11_500].max() < 0.05 * spectrum[..., hertz < 10_500].mean()
-
-
+@pytest.mark.usefixtures("short_blocks")
 def test_double_precision_is_the_same_system_apart(model: Spleeter) -> None:
     single = SpleeterSeparator(model)
     double = single.doubled()
@@ -177,6 +171,7 @@ def test_double_precision_is_the_same_system_apart(model: Spleeter) -> None:
     assert single.model is model and double.model is not model
 
 
+@pytest.mark.usefixtures("short_blocks")
 def test_it_is_frozen_and_has_no_training_mode(model: Spleeter) -> None:
     separator = SpleeterSeparator(model)
     assert isinstance(separator, Separator) and not isinstance(separator, Random)
@@ -196,6 +191,7 @@ def test_it_is_frozen_and_has_no_training_mode(model: Spleeter) -> None:
 # Items of a batch, and what is computed again.
 
 
+@pytest.mark.usefixtures("short_blocks")
 def test_items_of_a_batch_are_apart(model: Spleeter) -> None:
     separator = SpleeterSeparator(model)
     batch = music(30_000, batch=3, dtype=torch.float32).requires_grad_()
@@ -211,7 +207,8 @@ def test_items_of_a_batch_are_apart(model: Spleeter) -> None:
         assert torch.count_nonzero(inside) == torch.count_nonzero(gradient)
 
 
-@pytest.mark.parametrize(("batch", "samples"), [(3, 9_000), (1, 1030 * 1024)])
+@pytest.mark.usefixtures("short_blocks")
+@pytest.mark.parametrize(("batch", "samples"), [(3, 9_000), (1, 130 * 1024)])
 def test_what_is_computed_again_changes_no_bit(
     model: Spleeter, monkeypatch: pytest.MonkeyPatch, batch: int, samples: int
 ) -> None:
@@ -219,65 +216,67 @@ def test_what_is_computed_again_changes_no_bit(
     separator = SpleeterSeparator(model)
     mixture = music(samples, batch, torch.float32).requires_grad_()
     direction = torch.randn(mixture.shape, generator=torch.Generator().manual_seed(0))
-    calls, results = [], []
+    calls: list[Tensor] = []
     plain = Spleeter.forward
-    monkeypatch.setattr(Spleeter, "forward", lambda *a: (calls.append(1), plain(*a))[1])
-    for kept in (3, 2):
+
+    def counted(model: Spleeter, magnitudes: Tensor) -> Tensor:
+        assert magnitudes.shape == (1, 2, 64, 1024)  # one block at a time
+        calls.append(magnitudes)
+        return plain(model, magnitudes)
+
+    monkeypatch.setattr(Spleeter, "forward", counted)
+    blocks = batch * -(-(1 + samples // 1024) // 64)
+    results = []
+    for kept, computed in ((blocks, blocks), (blocks - 1, 2 * blocks)):
         monkeypatch.setattr(separator_module, "KEPT", kept)
+        calls.clear()
         output = separator.separate(mixture)
         results.append((output, *torch.autograd.grad((output * direction).sum(), mixture)))
-    assert len(calls) == 3 + 6
+        assert len(calls) == computed
     assert all(torch.equal(kept, again) for kept, again in zip(*results, strict=True))
     with torch.no_grad():
         assert torch.equal(separator.separate(mixture), results[0][0])
 
 
-def test_a_long_recording_can_go_through_windows(model: Spleeter) -> None:
-    windowed = Windowed(SpleeterSeparator(model), 1.0, 0.5)
-    assert isinstance(windowed, Precise)
-    mixture = music(90_000).requires_grad_()
-    output = windowed.doubled().separate(mixture)
-    (gradient,) = torch.autograd.grad(output.square().sum(), mixture)
-    assert gradient.abs().max() > 0
-
-
 # The gradient.
 
 
-@pytest.mark.parametrize(("samples", "around"), [(3_000, 1_500), (514 * 1024, 511.5 * 1024)])
+@pytest.mark.usefixtures("short_blocks")
+@pytest.mark.parametrize(("samples", "around"), [(3_000, 1_500), (70 * 1024, 65_024)])
 def test_the_gradient_is_that_of_finite_differences(
-    precise: SpleeterSeparator, monkeypatch: pytest.MonkeyPatch, samples: int, around: float
+    precise: SpleeterSeparator, monkeypatch: pytest.MonkeyPatch, samples: int, around: int
 ) -> None:
-    """In directions of a short recording, and across the place where two blocks meet."""
+    """In directions of a short recording, and where two blocks meet; one sample, and hundred."""
     monkeypatch.setattr(separator_module, "KEPT", 1)
     mixture = music(samples).requires_grad_()
     draw = torch.Generator().manual_seed(5)
     weights = torch.randn(mixture.shape, generator=draw, dtype=torch.float64)
     (gradient,) = torch.autograd.grad((precise.separate(mixture) * weights).sum(), mixture)
     place = torch.arange(samples) - around
-    for width in (1, 50, 4000) if samples < 10_000 else (4000,):
+    for width in (0, 50):
         direction = torch.randn(mixture.shape, generator=draw, dtype=torch.float64)
         direction *= place.abs() <= width
-        step = 1e-6 * direction
         with torch.no_grad():
-            ahead, behind = (precise.separate(mixture + sign * step) for sign in (1, -1))
-        difference = ((ahead - behind) * weights).sum() / 2e-6
-        assert difference.abs() > 0.1
+            ahead, behind = (precise.separate(mixture + step * direction) for step in (1e-7, -1e-7))
+        difference = ((ahead - behind) * weights).sum() / 2e-7
+        assert difference.abs() > 0.01
         assert torch.isclose((gradient * direction).sum(), difference, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("short_blocks")
 def test_the_gradient_in_single_precision_is_that_of_double(
     model: Spleeter, precise: SpleeterSeparator
 ) -> None:
     mixture = music(50_000)
     gradients = []
     for separator in (SpleeterSeparator(model), precise):
-        heard = mixture.to(next(separator.model.parameters()).dtype).requires_grad_()
+        heard = mixture.to(separator.model.vocals.mask.weight.dtype).clone().requires_grad_()
         loss = si_sdr(mixture.to(heard)[0, :1], separator.separate(heard)[0, :1]).sum()
         gradients.append(torch.autograd.grad(loss, heard)[0].double())
-    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()
+    assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[1].norm()
 
 
+@pytest.mark.usefixtures("short_blocks")
 @pytest.mark.parametrize("loudness", [0.0, 1e-43, 1e-30, 1e-20, 1e-10, 1e-6])
 def test_silence_has_a_finite_output_and_gradient(model: Spleeter, loudness: float) -> None:
     mixture = (loudness * music(20_000)).float().requires_grad_()
@@ -290,6 +289,7 @@ def test_silence_has_a_finite_output_and_gradient(model: Spleeter, loudness: flo
         assert math.isclose(float(gradient.sum()), 1000, rel_tol=0.01)
 
 
+@pytest.mark.usefixtures("short_blocks")
 @pytest.mark.parametrize("silent", ["beginning", "channel", "all but one sample"])
 def test_parts_that_are_silent_leave_the_gradient_finite(model: Spleeter, silent: str) -> None:
     mixture = music(40_000, dtype=torch.float32)
@@ -462,18 +462,18 @@ class Harmful:
 
 
 def test_a_file_that_wants_to_run_something_is_refused(folder: Path, vocals: Arrays) -> None:
-    torch.save(vocals | {"up8": Harmful(folder / "harm")}, folder / VOCALS)
+    some = {key: array for key, array in vocals.items() if key.startswith("up7")}
+    torch.save(some | {"up8": Harmful(folder / "harm")}, folder / VOCALS)
     assert refusal(folder) == f"{NO_ARRAYS} (it asks for {os.name}.mkdir); {CURE}"
     assert not (folder / "harm").exists()
     torch.load(folder / VOCALS, weights_only=False)
     assert (folder / "harm").exists()  # it would have
 
 
-def test_what_is_allowed_is_allowed_for_these_files_alone(folder: Path, vocals: Arrays) -> None:
-    torch.save(vocals, folder / VOCALS)
-    make(folder)
+def test_what_is_allowed_is_allowed_for_these_files_alone(model: Spleeter) -> None:
+    assert isinstance(model, Spleeter)  # they have been read
     with pytest.raises(Exception, match="Unsupported global"):
-        torch.load(folder / VOCALS, weights_only=True)
+        torch.load(folder_of_package() / VOCALS, weights_only=True)
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "one bit", "text"])

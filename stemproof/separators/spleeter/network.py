@@ -8,6 +8,8 @@ of batch normalization are fixed, in training mode too.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -90,14 +92,14 @@ class UNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        pairs = list(zip(CHANNELS, CHANNELS[1:], strict=False))
-        self.down = nn.ModuleList(Down(*pair) for pair in pairs)
+        self.down = nn.ModuleList(Down(*pair) for pair in pairwise(CHANNELS))
         self.norms = nn.ModuleList(Norm(channels) for channels in CHANNELS[1:-1])
-        # Both halves of what comes into a level have the width of the level, but for the lowest.
-        ways_up = [(CHANNELS[-1], CHANNELS[-2])]
-        ways_up += [(2 * width, out) for width, out in zip(CHANNELS[-2:1:-1], CHANNELS[-3:0:-1])]
-        ways_up += [(2 * CHANNELS[1], 1)]
-        self.up = nn.ModuleList(Up(*pair) for pair in ways_up)
+        # From the lowest on; every level but that is given twice as much: what was set beside it.
+        widths = [*CHANNELS[:0:-1], 1]
+        self.up = nn.ModuleList(
+            Up(width if width == CHANNELS[-1] else 2 * width, out)
+            for width, out in pairwise(widths)
+        )
         self.mask = nn.Conv2d(1, CHANNELS[0], kernel_size=4, dilation=2, padding=3)
 
     def forward(self, magnitudes: Tensor) -> Tensor:

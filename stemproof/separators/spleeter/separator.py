@@ -28,7 +28,7 @@ from stemproof.separators.spleeter.spectra import (
 )
 
 BLOCK = 512  # frames
-# Blocks whose activations, some 270 MB each in float32, are kept for the backward pass.
+# Blocks whose activations, some 300 MB each in float32, are kept for the backward pass.
 KEPT = 4
 
 
@@ -93,7 +93,7 @@ def _cut(padded: Tensor, frames: int) -> list[Tensor]:
         padded: channels x samples.
         frames: of all blocks.
     """
-    pieces = [*padded.split(BLOCK * HOP, dim=-1), padded.new_zeros(len(padded), 0)]
+    pieces = [*torch.split(padded, BLOCK * HOP, dim=-1), padded.new_zeros(len(padded), 0)]
     counts = [min(BLOCK, frames - first) for first in range(0, frames, BLOCK)]
     return [
         torch.cat([pieces[n], pieces[n + 1][..., :OVERLAP]], dim=-1)[..., : span(count)]
@@ -106,9 +106,9 @@ def _joined(blocks: list[Tensor]) -> Tensor:
     tail = blocks[0].new_zeros(len(blocks[0]), OVERLAP)
     parts = []
     for block in blocks:
-        head, body = block.split([OVERLAP, block.shape[-1] - OVERLAP], dim=-1)
+        head, body = torch.split(block, [OVERLAP, block.shape[-1] - OVERLAP], dim=-1)
         parts.append(head + tail)
         if block is not blocks[-1]:
-            body, tail = body.split([body.shape[-1] - OVERLAP, OVERLAP], dim=-1)
+            body, tail = torch.split(body, [body.shape[-1] - OVERLAP, OVERLAP], dim=-1)
         parts.append(body)
     return torch.cat(parts, dim=-1)

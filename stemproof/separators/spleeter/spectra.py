@@ -44,7 +44,7 @@ def synthesize(spectrum: Tensor) -> Tensor:
     """
     frames = torch.fft.irfft(spectrum, n=WINDOW)
     frames = frames * _window(frames)
-    parts = frames.split(HOP, dim=-1)
+    parts = torch.split(frames, HOP, dim=-1)
     last = len(parts) - 1
     shifted = [F.pad(part, (0, 0, number, last - number)) for number, part in enumerate(parts)]
     return torch.stack(shifted).sum(0).flatten(-2)
@@ -60,7 +60,7 @@ def envelope(frames: int, like: Tensor) -> Tensor:
     Returns:
         The sum of the squared windows, as many samples as the frames cover.
     """
-    parts = _window(like).square().split(HOP)
+    parts = torch.split(_window(like).square(), HOP)
     total = like.new_zeros(frames + len(parts) - 1, HOP)
     for number, part in enumerate(parts):
         total[number : number + frames] += part

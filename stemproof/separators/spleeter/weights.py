@@ -39,7 +39,7 @@ NAMES = (
 UNUSED = f"down{LEVELS}_act.0"
 # What is needed to make an array of a pickle, and no more. NumPy 2 has moved the first.
 _rebuild_array = np.empty(0).__reduce__()[0]
-ARRAYS = [
+ARRAYS: list[Any] = [
     (_rebuild_array, "numpy.core.multiarray._reconstruct"),
     (_rebuild_array, "numpy._core.multiarray._reconstruct"),
     np.ndarray,
