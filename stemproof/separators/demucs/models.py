@@ -190,11 +190,6 @@ def shortest(model: Any) -> int:
     return 1 if model.audio_channels > 1 else 2
 
 
-def class_name(model: Any) -> str:
-    """Of a model, or of what is none."""
-    return type(model).__name__
-
-
 def is_model(klass: Any) -> bool:
     """Whether a class is one of the three, and not another of that name."""
     name = getattr(klass, "__name__", None)

@@ -21,7 +21,6 @@ from stemproof.separators.demucs.models import (
     MODULES,
     VOCALS,
     bag_of,
-    class_name,
     is_model,
     package,
     why_not,
@@ -216,7 +215,7 @@ def _from_pickle(path: Path, source: Source) -> Any:
     found = content if isinstance(content, dict) else {}
     if not is_model(found.get("klass")):
         raise InputError(
-            f"{path}: it holds no model of demucs ({class_name(content)}); a dictionary with "
+            f"{path}: it holds no model of demucs ({type(content).__name__}); a dictionary with "
             "klass, args, kwargs and state was expected"
         )
     with _building(path):
