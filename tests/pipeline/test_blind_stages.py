@@ -69,10 +69,15 @@ compare.main()
 SECONDS = 1.1
 
 
-def run(folder: Path, code: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+def run(folder: Path, *command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-5000:]
 
 
@@ -100,7 +105,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     setup = yaml.safe_load(packaged.read_text())
     setup["validation_tracks"] = ["song 2"]
     (folder / "songs" / "mus.yaml").write_text(yaml.safe_dump(setup))
-    run(folder, RUN)
+    run(folder, "-c", RUN)
     return folder
 
 
@@ -151,7 +156,10 @@ def test_a_blind_system_is_compared_by_segments(project: Path) -> None:
     assert not any(key.startswith("excerpt") for key in compared["stereo"])
 
 
-def test_the_same_run_gives_the_same_bytes(project: Path) -> None:
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_same_run_gives_the_same_bytes(project: Path, devices: int) -> None:
+    """Also in two processes, which share the tracks."""
+
     def stored() -> dict[str, bytes]:
         return {
             str(file): file.read_bytes()
@@ -161,8 +169,11 @@ def test_the_same_run_gives_the_same_bytes(project: Path) -> None:
         }
 
     before = stored()
-    run(
-        project,
-        RUN.replace('"baseline", "stereo", "mono"', '"stereo",').replace("compare.main()", ""),
-    )
-    assert stored() == before
+    params = project / "params.yaml"
+    tree = merged(yaml.safe_load(params.read_text()), {"processes": {"devices": devices}})
+    params.write_text(yaml.safe_dump(tree))
+    for file in before:
+        Path(file).unlink()
+    for stage in ("generate", "evaluate"):
+        run(project, f"stages/{stage}.py", "--system", "stereo", "--seed", "218")
+    assert len(before) > 8 and stored() == before
