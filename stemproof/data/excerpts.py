@@ -56,19 +56,20 @@ class Excerpts:
     channels: int
 
     @classmethod
-    def segments(cls, tracks: Sequence[PreparedTrack], length: int) -> Excerpts:
-        """All whole segments of the tracks, in mono; a rest at the end is left out.
+    def segments(cls, tracks: Sequence[PreparedTrack], length: int, channels: int = 1) -> Excerpts:
+        """All whole segments of the tracks; a rest at the end is left out.
 
         Args:
             tracks: the tracks.
             length: samples of a segment.
+            channels: as those of the tracks; 1 for mono.
         """
         places = [
             Place(number, part, part * length, (part + 1) * length)
             for number, track in enumerate(tracks)
             for part in range(track.count(length))
         ]
-        return cls(tracks, places, length, 1)
+        return cls(tracks, places, length, channels)
 
     @classmethod
     def recordings(
