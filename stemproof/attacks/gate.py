@@ -30,9 +30,9 @@ from stemproof.separators.protocol import (
 DIRECTIONS = 3
 LONGEST = 10  # segments of a recording that are examined
 # Root mean square of a step to either side, full scale 1. In single precision a step must be large
-# enough to stand clear of rounding and small enough for a bent loss: the best of some is taken,
-# since a wrong gradient agrees with none.
-STEPS = {torch.float64: (1e-9, 1e-8, 1e-7), torch.float32: (3e-6, 1e-5, 3e-5, 1e-4)}
+# enough to stand clear of rounding and small enough for a bent loss: some are tried until one
+# agrees, since a wrong gradient agrees with none.
+STEPS = {torch.float64: (1e-8, 1e-9, 1e-7), torch.float32: (1e-5, 3e-5, 3e-6, 1e-4)}
 ERROR = {torch.float64: 0.01, torch.float32: 0.1}  # relative, at most
 # Parts of a network that compute something else while it is trained.
 TRAINING_PARTS = ("Dropout", "BatchNorm", "InstanceNorm", "RReLU")
@@ -241,6 +241,8 @@ def _gradient(separator: Separator, mixture: Tensor, vocals: Tensor, seed: int) 
                 change = loss(mixture + size * direction) - loss(mixture - size * direction)
             slope = float(change) / (2 * size)
             found.append(abs(predicted - slope) / max(abs(predicted), abs(slope), scale, 1e-30))
+            if found[-1] <= ERROR[mixture.dtype]:
+                break
         errors.append(min(found))
     worst = max(errors)
     limit, digits = ERROR[mixture.dtype], "double" if mixture.dtype == torch.float64 else "single"
