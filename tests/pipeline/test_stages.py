@@ -361,6 +361,7 @@ def test_adversarial_training_costs_the_attack_more(
     [
         ("fgsm", "linf"),
         ("search", "l2"),
+        ("nes", "linf"),
         ("universal", "linf"),
         ("minimal", "l2"),
         ("sparse", "l0"),
@@ -374,7 +375,7 @@ def test_every_method_is_stored_and_evaluated_in_one_format(
     method: str,
     norm: str,
 ) -> None:
-    own = {"search": {"queries": 30}, "minimal": {"drop": 1.0}}
+    own = {"search": {"queries": 30}, "nes": {"queries": 60}, "minimal": {"drop": 1.0}}
     budget = {"eps": 0.03, "snr": 20.0, "samples": 50, "amplitude": 0.3}
     params = make_params(attack={"method": method, "norm": norm, **own, **budget})
     stored = attack(params, trained[1], prepared, tmp_path)
