@@ -61,10 +61,12 @@ class Gate:
         checks: one after the other; after the first that leaves nothing to measure come no more.
         step_seconds: of one forward and backward pass over one recording; of a forward pass alone
             where there is no gradient.
+        samples: that it had.
     """
 
     checks: list[Check]
     step_seconds: float
+    samples: int
 
     @property
     def passed(self) -> bool:
@@ -101,7 +103,7 @@ def gate(separator: Separator, mixture: Tensor, vocals: Tensor, seed: int) -> Ga
         with torch.no_grad():
             _same(separator, mixture, vocals, seed)
         seconds = (time.perf_counter() - started) / 2
-        return Gate([_black_box(separator)], seconds)
+        return Gate([_black_box(separator)], seconds, mixture.shape[-1])
     checks = [_evaluation_mode(separator)]
     repeated = _same(separator, mixture, vocals, seed)
     checks.append(repeated)
@@ -114,7 +116,7 @@ def gate(separator: Separator, mixture: Tensor, vocals: Tensor, seed: int) -> Ga
         checked = separator.twin or separator
     if repeated.passed:
         checks.append(_gradient(checked, mixture, vocals, seed))
-    return Gate(checks, seconds)
+    return Gate(checks, seconds, mixture.shape[-1])
 
 
 def examine(
@@ -273,8 +275,18 @@ def _directions(gradient: Tensor, seed: int) -> Iterator[Tensor]:
         yield direction / direction.square().mean().sqrt()
 
 
-def describe(checked: Gate, name: str) -> str:
-    """One line for a run: what the gate says of a system."""
-    if checked.passed:
-        return f"{name}: the gradient passes its checks"
-    return f"{name}: no white-box attack: {checked.reason}"
+def describe(checked: Gate, name: str, passes: float, samples: int) -> str:
+    """What a run says before it starts: what the gate found, and how long it will take.
+
+    Args:
+        checked: what the gate found.
+        name: of the system.
+        passes: forward and backward passes over everything.
+        samples: of everything.
+    """
+    seconds = passes * checked.step_seconds * samples / checked.samples
+    told = f"about {seconds / 60:.0f} minutes" if seconds >= 90 else "less than two minutes"
+    found = "the gradient passes its checks"
+    if not checked.passed:
+        found = f"no white-box attack: {checked.reason}"
+    return f"{name}: {found}; {passes:.0f} passes over {samples} samples, {told} of one process"

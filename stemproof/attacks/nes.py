@@ -154,4 +154,5 @@ METHOD = Method(
     words=_words,
     summary="steps along a gradient that is estimated from `attack.nes.queries` passes",
     restarts=True,
+    passes=lambda params: params.settings.queries / 3,
 )
