@@ -30,7 +30,7 @@ def audited(params: AllParams, is_informed: bool) -> dict[str, Any]:
     """Figures of an audit, as large as they need to be."""
     cell = {"drop": 2.5, "gain": -0.25, "parts": 4}
     found: dict[str, Any] = {
-        "transfer": {"rsvm-1": {name: cell for name in ("rsvm-1", "toy-1")}},
+        "transfer": {"rsvm-1": dict.fromkeys(("rsvm-1", "toy-1"), cell)},
         "minimal_snr": {"l2": {"1.0": 30.0}, "linf": {"1.0": 28.0}},
         "sparse": {"at_bs": 5.0, "samples": 100},
         "universal": {"at_bs": 5.0},
