@@ -231,6 +231,8 @@ def test_settings_that_are_not_allowed_are_refused() -> None:
         stemproof.attack(system(), X, S, AttackSection(), eps=0.1)
     with pytest.raises(InputError, match="audit: unknown parameter segment, did you mean"):
         api.audit(system(), X, S, segment=3)
+    with pytest.raises(InputError, match="audit: excerpts is of runs of many systems"):
+        api.audit(system(), X, S, excerpts={"segments": 3})
 
 
 @pytest.mark.parametrize("call", [api.attack, api.audit])
@@ -391,6 +393,11 @@ def test_an_audit_raises_only_flags_of_what_it_measured(measured: dict[str, Any]
     audited = measured["audited"]
     names = [flag.name for flag in audited.flags]
     assert "stronger from elsewhere" not in names
+    assert all(flag.measured for flag in audited.flags)
+    # What was asked for, although the system is told nothing of the stems.
+    assert list(audited.figures["steps"]) == ["fgsm", "1", "10", "20"]
+    assert audited.figures["black_box"]["queries"] == LITTLE["queries"]
+    assert {"sparse", "universal"} <= set(audited.figures)
     assert "few seeds" in [flag.name for flag in audited.raised]
     assert any("learned on those that it was played to" in said for said in audited.not_measured)
     fewer = api.audit(

@@ -22,7 +22,7 @@ from stemproof.figures.store import (
     read_scored,
     write_scored,
 )
-from stemproof.figures.summary import summarize
+from stemproof.figures.summary import Scored, summarize
 from stemproof.figures.table import by_key
 
 SETTINGS = StatisticsParams(bootstrap=300)
@@ -39,8 +39,19 @@ KEYS = [
 EXCERPT = ["excerpt_bs", "excerpt_at_bs", "excerpt_drop"]
 
 
+BREAKS = ["break_1db", "break_3db", "break_6db"]
+
+
+def with_breaks(scored: Scored, seed: int, rows: int = TRACKS) -> Scored:
+    """The same with break points of its first tracks, as the stage `evaluate` joins them."""
+    draw = np.random.default_rng(100 + seed)
+    found = pd.DataFrame({key: draw.normal(40, 5, rows) for key in BREAKS})
+    found.index = scored.tracks.index[:rows]
+    return scored.with_breaks(found, {"n_break_parts": 2 * rows, "n_unbroken": seed})
+
+
 def test_two_seeds_are_a_mean_of_medians() -> None:
-    models = {1: drawn(1), 2: drawn(2)}
+    models = {seed: with_breaks(drawn(seed), seed) for seed in (1, 2)}
     summary = summarize(models, SETTINGS)
 
     def of(seed: int, key: str) -> float:
@@ -81,6 +92,18 @@ def test_what_a_system_does_not_have_is_no_key(without: list[str]) -> None:
     assert set(summary) == set(KEYS) - gone
     for of_seed in summary["seeds"].values():
         assert not set(of_seed) & set(without)
+
+
+def test_break_points_stand_beside_the_figures_of_those_tracks_that_were_searched() -> None:
+    models = {seed: with_breaks(drawn(seed), seed, rows=5) for seed in (1, 2)}
+    summary = summarize(models, SETTINGS)
+    more = {f"{key}{end}" for key in (*BREAKS, *EXCERPT) for end in ("", "_low", "_high")}
+    assert set(summary) == set(KEYS) | more | {"n_break_parts", "n_unbroken"}
+    assert (summary["n_break_parts"], summary["n_unbroken"]) == (20, 3)
+    for key in BREAKS:
+        medians = [float(np.median(of.tracks[key].dropna())) for of in models.values()]
+        assert len(models[1].tracks[key].dropna()) == 5
+        assert summary[key] == pytest.approx(sum(medians) / 2)
 
 
 def test_a_difference_needs_both_of_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +207,7 @@ def about(seed: int, trained: bool = True) -> dict[str, Any]:
         "seed": seed,
         "kind": "toy",
         "informed": False,
+        "gate": {"passed": True, "checks": []},
         "trained": trained,
         "training": {"epoch": seed},
         "environment": {"device": "CPU"},
@@ -205,6 +229,7 @@ def test_what_is_stored_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
     assert found.about == {
         "kind": "toy",
         "informed": False,
+        "gate": {"passed": True, "checks": []},
         "training": {"1": {"epoch": 1}, "2": {"epoch": 2}},
     }
 

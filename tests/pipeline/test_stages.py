@@ -613,7 +613,6 @@ def test_more_samples_than_a_segment_has_are_refused(
     with pytest.raises(InputError, match=r"attack.samples = 1001, but what .* at once has 1000"):
         attack(params, trained[1], prepared, tmp_path)
     params = make_params(audit={"sparse_samples": 1001})
-    with pytest.raises(InputError, match=r"audit.sparse_samples = 1001, but a segment has 1000"):
-        choose_material(
-            params.audit, params.attack, params.segments, prepared, "test", torch.device("cpu")
-        )
+    sections = params.attack, params.segments, prepared
+    with pytest.raises(InputError, match=r"audit.sparse_samples = 1001, but what .* has 1000"):
+        choose_material(params.audit, *sections, "test", trained[1], torch.device("cpu"))
