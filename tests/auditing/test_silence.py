@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
 from stemproof.auditing.flags import (
     black_box_beats_white_box,
@@ -24,7 +25,7 @@ from stemproof.auditing.flags import (
 )
 from stemproof.auditing.material import Material
 from stemproof.auditing.run import Audited, System, audit
-from stemproof.auditing.scores import fall, without_absent
+from stemproof.auditing.scores import fall, figure, without_absent
 from stemproof.core.files import write_json
 from stemproof.report import tables
 from stemproof.separators.protocol import Side
@@ -81,9 +82,9 @@ def material() -> Material:
 
 def audited(make_params: MakeParams, separator: Any) -> Audited:
     params = make_params(attack=ATTACK, audit=SETTINGS)
-    systems = [System("x", seed, separator, stored_budget=1.0) for seed in (1, 2, 3)]
     found = material()
-    return audit(params.audit, params.attack, systems, found, found)["x"]
+    systems = [System("x", seed, separator, found, found) for seed in (1, 2, 3)]
+    return audit(params.audit, params.attack, systems)["x"]
 
 
 def flags(result: Audited) -> dict[str, Any]:
@@ -135,12 +136,13 @@ def test_a_silenced_segment_is_the_worst_of_all(make_params: MakeParams) -> None
     """Left out of the median, the segments that an attack silences would make it look weak."""
     params = make_params(attack=ATTACK, audit=SETTINGS)
     found = material()
-    auditor = Auditor(Fragile(0.008, 2, found), found, found, params.attack, params.audit)
-    attacked = auditor.own()
-    outcome, score = auditor.outcome(attacked), auditor.score(attacked)
+    bench = Bench(Fragile(0.008, 2, found), found, found, params.attack)
+    auditor = Auditor(bench, params.audit)
+    attacked = auditor.attacked
+    outcome, score = bench.outcome(attacked), figure(bench.outcome(attacked))
     assert np.isneginf(outcome[:2]).all() and np.isnan(score[:2]).all()
     assert np.array_equal(outcome[2:], score[2:])
-    plain = Auditor(Plain(), found, found, params.attack, params.audit).score(attacked)
+    plain = Bench(Plain(), found, found, params.attack).outcome(attacked)
     assert auditor.median_at_bs(attacked) == np.median([-np.inf, -np.inf, *plain[2:]])
     assert auditor.material.median(score) == np.median(plain[2:])
     figures = auditor.figures()
@@ -158,7 +160,7 @@ def test_who_silences_more_is_stronger(make_params: MakeParams) -> None:
         "restarts": {"1": 5.0, "2": 5.0},
         "rules": {"constant": 5.0, "auto": silence},
         "objectives": {"mse": 5.0, "worst": silence},
-        "transfer": {"x-1": {"x-1": 5.0, "y-1": silence}},
+        "transfer": {"x-1": {"x-1": {"gain": 0.0}, "y-1": {"gain": np.inf}}},
         "black_box": {"queries": 5, "beats_white_box": 0.5},
         "collapsed": {"clean": 0, "attacked": 0, "segments": 6},
     }
@@ -169,7 +171,7 @@ def test_who_silences_more_is_stronger(make_params: MakeParams) -> None:
     assert not collapsed(figures, settings).raised
     # Where the attack itself silences, nothing is stronger.
     done = {**figures, "at_bs": silence, "steps": {"5": silence, "10": silence}}
-    done["transfer"] = {"x-1": {"x-1": silence, "y-1": silence}}
+    done["transfer"] = {"x-1": {"x-1": {"gain": 0.0}, "y-1": {"gain": 0.0}}}
     for check in checks:
         assert not check(done, settings).raised, check
     assert fall(silence, silence) == 0 and fall(3.0, silence) == np.inf
@@ -181,8 +183,8 @@ def test_an_output_that_is_not_a_number_is_no_silence(make_params: MakeParams) -
             return super().separate(mixture) * torch.nan
 
     params = make_params(attack=ATTACK, audit=SETTINGS)
-    auditor = Auditor(Broken(), material(), material(), params.attack, params.audit)
-    outcome = auditor.outcome(auditor.case.mixture)
+    bench = Bench(Broken(), material(), material(), params.attack)
+    outcome = bench.outcome(bench.mixture)
     assert np.isnan(outcome).all() and not np.isneginf(outcome).any()
 
 
@@ -196,7 +198,7 @@ def test_every_flag_is_there(make_params: MakeParams) -> None:
     result = audited(make_params, Plain())
     assert not flags(result)["collapsed"].raised
     assert flags(result)["collapsed"].reason == "something is put out for every segment"
-    auditor = Auditor(Plain(), material(), material(), params.attack, params.audit)
-    figures = {**auditor.figures(), "default_steps": 5, "seeds": 3}
-    figures["transfer"] = {"x": {"x": figures["at_bs"]}}
+    auditor = Auditor(Bench(Plain(), material(), material(), params.attack), params.audit)
+    figures = {**auditor.figures(), "seeds": 3, "gate": {"checks": []}}
+    figures["transfer"] = {"x": {"x": {"drop": 1.0, "gain": 0.0, "parts": 6}}}
     assert [flag.name for flag in raise_flags(figures, params.audit)] == list(flags(result))
