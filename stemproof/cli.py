@@ -51,11 +51,7 @@ def claim(
 
     for file in files:
         found = read_claim(file)
-        rb = found.attacked["rb"]
-        typer.echo(
-            f"{file}: {found.variant}, RB {rb.value:.2f} dB [{rb.low:.2f}, {rb.high:.2f}], "
-            f"{found.flags_raised} of {len(found.flags)} flags raised"
-        )
+        typer.echo(f"{file}: {found.in_words()}")
 
 
 def _table(rows: list[tuple[str, str]]) -> None:
