@@ -147,6 +147,7 @@ def test_what_is_stored_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
     assert found.about == {
         "kind": "toy",
         "informed": False,
+        "gate": PASSED,
         "training": {"1": {"epoch": 1}, "2": {"epoch": 2}},
     }
 
