@@ -129,7 +129,7 @@ def adversarials(
 def mute_systems(folder: Path) -> dict[str, Mute]:
     """Systems that are silent for what they hear: always, under attack, on a track, ..."""
     data = recordings()
-    stored = adversarials(folder / "known", data, attack_params())
+    stored = adversarials(folder / "known", data, attack_params(), Mute(lambda _: False))
     clean = [track.segments(LENGTH)[0] for track in data.all]
     attacked = [torch.from_numpy(np.load(file)) for file in stored.files.values()]
 
