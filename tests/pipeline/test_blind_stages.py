@@ -59,12 +59,14 @@ KIND = Kind(
 RUN = """
 import sys
 sys.path.insert(0, "stages")
-import compare, evaluate, generate, prepare, train
+import audit, compare, evaluate, find_break_points, generate, prepare, report, train
 prepare.main()
 for system in ("baseline", "stereo", "mono"):
-    for stage in (train, generate, evaluate):
+    for stage in (train, generate, find_break_points, evaluate):
         stage.main(system, 218)
 compare.main()
+audit.main()
+report.main()
 """
 SECONDS = 1.1
 
@@ -150,10 +152,26 @@ def test_figures_are_per_segment_and_per_excerpt(project: Path) -> None:
 
 
 def test_a_blind_system_is_compared_by_segments(project: Path) -> None:
-    compared = read(project / "metrics/comparison.json")
-    assert set(compared["stereo"]) == set(compared["mono"])
-    assert "paired_drop" in compared["stereo"]
-    assert not any(key.startswith("excerpt") for key in compared["stereo"])
+    whole = read(project / "metrics/comparison.json")
+    assert whole["reference"] == "baseline" and not {"stereo", "mono"} & set(whole)
+    compared = whole["other_threat"]
+    assert compared["reference"] == "stereo" and "baseline" not in compared
+    assert "paired_drop" in compared["mono"]
+    assert not any(key.startswith("excerpt") for key in compared["mono"])
+
+
+def test_informed_and_blind_systems_are_reported_apart(project: Path) -> None:
+    for name in ("report.md", "index.html"):
+        page = (project / "report" / name).read_text()
+        informed, blind = (
+            page.index(f"Result: {kind} separators") for kind in ("informed", "blind")
+        )
+        assert informed < blind
+        assert "Li (2022)" not in page[blind:] and "Li (2022)" in page[informed:blind]
+        assert "minus stereo" in page[blind:] and "minus stereo" not in page[:blind]
+        assert "in 2 channels, heard in excerpts of 0.5 s" in page
+        assert "stereo-218 (blind)" in page and "baseline-218 (informed)" in page
+        assert ">nan" not in page and "| nan" not in page
 
 
 @pytest.mark.parametrize("devices", [1, 2])
