@@ -113,9 +113,9 @@ def choose(
     known = kinds()
     if name.endswith(MODEL_FILE) or (name in entries and (name not in known or not settings)):
         if settings:
-            what = "model file" if name.endswith(MODEL_FILE) else "entry of params.yaml"
+            what = "a model file" if name.endswith(MODEL_FILE) else "an entry of params.yaml"
             raise InputError(
-                f"{name} is a {what}, which has settings of its own; name a kind with settings "
+                f"{name} is {what}, which has settings of its own; name a kind with settings "
                 f"({', '.join(known)}), or leave {', '.join(settings)} out"
             )
         if name.endswith(MODEL_FILE):

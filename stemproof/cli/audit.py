@@ -93,13 +93,11 @@ def audit(
         work = Path(name)
         data = prepare_songs(songs, work / "songs", params.cut, excerpt)
         opened = open_systems(systems, data, work, where)
-        about = max(minutes(opened, data, params, where), 0.1)
-        count = sum(track.samples for track in data.tracks("test")) / data.sample_rate
-        typer.echo(
-            f"{len(songs)} song(s), {count:.0f} s, {', '.join(one.name for one in opened)}: about "
-            f"{about:.1f} minutes" if about < 10 else f"about {about:.0f} minutes",
-            err=True,
-        )
+        about = minutes(opened, data, params, where)
+        heard = sum(track.samples for track in data.tracks("test")) / data.sample_rate
+        names = ", ".join(one.name for one in opened)
+        much = f"about {about:.0f} minute(s)" if about >= 1 else "less than a minute"
+        typer.echo(f"{len(songs)} song(s), {heard:.0f} s, {names}: {much}", err=True)
         torch.manual_seed(params.attack.seed)
         found = audit_folder(opened, data, params, work, where)
         if out is not None:

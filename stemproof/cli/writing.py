@@ -51,12 +51,14 @@ def refuse_existing(files: Sequence[Path], force: bool) -> None:
     there = [str(file) for file in files if os.path.lexists(file)]
     if there and not force:
         raise InputError(f"{', '.join(there)}: there already; name another --out, or add --force")
-    for folder in {file.parent for file in files}:
-        with explaining(folder, "written"):
-            folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK):
-                raise InputError(f"{folder}: cannot be written to; name another --out")
     for file in files:
+        place = file.absolute().parent
+        while not os.path.lexists(place):
+            place = place.parent
+        if not place.is_dir():
+            raise InputError(f"{place}: a file, where a folder belongs; name another --out")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(f"{place}: not writable for this user; name another --out")
         if file.is_dir():
             raise InputError(f"{file}: a folder, where a file shall be written; name another --out")
 
