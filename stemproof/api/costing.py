@@ -54,7 +54,9 @@ def estimated(
     excerpts = excerpts_for(separator, data.tracks("test"), params.cut, attack, data.sample_rate)
     lengths = [place.samples / data.sample_rate for place in excerpts.places]
     longest = max(lengths)
-    part = excerpts.of_length(min(LONGEST * excerpts.segment, min(p.samples for p in excerpts.places)))
+    part = excerpts.of_length(
+        min(LONGEST * excerpts.segment, min(p.samples for p in excerpts.places))
+    )
     cost = timed(separator, *part.read([0], device), data.sample_rate)
     white = not isinstance(separator, BlackBox)
     channels, suite = excerpts.channels, params.audit.of(threat_of(separator))
@@ -65,7 +67,8 @@ def estimated(
     seconds += _breaks(params.breaks, attack, white, channels).seconds(cost) * searched * longest
     audited = min(suite.segments, len(lengths)) * longest
     seconds += _suite(suite, attack, white, channels).seconds(cost) * audited
-    once = passes_of(lambda s, x, v: gate(s, x, v, 0), channels)
+    # Without a gradient two passes are compared, and that is all.
+    once = passes_of(lambda s, x, v: gate(s, x, v, 0), channels) if white else Passes(forward=2)
     # Before the attack, and before the search for break points.
     return seconds + 2 * once.seconds(cost) * min(longest, float(LONGEST))
 
@@ -82,7 +85,7 @@ def timed(separator: Separator, mixture: Tensor, vocals: Tensor, sample_rate: in
     side = side_of(separator, mixture, vocals)
     seconds = mixture.shape[-1] / sample_rate
     with torch.no_grad():
-        separated(separator, mixture[..., : mixture.shape[-1]], side)  # the first takes longer
+        separated(separator, mixture, side)  # the first takes longer
         started = time.perf_counter()
         separated(separator, mixture, side).sum().item()
     forward = (time.perf_counter() - started) / seconds

@@ -194,9 +194,7 @@ def audit_folder(
         )
         # Nothing is learned on other songs: there are none.
         audited.append(
-            run.System(
-                system.name, 0, system.separator, material, material, stored, system.trained
-            )
+            run.System(system.name, 0, system.separator, material, material, stored, system.trained)
         )
     results = run.audit(params.audit, params.attack, audited)
     return [
@@ -217,9 +215,7 @@ def minutes(
     systems: Sequence[System], data: PreparedData, params: FolderParams, device: torch.device
 ) -> float:
     """About how long :func:`audit_folder` will take: a timed pass, times the number of passes."""
-    seconds = [
-        estimated(one.separator, data, params.attack, params, device) for one in systems
-    ]
+    seconds = [estimated(one.separator, data, params.attack, params, device) for one in systems]
     return sum(seconds) / 60
 
 

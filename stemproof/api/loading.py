@@ -79,12 +79,10 @@ it must give the vocals, batch x channels x samples, of the same shape
         settings = {**model, **settings}
         kind = settings.pop("kind", kind)
         model = None
-    if (model is None) == (kind is None) or (kind is None and settings):
-        raise InputError(
-            f"settings ({', '.join(settings)}) are those of a kind; name it by kind="
-            if settings
-            else "name either a model or a kind (kind=) of separator"
-        )
+    if (model is None) == (kind is None):
+        raise InputError("name either a model or a kind (kind=) of separator")
+    if kind is None and settings:
+        raise InputError(f"settings ({', '.join(settings)}) are those of a kind; name it by kind=")
     if kind is not None:
         return _of_kind(str(kind), settings, said, mask, device)
     if isinstance(model, str | Path):

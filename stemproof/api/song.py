@@ -139,7 +139,9 @@ def attack_song(
     if against == "output":
         # At what it gives itself SI-SDR has a pole, and no slope to be checked.
         draw = noise(1, *reference.shape[1:], reference.device)
-        reference = reference + draw * reference.square().mean().sqrt() / draw.square().mean().sqrt()
+        reference = (
+            reference + draw * reference.square().mean().sqrt() / draw.square().mean().sqrt()
+        )
     checked = gate(separator, heard, reference, params.seed)
     if not checked.passed and "gradient" in params.of_method.needs:
         params = params.model_copy(update={"method": params.without_gradient[0]})

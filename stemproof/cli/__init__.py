@@ -81,4 +81,3 @@ def main() -> None:
             raise
         typer.echo(f"error: {said}", err=True)
         sys.exit(2)
-

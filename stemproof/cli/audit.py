@@ -122,14 +122,8 @@ def _say(found: Sequence[FolderAudit], out: Path | None) -> None:
 
 
 def _rows(found: Sequence[FolderAudit]) -> list[list[str]]:
-    rows = [
-        [words, *(_figure(one.summary, key) for one in found)]
-        for words, key in ROWS
-        if any(key in one.summary for one in found)
-    ]
-    collapsed = [
-        f"{one.summary['n_collapsed']} of {one.summary['n_segments']}" for one in found
-    ]
+    rows = [[words, *(_figure(one.summary, key) for one in found)] for words, key in ROWS]
+    collapsed = [f"{one.summary['n_collapsed']} of {one.summary['n_segments']}" for one in found]
     return [*rows, ["collapsed segments", *collapsed]]
 
 

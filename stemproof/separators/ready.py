@@ -62,9 +62,7 @@ def made_ready(kind: Kind, settings: Section, wanted: ReadyFor) -> Made:
     return kind.ready(settings, wanted)
 
 
-def ready(
-    kind: Kind, settings: Section, wanted: ReadyFor, mask: MaskKind = "fixed"
-) -> Separator:
+def ready(kind: Kind, settings: Section, wanted: ReadyFor, mask: MaskKind = "fixed") -> Separator:
     """A system of a kind behind the protocol, on the device of ``wanted``.
 
     Args:
