@@ -1,13 +1,13 @@
-"""What an audit of songs will cost: passes are counted on a system that costs nothing, and timed."""
+"""What an audit of songs will cost: passes are counted on a system for free, and one is timed."""
 
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from stemproof.api.folder_params import FolderParams
 from stemproof.attacks.breakpoints import BreakPoints, ScaledBreakPoints
 from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.budgets import Bound
@@ -22,24 +22,14 @@ from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams
-from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
-from stemproof.evaluation.params import EvaluateParams
 from stemproof.separators.protocol import BlackBox, Separator, separated, side_of
-
-
-class _Params(Protocol):
-    breaks: BreakParams
-    evaluate: EvaluateParams
-    audit: AuditParams
-    cut: SegmentParams
 
 
 def estimated(
     separator: Separator,
     data: PreparedData,
-    attack: AttackParams,
-    params: _Params,
+    params: FolderParams,
     device: torch.device,
 ) -> float:
     """Seconds that the audit of one system will take, about.
@@ -47,11 +37,11 @@ def estimated(
     Args:
         separator: fitted to the songs.
         data: the songs.
-        attack: the section ``attack``.
-        params: the other sections.
+        params: of everything that is measured.
         device: where to compute.
     """
-    excerpts = excerpts_for(separator, data.tracks("test"), params.cut, attack, data.sample_rate)
+    attack, tracks = params.attack, data.tracks("test")
+    excerpts = excerpts_for(separator, tracks, params.cut, attack, data.sample_rate)
     lengths = [place.samples / data.sample_rate for place in excerpts.places]
     longest = max(lengths)
     part = excerpts.of_length(
@@ -63,7 +53,7 @@ def estimated(
     evaluated = Passes(forward=2 + params.evaluate.noise_draws)
     total = _attack(attack, white, channels) + evaluated
     seconds = total.seconds(cost) * sum(lengths)
-    searched = len(data.tracks("test")) * (params.breaks.per_track or 1)
+    searched = len(tracks) * (params.breaks.per_track or 1)
     seconds += _breaks(params.breaks, attack, white, channels).seconds(cost) * searched * longest
     audited = min(suite.segments, len(lengths)) * longest
     seconds += _suite(suite, attack, white, channels).seconds(cost) * audited

@@ -6,7 +6,7 @@ The same functions as the stages of the pipeline, on the same kind of files, in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,68 +15,21 @@ import torch
 from stemproof import __version__
 from stemproof.api.choosing import Chosen
 from stemproof.api.costing import estimated
-from stemproof.attacks.broken import BreakParams, find_break_points, read_break_points, settings_of
-from stemproof.attacks.params import AttackParams, AttackSection
+from stemproof.api.folder_params import FolderParams
+from stemproof.attacks.broken import find_break_points, read_break_points, settings_of
 from stemproof.attacks.store import Victim, generate
 from stemproof.attacks.stored import open_adversarials
 from stemproof.attacks.threat import fitted, threat_of
 from stemproof.auditing import run
 from stemproof.auditing.flags import Flag
 from stemproof.auditing.material import choose_material
-from stemproof.auditing.params import AuditParams, Suite
 from stemproof.core.errors import InputError
 from stemproof.core.machine import ProcessParams, WorkerParams
-from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
-from stemproof.evaluation.params import EvaluateParams
-from stemproof.figures.params import StatisticsParams
 from stemproof.figures.summary import summarize
 from stemproof.separators.checkpoint import load
 from stemproof.separators.protocol import Separator
-
-# What a person waits for: of the pipeline's audit, the checks that find most.
-SHORT = Suite(
-    segments=1,
-    steps=[],
-    rules=["decaying", "auto"],
-    losses=["si_sdr", "output_distance"],
-    eps_factors=[0.1, 1.0, 10.0],
-    queries=20,
-    noise_draws=1,
-    minimal_drops=[],
-    sparse_samples=0,
-    universal_epochs=0,
-)
-
-
-@dataclass(frozen=True)
-class FolderParams:
-    """Parameters of all that is measured; sections of the pipeline.
-
-    Attributes:
-        attack: budget and method.
-        breaks: the search for break points.
-        evaluate: controls.
-        statistics: intervals.
-        audit: the suite, and when a flag is raised.
-        cut: segments that figures are computed on.
-    """
-
-    attack: AttackParams = field(default_factory=AttackSection)
-    breaks: BreakParams = BreakParams(per_track=1)
-    evaluate: EvaluateParams = EvaluateParams(bsseval="none")
-    statistics: StatisticsParams = StatisticsParams()
-    audit: AuditParams = field(
-        default_factory=lambda: AuditParams(**{**dict(SHORT), "segments": 6}, excerpts=SHORT)
-    )
-    cut: SegmentParams = SegmentParams()
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        sections = ("attack", "breaks", "evaluate", "statistics", "audit")
-        found = {name: getattr(self, name).model_dump(mode="json") for name in sections}
-        return {**found, "segments": self.cut.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)
@@ -215,7 +168,7 @@ def minutes(
     systems: Sequence[System], data: PreparedData, params: FolderParams, device: torch.device
 ) -> float:
     """About how long :func:`audit_folder` will take: a timed pass, times the number of passes."""
-    seconds = [estimated(one.separator, data, params.attack, params, device) for one in systems]
+    seconds = [estimated(one.separator, data, params, device) for one in systems]
     return sum(seconds) / 60
 
 

@@ -138,10 +138,10 @@ def attack_song(
     heard, reference = _part(recordings.mixture, recordings.vocals, separator)
     if against == "output":
         # At what it gives itself SI-SDR has a pole, and no slope to be checked.
-        draw = noise(1, *reference.shape[1:], reference.device)
-        reference = (
-            reference + draw * reference.square().mean().sqrt() / draw.square().mean().sqrt()
-        )
+        _, channels, samples = reference.shape
+        draw = noise(1, channels, samples, reference.device)
+        level = reference.square().mean() / draw.square().mean()
+        reference = reference + level.sqrt() * draw
     checked = gate(separator, heard, reference, params.seed)
     if not checked.passed and "gradient" in params.of_method.needs:
         params = params.model_copy(update={"method": params.without_gradient[0]})

@@ -122,9 +122,9 @@ def _say(found: AttackedSong, system: str, folder: Path) -> None:
     rows.append(["SI-SDR of the vocals, noise as large", _db(figures["noise"])])
     show(rows)
     typer.echo("gate: " + ("passed" if found.gate.passed else f"failed: {found.gate.reason}"))
-    how = params.method
+    how, own = params.method, params.model_dump()
     if "gradient" not in params.of_method.needs:
-        how += f" (without gradients, {params.search.queries} queries)"
+        how += f" (without gradients, {own['search']['queries']} queries)"
     if "clean" in figures:
         cost, noise = (figures["clean"] - figures[key] for key in ("attacked", "noise"))
         said = f"costs {system} {_db(cost)} of SI-SDR, noise as large {_db(noise)}"

@@ -78,7 +78,8 @@ def audit(
     """
     import torch
 
-    from stemproof.api.folder import FolderParams, audit_folder, document, minutes, open_systems
+    from stemproof.api.folder import audit_folder, document, minutes, open_systems
+    from stemproof.api.folder_params import FolderParams
     from stemproof.core.files import write_json
     from stemproof.data.songs import find_songs, prepare_songs
 

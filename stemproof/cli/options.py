@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +24,7 @@ SYSTEM = (
 )
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     """Where to compute."""
 
     auto = "auto"
@@ -32,7 +32,7 @@ class Device(str, Enum):
     cuda = "cuda"
 
 
-class Subtype(str, Enum):
+class Subtype(StrEnum):
     """Samples of the wav files that are written."""
 
     FLOAT = "FLOAT"

@@ -1,4 +1,4 @@
-"""A folder of songs with stems, as somebody has it: found, checked, and prepared as a test split."""
+"""A folder of songs with stems, as somebody has it: found, checked, prepared as a test split."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stemproof.data.store import PreparedData
 
 Row = dict[str, float]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class ReadyFor:
     where: str
     sample_rate: int = 44_100
     seconds: float = 1.0
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)

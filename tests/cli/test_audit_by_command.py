@@ -1,4 +1,4 @@
-"""``audit`` of a folder of songs: its figures are those of the songs, and its estimate is counted."""
+"""``audit`` of a folder of songs: its figures are those of the songs, its estimate is counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from song_toys import RATE, Folder, folder, make_song, read, sdr, system
 
 from stemproof.api import costing
 from stemproof.api.choosing import choose
-from stemproof.api.folder import FolderParams, audit_folder, minutes, open_systems
+from stemproof.api.folder import audit_folder, minutes, open_systems
+from stemproof.api.folder_params import FolderParams
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.passes import Cost
 from stemproof.core.errors import InputError
