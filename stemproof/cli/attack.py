@@ -60,7 +60,7 @@ def attack(
     from what the clean song gives, and figures are against that. A system whose gradient fails its
     checks is attacked without gradients. Figures are of the samples before a --subtype rounds them.
 
-    Memory: the song some twenty times, and what a gradient through the system keeps. That grows
+    Memory: the song some fifteen times, and what a gradient through the system keeps. That grows
     with the song unless the system works in windows by itself (spleeter, demucs, openunmix do) or
     --window is given: then it is that of one window.
     """

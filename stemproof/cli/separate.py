@@ -35,8 +35,8 @@ def separate(
 ) -> None:
     """Write the vocals of a song, and the rest (song minus vocals).
 
-    They go to separated/SONG unless --out says otherwise. The song is in memory, some ten times;
-    what the system needs beside grows with the song unless it works in windows by itself (spleeter,
+    They go to separated/SONG unless --out says otherwise. Memory: the song some eight times, and
+    what the system needs, which grows with it unless the system works in windows (spleeter,
     demucs, openunmix do) or --window is given.
     """
     folder = out or Path("separated") / name_of(song)
