@@ -73,6 +73,7 @@ def stereo_data(
             file = f"{split}-{number}.npy"
             write_array(folder / file, audio)
             about = {"split": split, "name": f"{split} {number}", "file": file, "samples": count}
+            about["rendered"] = False
             entries.append({**about, "sha256": sha256(folder / file)})
     manifest = {"source": "demo", "sample_rate": RATE, "channels": len(audio[0])}
     (folder / "manifest.json").write_text(json.dumps({**manifest, "tracks": entries}))

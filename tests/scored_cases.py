@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,17 @@ class Blind:
     def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
         assert side is None
         return mixture - 0.7 * mixture.roll(1, -1)
+
+
+class Mute(Blind):
+    """The same, and silence for what it is told."""
+
+    def __init__(self, silent: Callable[[Tensor], bool]) -> None:
+        self.silent = silent
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        sound = torch.tensor([float(not self.silent(heard)) for heard in mixture])
+        return super().separate(mixture, side) * sound[:, None, None]
 
 
 class Restless(Blind):
@@ -110,7 +121,29 @@ def adversarials(
         folder.mkdir(parents=True, exist_ok=True)
         files[track.file] = folder / track.file
         np.save(files[track.file], torch.cat(parts, dim=-1).numpy())
-    return Adversarials(folder, files, folder / "none", "0" * 64, 1.0)
+    gate = {"passed": True, "checks": []}
+    return Adversarials(folder, files, folder / "none", "0" * 64, 1.0, gate)
+
+
+def mute_systems(folder: Path) -> dict[str, Mute]:
+    """Systems that are silent for what they hear: always, under attack, on a track, ..."""
+    data = recordings()
+    stored = adversarials(folder / "known", data, attack_params())
+    clean = [track.segments(LENGTH)[0] for track in data.all]
+    attacked = [torch.from_numpy(np.load(file)) for file in stored.files.values()]
+
+    def one_of(known: Sequence[Tensor], distance: float = 0.0) -> Callable[[Tensor], bool]:
+        every = torch.cat(list(known))
+        return lambda heard: bool(((every - heard).abs().amax((1, 2)) <= distance).any())
+
+    is_clean, is_attacked = one_of(clean), one_of(attacked)
+    return {
+        "always": Mute(lambda _: True),
+        "attacked": Mute(is_attacked),
+        "noise": Mute(lambda heard: not (is_clean(heard) or is_attacked(heard))),
+        "one track": Mute(one_of([clean[1]], 0.05)),
+        "first segment": Mute(one_of([found[:1] for found in clean])),
+    }
 
 
 def attack_params(**changes: Any) -> AttackParams:

@@ -60,6 +60,11 @@ class BreakPoints:
     loudest: float = 0.0
     objective: Objective = negative_si_sdr
 
+    @property
+    def passes(self) -> float:
+        """Forward and backward passes over an item; a forward pass counts a third."""
+        return 1 + len(self.levels) * (self.steps + self.bisections / 3)
+
     def __call__(self, case: Case) -> Broken:
         """Search for a batch; the case's budget is not used.
 
@@ -139,6 +144,7 @@ class ScaledBreakPoints:
         levels: dB that a perturbation shall cost, rising.
         bisections: forward passes for each level.
         loudest: as in :class:`BreakPoints`.
+        attack_passes: that the attack takes.
     """
 
     attack: Attack
@@ -146,6 +152,12 @@ class ScaledBreakPoints:
     levels: tuple[float, ...] = LEVELS
     bisections: int = 10
     loudest: float = 0.0
+    attack_passes: float = 0.0
+
+    @property
+    def passes(self) -> float:
+        """As those of :class:`BreakPoints`, with those of the attack."""
+        return self.attack_passes + (1 + len(self.levels) * (self.bisections + 1)) / 3
 
     def __call__(self, case: Case) -> Broken:
         """Search for a batch; the case's budget is not used."""

@@ -18,6 +18,7 @@ from stemproof.attacks.budgets import Bound
 from stemproof.attacks.craft import case_of
 from stemproof.attacks.gate import describe, examine
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.score_based import passes as spent
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.store import Victim
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of
@@ -107,9 +108,10 @@ def find_break_points(
     with explaining(work, "written"):
         work.mkdir(parents=True, exist_ok=True)
     checked = examine(victim.separator, excerpts, cut.loud_db, attack.seed, device)
-    if shard.is_first:
-        print(describe(checked, victim.name), flush=True)
     search = _search(params, attack, checked.passed)
+    if shard.is_first:
+        samples = sum(excerpts.places[part].samples for part in chosen)
+        print(describe(checked, victim.name, search.passes, samples), flush=True)
     units = list(excerpts.batches(chosen, attack.batch))
     progress = tqdm(
         total=len(chosen),
@@ -167,7 +169,9 @@ def _search(
     if white_box:
         return BreakPoints(params.steps, loudest=params.loudest)
     bound = Bound("l2", snr=params.snr)
-    return ScaledBreakPoints(score_based(attack), bound, loudest=params.loudest)
+    return ScaledBreakPoints(
+        score_based(attack), bound, loudest=params.loudest, attack_passes=spent(attack)
+    )
 
 
 def _searched(search: BreakPoints | ScaledBreakPoints, case: Any) -> FloatArray | None:

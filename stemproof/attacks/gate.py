@@ -30,9 +30,9 @@ from stemproof.separators.protocol import (
 DIRECTIONS = 3
 LONGEST = 10  # segments of a recording that are examined
 # Root mean square of a step to either side, full scale 1. In single precision a step must be large
-# enough to stand clear of rounding and small enough for a bent loss: the best of some is taken,
-# since a wrong gradient agrees with none.
-STEPS = {torch.float64: (1e-9, 1e-8, 1e-7), torch.float32: (3e-6, 1e-5, 3e-5, 1e-4)}
+# enough to stand clear of rounding and small enough for a bent loss: some are tried until one
+# agrees, since a wrong gradient agrees with none.
+STEPS = {torch.float64: (1e-8, 1e-9, 1e-7), torch.float32: (1e-5, 3e-5, 3e-6, 1e-4)}
 ERROR = {torch.float64: 0.01, torch.float32: 0.1}  # relative, at most
 # Parts of a network that compute something else while it is trained.
 TRAINING_PARTS = ("Dropout", "BatchNorm", "InstanceNorm", "RReLU")
@@ -61,10 +61,12 @@ class Gate:
         checks: one after the other; after the first that leaves nothing to measure come no more.
         step_seconds: of one forward and backward pass over one recording; of a forward pass alone
             where there is no gradient.
+        samples: that it had.
     """
 
     checks: list[Check]
     step_seconds: float
+    samples: int
 
     @property
     def passed(self) -> bool:
@@ -101,7 +103,7 @@ def gate(separator: Separator, mixture: Tensor, vocals: Tensor, seed: int) -> Ga
         with torch.no_grad():
             _same(separator, mixture, vocals, seed)
         seconds = (time.perf_counter() - started) / 2
-        return Gate([_black_box(separator)], seconds)
+        return Gate([_black_box(separator)], seconds, mixture.shape[-1])
     checks = [_evaluation_mode(separator)]
     repeated = _same(separator, mixture, vocals, seed)
     checks.append(repeated)
@@ -114,7 +116,7 @@ def gate(separator: Separator, mixture: Tensor, vocals: Tensor, seed: int) -> Ga
         checked = separator.twin or separator
     if repeated.passed:
         checks.append(_gradient(checked, mixture, vocals, seed))
-    return Gate(checks, seconds)
+    return Gate(checks, seconds, mixture.shape[-1])
 
 
 def examine(
@@ -241,6 +243,8 @@ def _gradient(separator: Separator, mixture: Tensor, vocals: Tensor, seed: int) 
                 change = loss(mixture + size * direction) - loss(mixture - size * direction)
             slope = float(change) / (2 * size)
             found.append(abs(predicted - slope) / max(abs(predicted), abs(slope), scale, 1e-30))
+            if found[-1] <= ERROR[mixture.dtype]:
+                break
         errors.append(min(found))
     worst = max(errors)
     limit, digits = ERROR[mixture.dtype], "double" if mixture.dtype == torch.float64 else "single"
@@ -271,8 +275,18 @@ def _directions(gradient: Tensor, seed: int) -> Iterator[Tensor]:
         yield direction / direction.square().mean().sqrt()
 
 
-def describe(checked: Gate, name: str) -> str:
-    """One line for a run: what the gate says of a system."""
-    if checked.passed:
-        return f"{name}: the gradient passes its checks"
-    return f"{name}: no white-box attack: {checked.reason}"
+def describe(checked: Gate, name: str, passes: float, samples: int) -> str:
+    """What a run says before it starts: what the gate found, and how long it will take.
+
+    Args:
+        checked: what the gate found.
+        name: of the system.
+        passes: forward and backward passes over everything.
+        samples: of everything.
+    """
+    seconds = passes * checked.step_seconds * samples / checked.samples
+    told = f"about {seconds / 60:.0f} minutes" if seconds >= 90 else "less than two minutes"
+    found = "the gradient passes its checks"
+    if not checked.passed:
+        found = f"no white-box attack: {checked.reason}"
+    return f"{name}: {found}; {passes:.0f} passes over {samples} samples, {told} of one process"

@@ -59,6 +59,7 @@ class Method:
         aim: what it shall cost in dB, for a method that looks for no more; segments on which it
             costs less are counted.
         summary: what it is, for the documentation.
+        passes: forward and backward passes over an item, about; a forward pass counts a third.
     """
 
     name: str
@@ -72,3 +73,4 @@ class Method:
     losses: tuple[str, ...] = ()
     bounded: bool = True
     aim: Callable[[AttackParams], float] | None = None
+    passes: Callable[[AttackParams], float] = lambda _: 1.0

@@ -42,5 +42,13 @@ class OneAfterTheOther:
 
 def score_based(params: AttackParams) -> OneAfterTheOther:
     """The attacks that ``attack.without_gradient`` names."""
-    chosen = [params.model_copy(update={"method": name}) for name in params.without_gradient]
-    return OneAfterTheOther([own.of_method.build(own) for own in chosen])
+    return OneAfterTheOther([own.of_method.build(own) for own in _chosen(params)])
+
+
+def passes(params: AttackParams) -> float:
+    """How many passes they take, counted as :attr:`stemproof.attacks.protocol.Method.passes`."""
+    return sum(own.of_method.passes(own) for own in _chosen(params))
+
+
+def _chosen(params: AttackParams) -> list[AttackParams]:
+    return [params.model_copy(update={"method": name}) for name in params.without_gradient]

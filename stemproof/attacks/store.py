@@ -15,6 +15,7 @@ from tqdm import tqdm
 from stemproof.attacks.craft import craft, prepared
 from stemproof.attacks.gate import describe, examine
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.score_based import passes as spent
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.stored import CURVE, FORMAT, INDEX, SYSTEM, UNIVERSAL, budget_used
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of, training_excerpts
@@ -104,9 +105,12 @@ def generate(
     with explaining(work, "written"):
         work.mkdir(parents=True, exist_ok=True)
     checked = examine(victim.separator, excerpts, cut.loud_db, params.seed, device)
+    usable = checked.passed or "gradient" not in params.of_method.needs
     if shard.is_first:
-        print(describe(checked, victim.name), flush=True)
-    if checked.passed or "gradient" not in params.of_method.needs:
+        passes = params.of_method.passes(params) * params.restarts if usable else spent(params)
+        samples = sum(place.samples for place in excerpts.places)
+        print(describe(checked, victim.name, passes, samples), flush=True)
+    if usable:
         attack = _attack(params, cut, victim, data, device, work, excerpts, shard)
     else:
         attack = score_based(params)

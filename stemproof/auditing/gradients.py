@@ -62,7 +62,7 @@ def _errors(case: Case, gradient: Tensor, length: float) -> Values:
 def _loss(case: Case, heard: Tensor) -> Values:
     """The loss whose gradient is checked, also where the estimate has collapsed."""
     with torch.no_grad():
-        return negative_si_sdr.loss(case, heard, case.vocals).double().cpu().numpy()
+        return negative_si_sdr.measure(case.separate(heard), case.vocals).double().cpu().numpy()
 
 
 def _nan_on_silence(separator: Separator, one: Tensor) -> bool:

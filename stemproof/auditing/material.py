@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stemproof.attacks.params import AttackParams
-from stemproof.attacks.threat import excerpts_for, played_to
+from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.auditing.params import AuditParams
 from stemproof.core.errors import InputError
 from stemproof.data.excerpts import Excerpts
@@ -89,8 +89,9 @@ def choose_material(
     numbers = list(range(len(parts)))
     samples = shortest * excerpts.channels
     if audit.sparse_samples > samples:
+        where = "audit." if threat_of(separator) == "informed" else "audit.excerpts."
         raise InputError(
-            f"audit.sparse_samples = {audit.sparse_samples}, but what is attacked at once has "
+            f"{where}sparse_samples = {audit.sparse_samples}, but what is attacked at once has "
             f"{samples}; lower it"
         )
     mixture, vocals = parts.read(numbers, device)

@@ -59,8 +59,8 @@ def test_the_settings_of_a_method_are_read_under_its_name(make_params: MakeParam
     [
         (
             {"method": "pdg"},
-            "attack: method = pdg must be one of pgd, fgsm, search, noise, universal, minimal, "
-            "sparse",
+            "attack: method = pdg must be one of pgd, fgsm, search, nes, noise, universal, "
+            "minimal, sparse",
         ),
         ({"loss": "sdr"}, "attack: loss = sdr must be one of si_sdr, mse, output_distance"),
         (

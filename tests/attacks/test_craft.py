@@ -30,6 +30,7 @@ QUICK = {
     "eps": 0.02,
     "pgd": {"steps": 4},
     "search": {"queries": 25},
+    "nes": {"queries": 40, "population": 6},
     "minimal": {"drop": 1.0},
     "sparse": {"rounds": 4},
 }
@@ -76,6 +77,7 @@ EVERY = [
     ("pgd", "linf"),
     ("pgd", "l2"),
     ("search", "linf"),
+    ("nes", "linf"),
     ("noise", "linf"),
     ("noise", "l0"),
     ("fgsm", "linf"),

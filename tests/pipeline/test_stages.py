@@ -361,6 +361,7 @@ def test_adversarial_training_costs_the_attack_more(
     [
         ("fgsm", "linf"),
         ("search", "l2"),
+        ("nes", "linf"),
         ("universal", "linf"),
         ("minimal", "l2"),
         ("sparse", "l0"),
@@ -374,7 +375,7 @@ def test_every_method_is_stored_and_evaluated_in_one_format(
     method: str,
     norm: str,
 ) -> None:
-    own = {"search": {"queries": 30}, "minimal": {"drop": 1.0}}
+    own = {"search": {"queries": 30}, "nes": {"queries": 60}, "minimal": {"drop": 1.0}}
     budget = {"eps": 0.03, "snr": 20.0, "samples": 50, "amplitude": 0.3}
     params = make_params(attack={"method": method, "norm": norm, **own, **budget})
     stored = attack(params, trained[1], prepared, tmp_path)
@@ -612,7 +613,6 @@ def test_more_samples_than_a_segment_has_are_refused(
     with pytest.raises(InputError, match=r"attack.samples = 1001, but what .* at once has 1000"):
         attack(params, trained[1], prepared, tmp_path)
     params = make_params(audit={"sparse_samples": 1001})
-    with pytest.raises(InputError, match=r"audit.sparse_samples = 1001, but a segment has 1000"):
-        choose_material(
-            params.audit, params.attack, params.segments, prepared, "test", torch.device("cpu")
-        )
+    sections = params.attack, params.segments, prepared
+    with pytest.raises(InputError, match=r"audit.sparse_samples = 1001, but what .* has 1000"):
+        choose_material(params.audit, *sections, "test", trained[1], torch.device("cpu"))

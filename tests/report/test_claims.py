@@ -62,7 +62,11 @@ def parts(make_params: MakeParams) -> dict[str, Any]:
         "audit": {
             "attack": "pgd, linf",
             "flags_raised": 1,
-            "reasons": [["few seeds", True, "one training seed"]],
+            "reasons": [
+                ["few seeds", "RAISED", "one training seed"],
+                ["not monotone", "not measured", "not measured"],
+                ["randomized", "clear", "the same bits"],
+            ],
         },
     }
 
@@ -89,6 +93,7 @@ def test_a_claim_is_valid_and_says_what_was_measured(parts: dict[str, Any], syst
     assert (written["reference"] is None) == (system == "baseline")
     if system == "improved":
         assert written["minus_reference"]["rb"]["p_holm"] >= written["minus_reference"]["rb"]["p"]
+    assert [flag["raised"] for flag in written["flags"]] == [True, False, False]
     assert "0.01 (full scale 1)" in written["threat_model"]
     assert Claim.model_validate(written) == claim
 

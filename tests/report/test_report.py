@@ -77,7 +77,7 @@ def test_a_threat_model_says_what_the_adversary_knows(
     assert "It knows the weights, the true vocals" in words()
     assert "first step 0.5 of the budget" in words()
     assert "first step" not in words(pgd={"step_rule": "auto"})
-    for method in ("search", "noise"):
+    for method in ("search", "nes", "noise"):
         assert "outputs only" in words(method=method)
         assert "knows the weights" not in words(method=method)
     universal = words(method="universal")
