@@ -164,4 +164,5 @@ def folder(
     monkeypatch.chdir(tmp_path)
     found = Folder(tmp_path, monkeypatch, capsys)
     yield found
-    sys.modules.pop(name, None)
+    for own in (name, "mine"):
+        sys.modules.pop(own, None)
