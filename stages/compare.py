@@ -22,7 +22,7 @@ from stemproof.core.ownership import fresh_directory, refuse_strangers, set_asid
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
-from stemproof.figures.compare import compare
+from stemproof.figures.compare import compare_threats
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import FIGURES, mean_curve, of_one_data_set, read_scored
 from stemproof.figures.summary import summarize
@@ -69,7 +69,8 @@ def main() -> None:
     }
     of_one_data_set(results)
     systems = {name: models.scored for name, models in results.items()}
-    comparison = compare(systems, params.reference, params.statistics)
+    informed = {name: models.about["informed"] for name, models in results.items()}
+    comparison = compare_threats(systems, informed, params.reference, params.statistics)
     for folder, files in written.items():
         fresh_directory(folder, files, earlier=files)
     for name, models in results.items():

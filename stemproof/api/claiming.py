@@ -88,9 +88,11 @@ def claim(
     )
     # Longer than a segment of the pipeline may be.
     cut = SegmentParams.model_construct(seconds=data.samples / data.sample_rate)
+    # Here nothing is cut, whatever the section says of recordings on disk.
+    whole = params.model_copy(update={"excerpt": None})
     content = {
         "system": system,
-        "threat_model": threat_in_words(params, cut, isinstance(scores._system, Informed)),
+        "threat_model": threat_in_words(whole, cut, isinstance(scores._system, Informed)),
         "attack": params.model_dump(mode="json"),
         "evaluate": {"noise_draws": scores.evaluate.noise_draws, "seed": scores.evaluate.seed},
         "statistics": scores.statistics.model_dump(mode="json"),
@@ -99,8 +101,8 @@ def claim(
         "eps": params.eps if params.has_eps else None,
         "budget_used": scores.summary["budget_used"],
         "perturbation_snr": scores.summary["perturbation_snr"],
-        "clean": local_figures("clean", scores.summary, intervals),
-        "attacked": local_figures("attacked", scores.summary, intervals),
+        "clean": local_figures("clean", scores.summary),
+        "attacked": local_figures("attacked", scores.summary),
         "collapsed": {key: scores.summary[key] for key in COUNTS},
         "confidence": scores.statistics.confidence if intervals else None,
         "flags": [

@@ -93,8 +93,10 @@ class BreakPoints:
                 delta = radius[:, None] * direction
                 loss, gradient = self._loss(case, delta)
                 best, kept = _better(best, kept, loss[:, None] >= goals, delta, radius)
-                # From full turns to small ones, so that the direction settles.
-                turn = 1 - 0.9 * step / max(self.steps - 1, 1)
+                # From large turns to small ones, so that the direction settles; above the first
+                # level it has settled already.
+                largest_turn = 0.5 if number else 1.0
+                turn = largest_turn * (1 - 0.9 * step / max(self.steps - 1, 1))
                 direction = _unit((1 - turn) * direction + turn * _unit(gradient))
                 rise = (loss - clean).clamp_min(1e-6)
                 change = ((goal - clean) / rise).clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)

@@ -30,15 +30,16 @@ class Words:
     Attributes:
         how: the method and its settings.
         knows: what the adversary knows of the system and the recording; ``{weights}`` stands for
-            whose weights, ``{side}`` for what the separator is given beside the mixture.
+            whose weights, ``{side}`` for what the separator is given beside the mixture,
+            ``{part}`` for what is attacked at once: segment, excerpt, or recording.
         worst_kept: whether the worst that was found is kept.
-        whom: what is attacked; ``{length}`` stands for the length of a segment.
+        whom: what is attacked; ``{part}`` as above, ``{length}`` stands for how long it is.
     """
 
     how: str
     knows: str
     worst_kept: bool = True
-    whom: str = "Each segment of {length} is attacked by itself"
+    whom: str = "Each {part} of {length} is attacked by itself"
 
 
 @dataclass(frozen=True)

@@ -112,10 +112,10 @@ def _build(params: AttackParams) -> UniversalPerturbation:
 def _words(params: AttackParams) -> Words:
     return Words(
         how=f"learned in {params.settings.epochs} passes",
-        knows="{weights}, and training segments with their vocals and side information, but "
-        "nothing of the segment that is attacked, for which the system has {side}",
+        knows="{weights}, and training {part}s with their vocals, but nothing of the {part} that "
+        "is attacked, for which the system has {side}",
         worst_kept=False,
-        whom="All segments of {length} get the same perturbation",
+        whom="Every {part} of {length} gets the same perturbation",
     )
 
 

@@ -126,9 +126,11 @@ def audit(
             figures["gate"] = dict(found[0].gate)
         flags = raise_flags(figures, settings.of(threat_of(system.separator)))
         audited = benches[system.model].attack
-        results[system.name] = Audited(
-            f"{audited.method}, {audited.norm}", without_absent(figures), flags
-        )
+        method = audited.method
+        if not system.white_box:  # what was stored, by attacks that stand in for the parameters'
+            stand_in = "gradient" in attack.of_method.needs
+            method = " and ".join(attack.without_gradient if stand_in else [attack.method])
+        results[system.name] = Audited(f"{method}, {audited.norm}", without_absent(figures), flags)
     return results
 
 

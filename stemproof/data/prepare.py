@@ -105,7 +105,8 @@ def prepare(
     for name in (MARKER, *files, MANIFEST):
         move_file(work / name, destination / name)
     remove_written(work)
-    return {"source": data.source, "source_words": source.words, **summary}
+    about = {"source": data.source, "source_words": source.words}
+    return {**about, "channels": _one_number_of_channels(records), **summary}
 
 
 def _prepared_before(folder: Path) -> list[str]:

@@ -29,10 +29,11 @@ from stemproof.data.store import MIXTURE, VOCALS, PreparedData, PreparedTrack, t
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.bsseval import Estimate, Score, TrackEstimates, score_all
 from stemproof.figures.collapse import CLEAN, COUNTS, collapses, not_numbers
+from stemproof.figures.figure import Per
 from stemproof.figures.medians import track_medians
 from stemproof.figures.played import Played
 from stemproof.figures.summary import Scored
-from stemproof.figures.table import Per, measured
+from stemproof.figures.table import measured
 from stemproof.separators.protocol import (
     Informed,
     Reconstructing,

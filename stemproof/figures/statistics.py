@@ -20,6 +20,8 @@ Values = NDArray[np.float64]
 class Interval:
     """An estimate with its confidence interval; all NaN where there is no track to take it of.
 
+    Of a single track there is a value and nothing else (NaN): how much tracks differ is not known.
+
     Attributes:
         value: the estimate.
         low: lower end.
@@ -40,6 +42,11 @@ class Interval:
         """Whether there was anything to estimate from."""
         return not math.isnan(self.value)
 
+    @property
+    def has_ends(self) -> bool:
+        """Whether there were two tracks or more, which say how much tracks differ."""
+        return not math.isnan(self.low)
+
 
 def bootstrap(
     statistic: Callable[..., Values],
@@ -58,7 +65,8 @@ def bootstrap(
     interval says nothing about the luck of training.
 
     Where figures are NaN, resamples in which no track has one are left out, and so is a seed
-    without any: the interval is of what is there.
+    without any: the interval is of what is there. Where fewer than two tracks have one there is no
+    interval: every resample would be the same track, and the interval as good as none wide.
 
     Args:
         statistic: takes the figures, each ... x tracks, and reduces the last axis.
@@ -70,6 +78,11 @@ def bootstrap(
     """
     figures = np.broadcast_arrays(*(np.atleast_2d(figure) for figure in figures))
     seeds, tracks = figures[0].shape
+    whole = np.logical_and.reduce([~np.isnan(figure) for figure in figures])
+    known = int(whole.any(axis=0).sum())
+    if known < 2:
+        value = known_mean(statistic(*figures))
+        return Interval(value, math.nan, math.nan, math.nan)
     draw = np.random.default_rng(seed)
     drawn_tracks = draw.integers(0, tracks, size=(resamples, tracks))
     drawn_seeds = draw.integers(0, seeds, size=(max(1, seeds - 1), resamples))
@@ -77,10 +90,8 @@ def bootstrap(
     of_seeds = statistic(*(figure[:, drawn_tracks] for figure in figures))
     replicas = np.take_along_axis(of_seeds, drawn_seeds, axis=0)
     estimates = statistic(*figures)
-    whole = np.logical_and.reduce([~np.isnan(figure) for figure in figures])
     if not whole.all():
         replicas, estimates = _known_mean(replicas), estimates[~np.isnan(estimates)]
-        tracks = int(whole.any(axis=0).sum())
         if not (len(replicas) and len(estimates)):
             return Interval(math.nan, math.nan, math.nan, math.nan)
     else:
@@ -88,7 +99,7 @@ def bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(replicas, [tail, 1 - tail])
     below, above = (1 + np.sum(replicas <= 0), 1 + np.sum(replicas >= 0))
-    floor = 2.0 ** (1 - tracks)
+    floor = 2.0 ** (1 - known)
     p = max(2 * min(below, above) / (len(replicas) + 1), floor, _luck(estimates))
     return Interval(float(estimates.mean()), float(low), float(high), float(min(1.0, p)))
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from stemproof.figures import table
 from stemproof.figures.collapse import COUNTS
+from stemproof.figures.figure import Figure
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.statistics import (
     Interval,
@@ -21,7 +22,6 @@ from stemproof.figures.statistics import (
     median,
     median_difference,
 )
-from stemproof.figures.table import Figure
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def summarize(models: Models, settings: StatisticsParams) -> dict[str, Any]:
 
     Per seed the median over tracks is taken (Li, 2022), then the mean over seeds; intervals
     resample tracks and seeds. A figure that nothing is left of, because all collapsed, is no key;
-    ``without_value`` lists those.
+    ``without_value`` lists those. A figure of a single track has no interval.
 
     Args:
         models: the system's models by training seed.
@@ -77,7 +77,9 @@ def summarize(models: Models, settings: StatisticsParams) -> dict[str, Any]:
             continue
         interval = _interval(figure, models, settings)
         key = figure.key
-        summary |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+        summary[key] = interval.value
+        if interval.has_ends:
+            summary |= {f"{key}_low": interval.low, f"{key}_high": interval.high}
     # The ratio means nothing for a system that separates nothing.
     if summary["bs"] > 0:
         summary["rb_relative"] = summary["rb"] / summary["bs"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scored_cases import COUNTS, TRACKS, drawn
+from scored_cases import COUNTS, PASSED, TRACKS, drawn
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json
@@ -58,6 +58,9 @@ def test_two_seeds_are_a_mean_of_medians() -> None:
         return float(np.median(models[seed].tracks[key]))
 
     for figure in table.FIGURES:
+        if figure.per == "search":  # of a table of its own, which is joined
+            assert figure.key not in summary
+            continue
         values = [
             of(seed, figure.key)
             if figure.minus is None
@@ -207,7 +210,7 @@ def about(seed: int, trained: bool = True) -> dict[str, Any]:
         "seed": seed,
         "kind": "toy",
         "informed": False,
-        "gate": {"passed": True, "checks": []},
+        "gate": PASSED,
         "trained": trained,
         "training": {"epoch": seed},
         "environment": {"device": "CPU"},

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from stemproof.figures import table
+from stemproof.figures.figure import Figure
 from stemproof.figures.played import Played
-from stemproof.figures.table import Figure, by_key, compared, measured, per_segment
+from stemproof.figures.table import by_key, compared, measured, per_segment
 
 Signal = NDArray[np.float64]
 DRAWS = 4

@@ -17,21 +17,14 @@ from scored_cases import drawn
 from stemproof.core.errors import InputError
 from stemproof.figures.compare import compare
 from stemproof.figures.summary import summarize
-from stemproof.report.claims import (
-    Claim,
-    Data,
-    Run,
-    _changed,
-    check_run,
-    code_commit,
-    make_claim,
-    read_claim,
-)
+from stemproof.report.claims import Claim, Data, Run, make_claim, read_claim
+from stemproof.report.provenance import _changed, check_run, code_commit
 from stemproof.report.words import threat_in_words
 
 SCHEMA = json.loads((ROOT / "results/claim.schema.json").read_text())
 PUBLISHED = sorted((ROOT / "results").glob("*/*.json"))
 COMMIT = "0" * 40
+ABOUT = {"kind": "rsvm", "informed": True, "gate": {"passed": True, "checks": []}}
 MakeParams = Callable[..., AllParams]
 
 
@@ -57,7 +50,9 @@ def parts(make_params: MakeParams) -> dict[str, Any]:
     }
     return {
         "run": run_of(params),
-        "metrics": {name: summarize(of, params.statistics) for name, of in systems.items()},
+        "metrics": {
+            name: {**summarize(of, params.statistics), **ABOUT} for name, of in systems.items()
+        },
         "comparison": compare(systems, params.reference, params.statistics),
         "audit": {
             "attack": "pgd, linf",
@@ -135,7 +130,9 @@ def test_a_claim_has_no_figure_that_its_system_has_not(
     settings = make_params().statistics
     systems = {"baseline": {1: drawn(1)}, "improved": {1: drawn(2, without)}}
     parts["comparison"] = compare(systems, "baseline", settings)
-    parts["metrics"] = {name: summarize(models, settings) for name, models in systems.items()}
+    parts["metrics"] = {
+        name: {**summarize(models, settings), **ABOUT} for name, models in systems.items()
+    }
     claim, whole = claim_of(parts, "improved"), claim_of(parts, "baseline")
     assert set(whole.clean) - set(claim.clean) == set(without)
     assert set(whole.attacked) == set(claim.attacked)
