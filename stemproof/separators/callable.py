@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import sha256
+from stemproof.core.params import Section
 from stemproof.separators.foreign import StoredFile, WindowedSettings, of_entry, read_whole
 from stemproof.separators.imported import check_name, find, system_of
-from stemproof.separators.kind import Kind, Made, Making, Row
+from stemproof.separators.kind import Kind, Made, Making, ReadyFor, Row
 from stemproof.separators.own import Abilities, OwnSystem, abilities, noise, tried
 from stemproof.separators.programs import load_program
 from stemproof.separators.protocol import MaskKind, Separator
@@ -79,9 +80,14 @@ class Imported(nn.Module):
 
 
 def _make(making: Making) -> Made:
-    own = making.settings
+    seconds, device = making.segments.seconds, making.fabric.device
+    return _ready(making.settings, ReadyFor(making.where, seconds=seconds, device=device))
+
+
+def _ready(own: Section, wanted: ReadyFor) -> Made:
+    """The system as it is, after it was tried; with it what it was found to be able to do."""
     assert isinstance(own, CallableSettings)
-    with of_entry(making):
+    with of_entry(wanted.where):
         stored: dict[str, Any] = own.model_dump()
         if own.file is not None:
             content = read_whole(Path(own.file))
@@ -89,9 +95,8 @@ def _make(making: Making) -> Made:
             model: nn.Module = StoredFile(content, stored)
         else:
             model = _imported(stored)
-        device = making.fabric.device
-        system = _system(model.to(device))
-        heard = noise(2, own.channels, own.heard(making.segments), device)
+        system = _system(model.to(wanted.device))
+        heard = noise(2, own.channels, own.heard(wanted.seconds), wanted.device)
         tried(system, heard, 0.5 * heard)
         stored |= asdict(abilities(system, heard[:1]))
         _check_state(model, system.name)
@@ -169,4 +174,5 @@ KIND = Kind(
     separator=_separator,
     summary="a function of one's own, or a file of TorchScript or `torch.export`",
     is_trained=lambda _: False,
+    ready=_ready,
 )

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import FloatArray
+from stemproof.core.params import Section
 from stemproof.separators.foreign import ForeignSettings, finite, of_entry
-from stemproof.separators.kind import Kind, Made, Making
+from stemproof.separators.kind import Kind, Made, Making, ReadyFor
 from stemproof.separators.own import noise, tried
 from stemproof.separators.protocol import MaskKind, Separator, Side
 from stemproof.separators.running import run_program
@@ -151,11 +152,15 @@ class Command(nn.Module):
 
 
 def _make(making: Making) -> Made:
-    own = making.settings
+    return _ready(making.settings, ReadyFor(making.where, seconds=making.segments.seconds))
+
+
+def _ready(own: Section, wanted: ReadyFor) -> Made:
+    """The command line, after it was tried."""
     assert isinstance(own, CommandSettings)
     model = Command(own.model_dump())
-    with of_entry(making):
-        heard = noise(1, own.channels, making.segments.samples(own.sample_rate))
+    with of_entry(wanted.where):
+        heard = noise(1, own.channels, round(wanted.seconds * own.sample_rate))
         tried(_separator(model, "fixed"), heard, 0.5 * heard)
     return Made(model, model.about, [{"epoch": 0}], trained=False, counted=False)
 
@@ -179,4 +184,5 @@ KIND = Kind(
     separator=_separator,
     summary="a program that reads a wav file and writes one; no gradient comes back",
     is_trained=lambda _: False,
+    ready=_ready,
 )

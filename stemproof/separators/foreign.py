@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened
 from stemproof.core.params import Section
-from stemproof.data.params import SegmentParams
-from stemproof.separators.kind import Making
 from stemproof.separators.protocol import Separator
 from stemproof.separators.wrappers import Windowed
 
@@ -45,11 +43,9 @@ class WindowedSettings(ForeignSettings):
             raise ValueError(f"window = {self.window} must hold 2 samples or more")
         return self
 
-    def heard(self, segments: SegmentParams) -> int:
-        """Samples that the system is given at once: a window, or else a segment."""
-        if self.window is None:
-            return segments.samples(self.sample_rate)
-        return round(self.window * self.sample_rate)
+    def heard(self, seconds: float) -> int:
+        """Samples that the system is given at once: a window, or else so many seconds."""
+        return round((seconds if self.window is None else self.window) * self.sample_rate)
 
     def in_windows(self, separator: Separator) -> Separator:
         """The system for recordings of any length, where the entry has a window."""
@@ -59,12 +55,12 @@ class WindowedSettings(ForeignSettings):
 
 
 @contextmanager
-def of_entry(making: Making) -> Iterator[None]:
-    """Bad input in the block is one of an entry under ``separators``."""
+def of_entry(where: str) -> Iterator[None]:
+    """Bad input in the block is one of the settings that stand there."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"separators.{making.name}: {error}") from error.__cause__
+        raise InputError(f"{where}: {error}") from error.__cause__
 
 
 class StoredFile(nn.Module):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from stemproof.core.params import Section
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from stemproof.data.store import PreparedData
 
 Row = dict[str, float]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,31 @@ class Making:
     compiled: bool = False
 
     @property
+    def where(self) -> str:
+        """What messages about the entry begin with."""
+        return f"separators.{self.name}"
+
+    @property
     def segment_samples(self) -> int:
         """Length of a segment."""
         return self.segments.samples(self.data.sample_rate)
+
+
+@dataclass(frozen=True)
+class ReadyFor:
+    """What a system that needs no training is made for.
+
+    Attributes:
+        where: what messages about its settings begin with: ``separators.NAME``, for instance.
+        sample_rate: of the recordings in Hz, for a kind that takes any.
+        seconds: of the noise that it is tried on.
+        device: where it is tried.
+    """
+
+    where: str
+    sample_rate: int = 44_100
+    seconds: float = 1.0
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)
@@ -93,6 +117,8 @@ class Kind:
         untrained: what :attr:`rebuild` needs, from an entry and a sample rate, where there is
             nothing to train; such a kind can serve as an oracle.
         extra: the optional extra of this package that it needs; empty for none.
+        ready: make a system of settings alone, unless they ask for a training; None for a kind
+            that is always trained, or needs prepared data.
     """
 
     name: str
@@ -104,6 +130,7 @@ class Kind:
     is_trained: Callable[[Section], bool]
     untrained: Callable[[Section, int], Mapping[str, Any]] | None = None
     extra: str = ""
+    ready: Callable[[Section, ReadyFor], Made] | None = None
 
 
 def described(made: Made) -> dict[str, Any]:

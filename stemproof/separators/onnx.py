@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.extras import load_extra
+from stemproof.core.params import Section
 from stemproof.separators.foreign import (
     Input,
     StoredFile,
@@ -21,7 +22,7 @@ from stemproof.separators.foreign import (
     of_entry,
     read_whole,
 )
-from stemproof.separators.kind import Kind, Made, Making
+from stemproof.separators.kind import Kind, Made, Making, ReadyFor
 from stemproof.separators.own import noise, tried
 from stemproof.separators.protocol import MaskKind, Separator, Side
 
@@ -87,13 +88,17 @@ class ONNXSystem:
 
 
 def _make(making: Making) -> Made:
-    own = making.settings
+    return _ready(making.settings, ReadyFor(making.where, seconds=making.segments.seconds))
+
+
+def _ready(own: Section, wanted: ReadyFor) -> Made:
+    """The file as it is, after it was tried."""
     assert isinstance(own, ONNXSettings)
-    with of_entry(making):
+    with of_entry(wanted.where):
         content = read_whole(Path(own.file))
         model = StoredFile(content, {**own.model_dump(), "bytes": len(content)})
         system = _system(model)
-        heard = noise(2, own.channels, own.heard(making.segments))
+        heard = noise(2, own.channels, own.heard(wanted.seconds))
         tried(system, heard, 0.5 * heard)
     return Made(model, model.about, [{"epoch": 0}], trained=False, counted=False)
 
@@ -174,4 +179,5 @@ KIND = Kind(
     summary="a file of ONNX, through ONNX Runtime; no gradient comes back",
     is_trained=lambda _: False,
     extra="onnx",
+    ready=_ready,
 )

@@ -8,21 +8,25 @@ from typing import Any
 from torch import nn
 
 from stemproof.core.errors import InputError
+from stemproof.core.params import Section
 from stemproof.separators.demucs.models import Ensemble, rebuilt, written
 from stemproof.separators.demucs.params import DemucsSettings
 from stemproof.separators.demucs.separator import DemucsVocals, as_separator
 from stemproof.separators.demucs.weights import Source, read
-from stemproof.separators.kind import Kind, Made, Making
+from stemproof.separators.kind import Kind, Made, Making, ReadyFor
 from stemproof.separators.protocol import MaskKind
 
 
 def _make(making: Making) -> Made:
+    return _ready(making.settings, ReadyFor(making.where))
+
+
+def _ready(own: Section, wanted: ReadyFor) -> Made:
     """Read the weights, once: the model file holds them, and all that rebuilds the system."""
-    own = making.settings
     assert isinstance(own, DemucsSettings)
-    models, weights = read(own.weights, Source(making.name, own.allow_pickle))
+    models, weights = read(own.weights, Source(wanted.where, own.allow_pickle))
     system = Ensemble(models, weights, own.overlap, own.shifts, own.segment)
-    _check_windows(system, making.name)
+    _check_windows(system, wanted.where)
     try:
         settings = written(system)
     except TypeError as error:
@@ -30,18 +34,18 @@ def _make(making: Making) -> Made:
     return Made(system, settings, [{"epoch": 0}], trained=False)
 
 
-def _check_windows(system: Ensemble, entry: str) -> None:
+def _check_windows(system: Ensemble, where: str) -> None:
     for model in system.models:
         about: Any = model
         asked = system.segment
         if asked and hasattr(about, "use_train_segment") and asked > about.segment:
             raise InputError(
-                f"separators.{entry}.segment = {asked:g}, but a model with attention takes at most "
+                f"{where}.segment = {asked:g}, but a model with attention takes at most "
                 f"the {float(about.segment):g} s that it was trained on; lower it"
             )
         if system.hop(about) < 1:
             raise InputError(
-                f"separators.{entry}: a window of {system.window(about)} samples with an overlap "
+                f"{where}: a window of {system.window(about)} samples with an overlap "
                 f"of {system.overlap:g} does not move on; set a longer segment"
             )
 
@@ -65,4 +69,5 @@ KIND = Kind(
     "with your weights; told nothing",
     is_trained=lambda _: False,
     extra="demucs",
+    ready=_ready,
 )

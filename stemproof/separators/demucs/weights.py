@@ -38,11 +38,11 @@ class Source:
     """Where weights come from.
 
     Attributes:
-        entry: under ``separators``, for messages.
+        where: the entry stands, for messages.
         allow_pickle: whether its pickles may be loaded.
     """
 
-    entry: str
+    where: str
     allow_pickle: bool
 
 
@@ -147,7 +147,7 @@ def _model(path: Path, source: Source) -> Any:
         model = _from_pickle(path, source)
     else:
         raise InputError(
-            f"{path}: no model of demucs by its name; separators.{source.entry}.weights must be a "
+            f"{path}: no model of demucs by its name; {source.where}.weights must be a "
             ".safetensors file, the .yaml of a bag, a folder with one of them, or a .th file"
         )
     reason = why_not(model)
@@ -195,7 +195,7 @@ def _from_pickle(path: Path, source: Source) -> Any:
             raise InputError(
                 f"{path}: a pickle, and to load one is to run whatever code is in it; name a "
                 f".safetensors file, or, if you trust its origin, set "
-                f"separators.{source.entry}.allow_pickle to true"
+                f"{source.where}.allow_pickle to true"
             )
         _check_name(path)
         # Its classes are those of the package.

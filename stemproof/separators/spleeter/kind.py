@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from stemproof.core.params import Section
-from stemproof.separators.kind import Kind, Made, Making
+from stemproof.separators.kind import Kind, Made, Making, ReadyFor
 from stemproof.separators.protocol import MaskKind
 from stemproof.separators.spleeter.network import Spleeter
 from stemproof.separators.spleeter.separator import SpleeterSeparator
@@ -28,8 +28,11 @@ class SpleeterSettings(Section):
 
 
 def _make(making: Making) -> Made:
+    return _ready(making.settings, ReadyFor(making.where))
+
+
+def _ready(own: Section, wanted: ReadyFor) -> Made:
     """Take the weights as they are; with them the model file holds all there is."""
-    own = making.settings
     assert isinstance(own, SpleeterSettings)
     return Made(published(own.weights), {}, [{"epoch": 0}], trained=False)
 
@@ -52,4 +55,5 @@ KIND = Kind(
     summary="Spleeter with two stems (Hennequin et al., 2020), published weights; told nothing",
     is_trained=lambda _: False,
     extra=EXTRA,
+    ready=_ready,
 )

@@ -1,4 +1,4 @@
-"""The command ``stemproof``: what there is, and whether a claim is one."""
+"""The command ``stemproof``: what there is, songs through systems, and whether a claim is one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from typing import Annotated
 
 import typer
 
+from stemproof.cli.attack import attack
+from stemproof.cli.audit import audit
+from stemproof.cli.separate import separate
 from stemproof.core.errors import user_message
 
 app = typer.Typer(
     help="How robust is a music source separator to an adversary, and how do you know?",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
+for command in (separate, attack, audit):
+    app.command()(command)
 
 
 @app.command()
@@ -89,7 +96,3 @@ def main() -> None:
             raise
         typer.echo(f"error: {said}", err=True)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()
