@@ -25,6 +25,7 @@ NAMES = [
     "train-improved",
     "train-ablation",
     "generate-pgd-adversarials",
+    "find-break-points",
     "evaluate",
     "compare",
     "audit",
