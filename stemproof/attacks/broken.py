@@ -60,9 +60,11 @@ class BreakParams(Section):
 
 def settings_of(params: BreakParams, attack: AttackParams, cut: SegmentParams) -> dict[str, Any]:
     """The parameters that break points are made with."""
+    # With the sections of the methods that search where there is no gradient.
+    used = OF_ATTACK | set(attack.without_gradient)
     return {
         "breaks": params.model_dump(mode="json"),
-        "attack": attack.model_dump(mode="json", include=OF_ATTACK),
+        "attack": attack.model_dump(mode="json", include=used),
         "segments": cut.model_dump(mode="json"),
     }
 
@@ -167,7 +169,9 @@ def _search(
     if white_box:
         return BreakPoints(params.steps, loudest=params.loudest)
     bound = Bound("l2", snr=params.snr)
-    return ScaledBreakPoints(score_based(attack), bound, loudest=params.loudest)
+    # What is held against the levels is what is searched for, in the budget of `bound`.
+    search = score_based(attack.model_copy(update={"method": "pgd", "loss": "si_sdr"}))
+    return ScaledBreakPoints(search, bound, loudest=params.loudest)
 
 
 def _searched(search: BreakPoints | ScaledBreakPoints, case: Any) -> FloatArray | None:
