@@ -24,11 +24,11 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 RUN = """
 import sys
 sys.path.insert(0, "stages")
-import audit, compare, evaluate, generate, prepare, report, train
+import audit, compare, evaluate, find_break_points, generate, prepare, report, train
 from stemproof.report import docs
 prepare.main()
 for system in ("baseline", "short-filter"):
-    for stage in (train, generate, evaluate):
+    for stage in (train, generate, find_break_points, evaluate):
         stage.main(system, 218)
 for stage in (compare, audit, report, docs):
     stage.main()
