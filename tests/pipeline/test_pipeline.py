@@ -46,6 +46,20 @@ AFTER_TRAINING = [
 ]
 
 
+class LikeDVC(yaml.SafeDumper):
+    """Writes null as DVC does when it sets a parameter: as nothing."""
+
+
+LikeDVC.add_representer(
+    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "")
+)
+
+
+def dumped(tree: dict[str, Any]) -> str:
+    """The text of params.yaml; what DVC changes and changes back is this text again."""
+    return yaml.dump(tree, Dumper=LikeDVC, sort_keys=False)
+
+
 class Clone:
     """A copy of the project under git, in which commands run."""
 
@@ -64,9 +78,7 @@ class Clone:
             if (ROOT / name).is_file() and not generated:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, folder / name)
-        (folder / "params.yaml").write_text(
-            yaml.safe_dump(merged(default_tree(), changes), sort_keys=False)
-        )
+        (folder / "params.yaml").write_text(dumped(merged(default_tree(), changes)))
         self.git("init", "--quiet")
         self.commit("start")
 
@@ -109,7 +121,7 @@ class Clone:
         """Change params.yaml as an editor would."""
         path = self.folder / "params.yaml"
         tree = merged(yaml.safe_load(path.read_text()), changes)
-        path.write_text(yaml.safe_dump(tree, sort_keys=False))
+        path.write_text(dumped(tree))
 
     def stages_run(self, output: str) -> list[str]:
         return [
