@@ -61,7 +61,8 @@ def main() -> None:
         header = read_header(stored.model)
         if not header.trained and seed != params.train.seeds[0]:
             continue  # one model, whatever the seed
-        universal = stored.universal.to(device) if params.attack.method == "universal" else None
+        learned = params.attack.method == "universal" and stored.gate["passed"]
+        universal = stored.universal.to(device) if learned else None
         compiled = params.runtime.compile
         separator = load(stored.model, params.attack.mask, device, compiled, (name, seed))
         separator = fitted(separator, data)

@@ -48,7 +48,21 @@ class Blind:
         return mixture - 0.7 * mixture.roll(1, -1)
 
 
-class Mute(Blind):
+class Told:
+    """The same system, which is told the true vocals and makes nothing of them."""
+
+    sample_rate, channels = RATE, 1
+    twin = None
+
+    def side(self, mixture: Tensor, vocals: Tensor) -> Tensor:
+        return vocals
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        assert side is not None
+        return Blind().separate(mixture)
+
+
+class Mute(Told):
     """The same, and silence for what it is told."""
 
     def __init__(self, silent: Callable[[Tensor], bool]) -> None:
@@ -131,7 +145,9 @@ def mute_systems(folder: Path) -> dict[str, Mute]:
     data = recordings()
     stored = adversarials(folder / "known", data, attack_params(), Mute(lambda _: False))
     clean = [track.segments(LENGTH)[0] for track in data.all]
-    attacked = [torch.from_numpy(np.load(file)) for file in stored.files.values()]
+    attacked = [
+        torch.from_numpy(np.load(file)).reshape(-1, 1, LENGTH) for file in stored.files.values()
+    ]
 
     def one_of(known: Sequence[Tensor], distance: float = 0.0) -> Callable[[Tensor], bool]:
         every = torch.cat(list(known))

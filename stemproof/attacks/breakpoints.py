@@ -28,11 +28,14 @@ class Broken:
             none cost as much.
         reached: whether the level was reached, items x levels.
         clean: loss on the clean mixture, one an item.
+        perturbations: the smallest that were found, levels x items x samples; silence where none
+            cost as much.
     """
 
     snr: Tensor
     reached: Tensor
     clean: Tensor
+    perturbations: Tensor
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,10 @@ class BreakPoints:
                 change = ((goal - clean) / rise).clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)
                 radius = torch.minimum(radius * change, largest)
         for number in range(len(self.levels)):
-            best[:, number] = self._scaled_down(case, kept[number], goals[:, number], best, number)
-        reached = best.isfinite()
-        snr = 20 * torch.log10(energy[:, None] / best.clamp_min(1e-30))
-        snr = torch.where(reached, snr.clamp(self.loudest, QUIETEST), self.loudest)
-        return Broken(snr, reached, clean)
+            scale = self._scaled_down(case, kept[number], goals[:, number])
+            best[:, number] *= scale
+            kept[number] *= scale[:, None]
+        return _broken(energy, best, kept, clean, self.loudest)
 
     def _loss(self, case: Case, delta: Tensor) -> tuple[Tensor, Tensor]:
         """Loss per item, and its gradient in the perturbation."""
@@ -117,10 +119,8 @@ class BreakPoints:
             raise ValueError("loss or gradient is not a number")
         return loss.detach(), gradient
 
-    def _scaled_down(
-        self, case: Case, delta: Tensor, goal: Tensor, best: Tensor, number: int
-    ) -> Tensor:
-        """The smallest length along each perturbation that still costs the level."""
+    def _scaled_down(self, case: Case, delta: Tensor, goal: Tensor) -> Tensor:
+        """The smallest factor on each perturbation with which it still costs the level."""
         # The radius has been led to the level already: not far below it.
         low, high = torch.full_like(goal, 0.5), torch.ones_like(goal)
         with torch.no_grad():
@@ -129,7 +129,7 @@ class BreakPoints:
                 heard = case.mixture + middle[:, None] * delta
                 enough = self.objective.loss(case, heard, case.vocals) >= goal
                 low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-        return best[:, number] * high
+        return high
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ class ScaledBreakPoints:
     """Break points of a system whose gradient is of no use, along what another attack finds.
 
     An attack without gradients runs in a large budget; then the scale of what it found at which
-    each level is reached is sought by bisection. What it finds is an upper bound on the smallest
-    perturbation, and a loose one.
+    each level is reached is sought by bisection; where it found nothing, that of random noise. What
+    is found is an upper bound on the smallest perturbation, and a loose one.
 
     Attributes:
         attack: needs no gradient.
@@ -164,15 +164,18 @@ class ScaledBreakPoints:
     def __call__(self, case: Case) -> Broken:
         """Search for a batch; the case's budget is not used."""
         energy = case.mixture.norm(dim=-1)
-        found = self.attack(case.within(self.bound)).adversarial - case.mixture
+        inside = case.within(self.bound)
+        found = self.attack(inside).adversarial - case.mixture
+        # An attack that found nothing in its budget says nothing of larger ones.
+        random = inside.budget.start(case.mixture, case.draws("scale"))
+        found = torch.where(found.any(dim=-1, keepdim=True), found, random)
         size = found.norm(dim=-1).clamp_min(1e-30)
         with torch.no_grad():
             clean = negative_si_sdr.loss(case, case.mixture, case.vocals)
             columns = [self._scale(case, found, size, clean + level) for level in self.levels]
-        snr = 20 * torch.log10(energy[:, None] / torch.stack(columns, dim=1))
-        reached = snr.isfinite()
-        snr = torch.where(reached, snr.clamp(self.loudest, QUIETEST), self.loudest)
-        return Broken(snr, reached, clean)
+        best = torch.stack(columns, dim=1)
+        factors = torch.where(best.isfinite(), best, 0.0) / size[:, None]
+        return _broken(energy, best, factors.T[:, :, None] * found, clean, self.loudest)
 
     def _scale(self, case: Case, found: Tensor, size: Tensor, goal: Tensor) -> Tensor:
         """The smallest length along each perturbation that reaches the goal; infinite for none."""
@@ -194,6 +197,22 @@ class ScaledBreakPoints:
 
 def _unit(vector: Tensor) -> Tensor:
     return vector / vector.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+
+
+def _broken(energy: Tensor, best: Tensor, kept: Tensor, clean: Tensor, loudest: float) -> Broken:
+    """What was found, given the lengths of the smallest perturbations, items x levels.
+
+    What costs more also costs less: after each was scaled by itself, the one for a higher level
+    may be the smaller one.
+    """
+    for number in reversed(range(len(kept) - 1)):
+        smaller = best[:, number + 1] < best[:, number]
+        best[:, number] = torch.where(smaller, best[:, number + 1], best[:, number])
+        kept[number] = torch.where(smaller[:, None], kept[number + 1], kept[number])
+    reached = best.isfinite()
+    snr = 20 * torch.log10(energy[:, None] / best.clamp_min(1e-30))
+    snr = torch.where(reached, snr.clamp(loudest, QUIETEST), loudest)
+    return Broken(snr, reached, clean, kept)
 
 
 def _better(

@@ -61,9 +61,11 @@ class BreakParams(Section):
 
 def settings_of(params: BreakParams, attack: AttackParams, cut: SegmentParams) -> dict[str, Any]:
     """The parameters that break points are made with."""
+    # With the sections of the methods that search where there is no gradient.
+    used = OF_ATTACK | set(attack.without_gradient)
     return {
         "breaks": params.model_dump(mode="json"),
-        "attack": attack.model_dump(mode="json", include=OF_ATTACK),
+        "attack": attack.model_dump(mode="json", include=used),
         "segments": cut.model_dump(mode="json"),
     }
 
@@ -169,8 +171,10 @@ def _search(
     if white_box:
         return BreakPoints(params.steps, loudest=params.loudest)
     bound = Bound("l2", snr=params.snr)
+    # What is held against the levels is what is searched for, in the budget of `bound`.
+    own = attack.model_copy(update={"method": "pgd", "loss": "si_sdr"})
     return ScaledBreakPoints(
-        score_based(attack), bound, loudest=params.loudest, attack_passes=spent(attack)
+        score_based(own), bound, loudest=params.loudest, attack_passes=spent(own)
     )
 
 

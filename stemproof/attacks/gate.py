@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from stemproof.attacks.training_mode import in_training
 from stemproof.core.random import Draws
 from stemproof.data.excerpts import Excerpts
 from stemproof.figures.si_sdr import si_sdr
@@ -34,8 +35,6 @@ LONGEST = 10  # segments of a recording that are examined
 # agrees, since a wrong gradient agrees with none.
 STEPS = {torch.float64: (1e-8, 1e-9, 1e-7), torch.float32: (1e-5, 3e-5, 3e-6, 1e-4)}
 ERROR = {torch.float64: 0.01, torch.float32: 0.1}  # relative, at most
-# Parts of a network that compute something else while it is trained.
-TRAINING_PARTS = ("Dropout", "BatchNorm", "InstanceNorm", "RReLU")
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _black_box(separator: BlackBox) -> Check:
 
 
 def _evaluation_mode(separator: Separator) -> Check:
-    training = sorted(set(_in_training(separator)))
+    training = in_training(separator)
     return Check(
         "evaluation mode",
         not training,
@@ -157,25 +156,6 @@ def _evaluation_mode(separator: Separator) -> Check:
         if training
         else "no part is in training mode",
     )
-
-
-def _in_training(thing: Any, depth: int = 0) -> Iterator[str]:
-    """Names of parts that are in training mode, of a system and of what it holds."""
-    if isinstance(thing, nn.Module):
-        for part in thing.modules():
-            name = str(getattr(part, "original_name", type(part).__name__))
-            # Of a recurrent layer only its dropout differs; some are kept in training mode, since
-            # cuDNN has no backward pass in evaluation mode.
-            drops = isinstance(part, nn.RNNBase) and part.dropout > 0
-            if part.training and (drops or any(known in name for known in TRAINING_PARTS)):
-                yield name
-        return
-    held = [getattr(thing, name, None) for name in ("__self__", "__wrapped__", "func")]
-    values = [*getattr(thing, "__dict__", {}).values(), *held]
-    if depth < 4:  # wrappers around wrappers around a function around a model
-        for value in values:
-            if isinstance(value, nn.Module) or hasattr(value, "separate") or callable(value):
-                yield from _in_training(value, depth + 1)
 
 
 def _same(separator: Separator, mixture: Tensor, vocals: Tensor, seed: int) -> Check:

@@ -10,6 +10,7 @@ import torch
 from stemproof.attacks.case import Case, Found, worse
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.protocol import Attack
+from stemproof.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,16 @@ class OneAfterTheOther:
 
 
 def score_based(params: AttackParams) -> OneAfterTheOther:
-    """The attacks that ``attack.without_gradient`` names."""
+    """The attacks that ``attack.without_gradient`` names.
+
+    Raises:
+        InputError: the method of the parameters has no budget that they could search in.
+    """
+    if not params.of_method.bounded:
+        raise InputError(
+            f"attack.method = {params.method} seeks the smallest perturbation by a gradient, and "
+            "this system's is of no use; choose another method, or take the system out of systems"
+        )
     return OneAfterTheOther([own.of_method.build(own) for own in _chosen(params)])
 
 

@@ -62,6 +62,11 @@ def cell(metrics: Metrics, figure: Figure, system: Metrics | None = None) -> Cel
     return Cell(db(metrics[key], digits), note)
 
 
+def name_of(system: Metrics) -> Cell:
+    """The name of a system; its figures say less where there was no white-box attack."""
+    return Cell(system["name"], "" if system["gate"]["passed"] else "no white box")
+
+
 def are_informed(systems: Sequence[Metrics]) -> bool:
     """Whether the systems of a table, all of one threat model, are informed ones."""
     return bool(systems[0]["informed"])
@@ -87,7 +92,7 @@ def result(systems: Sequence[Metrics]) -> Table:
     figures, informed = placed(systems, "result"), are_informed(systems)
     found = Table(["system", *(heading(figure, informed) for figure in figures)])
     for system in systems:
-        found.rows.append([Cell(system["name"]), *(cell(system, figure) for figure in figures)])
+        found.rows.append([name_of(system), *(cell(system, figure) for figure in figures)])
     for name, row in li2022.TABLE.items() if informed else ():
         cells = [Cell(db(row[f.key])) if f.key in row else Cell("not given") for f in figures]
         found.rows.append([Cell(name, kind="paper"), *cells])
@@ -151,7 +156,7 @@ def excerpts(systems: Sequence[Metrics]) -> Table | None:
         return None
     found = Table(["system", *(figure.words for figure in figures)])
     for system in systems:
-        found.rows.append([Cell(system["name"]), *(cell(system, figure) for figure in figures)])
+        found.rows.append([name_of(system), *(cell(system, figure) for figure in figures)])
     return found
 
 
@@ -167,7 +172,7 @@ def breaks(systems: Sequence[Metrics]) -> Table | None:
         parts = Cell("-")
         if "n_break_parts" in system:
             parts = Cell(f"{system['n_break_parts']}, {system['n_unbroken']}")
-        found.rows.append([Cell(system["name"]), *cells, parts])
+        found.rows.append([name_of(system), *cells, parts])
     return found
 
 

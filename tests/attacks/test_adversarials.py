@@ -48,7 +48,7 @@ def write_prepared(folder: Path) -> PreparedData:
             file = f"{split}-{track.file}"
             write_array(folder / file, track.audio)
             about = {"split": split, "name": f"{split} {track.name}", "file": file}
-            digest = {"samples": track.samples, "sha256": sha256(folder / file)}
+            digest = {"samples": track.samples, "rendered": False, "sha256": sha256(folder / file)}
             entries.append({**about, **digest})
     about = {"source": "demo", "sample_rate": 4000, "channels": 2, "tracks": entries}
     (folder / "manifest.json").write_text(json.dumps(about))
@@ -225,7 +225,8 @@ def test_damaged_work_is_computed_again(
     capsys.readouterr()
     assert bench.run() == whole
     assert again.calls == 2
-    assert capsys.readouterr().out == f"{path}: damaged, computing it again\n"
+    gate = "x-1: the gradient passes its checks\n"
+    assert capsys.readouterr().out == f"{gate}{path}: damaged, computing it again\n"
 
 
 def test_what_the_system_refuses_to_read_is_not_thrown_away(

@@ -136,7 +136,8 @@ def test_silence_excuses_no_output_that_is_not_a_number(
 def test_what_collapses_has_reached_any_aim(tmp_path: Path, systems: dict[str, Mute]) -> None:
     """And what is silent without an attack has none to reach."""
     attack = attack_params(method="minimal", minimal={"drop": 60.0})
-    stored = adversarials(tmp_path / "same", recordings(), attack_params())
+    silent = Mute(lambda _: False)
+    stored = adversarials(tmp_path / "same", recordings(), attack_params(), silent)
     missed = {
         name: evaluated(tmp_path, systems[name], attack=attack, stored=stored).counts
         for name in ("attacked", "always")

@@ -147,8 +147,9 @@ def claim(params: AllParams, systems: Mapping[str, Models], name: str) -> Any:
         environment={},
         git_commit="0" * 40,
     )
-    comparison = compare_threats(systems, NAMES, next(iter(systems)), params.statistics)
-    about = {"kind": name, "informed": NAMES[name], "gate": PASSED}
+    names = {**dict.fromkeys(systems, True), **NAMES}
+    comparison = compare_threats(systems, names, next(iter(systems)), params.statistics)
+    about = {"kind": name, "informed": names[name], "gate": PASSED}
     summary = {**summarize(systems[name], params.statistics), **about}
     audit = {"attack": "pgd", "flags_raised": 0, "reasons": [["x", "clear", "y"]]}
     return make_claim(run, name, summary, comparison, audit)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, AllParams, default_tree
-from scored_cases import Blind, evaluated, mute_systems, oracle
+from scored_cases import Told, evaluated, mute_systems, oracle
 from test_mixed import cells, claim, reported
 
 from stemproof.figures.compare import compare
@@ -33,14 +33,14 @@ SCHEMA = json.loads((ROOT / "results/claim.schema.json").read_text())
 def systems(tmp_path: Path) -> Mapping[str, Models]:
     """One that sounds, and silent ones."""
     silent = mute_systems(tmp_path)
-    known = {"sound": Blind(), **{name.replace(" ", "-"): of for name, of in silent.items()}}
+    known = {"sound": Told(), **{name.replace(" ", "-"): of for name, of in silent.items()}}
     return {name: {1: evaluated(tmp_path, of, oracle())} for name, of in known.items()}
 
 
 def test_the_report_says_it_in_words(
     tmp_path: Path, make_params: MakeParams, systems: Mapping[str, Models]
 ) -> None:
-    pages = reported(tmp_path, make_params(), systems, dict.fromkeys(systems, False))
+    pages = reported(tmp_path, make_params(), systems, dict.fromkeys(systems, True))
     page = pages["report.md"]
     assert (
         "always puts out nothing (at most 1e-12 of the energy of the true vocals) for 12 of 12 "
@@ -72,7 +72,7 @@ def test_a_run_of_silence_alone_is_reported(
     tmp_path: Path, make_params: MakeParams, systems: Mapping[str, Models]
 ) -> None:
     only = {"always": systems["always"]}
-    page = reported(tmp_path, make_params(), only, {"always": False})["report.md"]
+    page = reported(tmp_path, make_params(), only, {"always": True})["report.md"]
     assert cells(page, "system | BS")["always"]["BS"] == "- [all collapsed]"
     # The tables per track that plots are drawn from have gaps.
     table = pd.read_csv(tmp_path / "plots/tracks/always.csv")

@@ -97,11 +97,8 @@ def test_one_track_has_no_interval(seeds: int) -> None:
     assert not found.has_ends and np.isnan([found.low, found.high, found.p]).all()
     # Also where other tracks have collapsed; with a second one there is an interval.
     gone = np.full((seeds, 3), np.nan)
-    assert (
-        bootstrap(median, np.hstack([figures, gone]), **options)
-        == pytest.approx(found, nan_ok=True)
-        or not bootstrap(median, np.hstack([figures, gone]), **options).has_ends
-    )
+    found = bootstrap(median, np.hstack([figures, gone]), **options)
+    assert found.value == figures.mean() and not found.has_ends
     assert bootstrap(median, np.hstack([figures, figures + 1]), **options).has_ends
     # Of a difference both figures have to be known on two tracks.
     both, first = np.hstack([figures, figures + 1]), np.hstack([figures, gone[:, :1]])
@@ -161,19 +158,19 @@ def test_the_report_keeps_them_apart(
         if len({INFORMED[row.split("-")[0]] for row in rows if row.split("-")[0] in INFORMED}) > 1
     ]
     # What was crafted on one is played to all, and whose model it is is said.
-    assert [rows[0] for rows in mixed] == []
+    assert [rows[0] for rows in mixed] == ["crafted on"]
     assert "| toy-1 (blind) | 2.500 [on 4 parts] |" in page
     informed, blind = cells(page, "| SI-SDR | BS |"), cells(page, "| clean SI-SDR | attacked")
     assert "RSVM, Li (2022), MUSDB18" in informed
-    assert list(blind) == ["toy", "dull", "box"]
+    assert list(blind) == ["toy", "dull", "box [no white box]"]
     assert blind["toy"]["clean SI-SDR"].endswith("[-, one recording]")
     assert not informed["rsvm"]["BS"].endswith("one recording]")
     assert list(cells(page, "minus toy")) == ["dull", "box"]
     assert cells(page, "minus toy")["dull"]["clean SI-SDR"].endswith("[-, one recording]")
     assert list(cells(page, "minus rsvm")) == ["sister"]
     points = cells(page, "break point 3 dB")
-    assert points["box"]["break point 3 dB"] == "5.0 [-, one recording]"
-    assert points["box"]["parts, not broken"] == "4, 1"
+    assert points["box [no white box]"]["break point 3 dB"] == "5.0 [-, one recording]"
+    assert points["box [no white box]"]["parts, not broken"] == "4, 1"
     assert cells(page, "paired drop of an excerpt")["toy"]["excerpt"].endswith("one recording]")
     for text in pages.values():
         assert "1 of 3 test tracks (song 0)" in text
@@ -181,7 +178,7 @@ def test_the_report_keeps_them_apart(
         assert "random search" in text
         assert "Blind systems: recordings as they are" in text
         assert "Informed systems: mono, segments of 0.25 s" in text
-        assert not re.search(r"\b(-?\d+\.\d+), \1\b", text)
+        assert not re.search(r"(?<![\d.-])([+-]?\d+\.\d+), \1\b", text)
     for title in ("Audit: AT-BS against multiples of the budget (informed)", "(blind): attack ("):
         assert title in pages["index.html"]
 
