@@ -144,7 +144,7 @@ def folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Folder]:
     """Two songs, systems, and a params.yaml that holds entries alone."""
-    name = f"own_{abs(hash(tmp_path))}"
+    name = f"somebody_{abs(hash(tmp_path))}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     lines = ["separators:"]
     for entry, channels in [
@@ -162,7 +162,8 @@ def folder(
     for number in range(2):
         make_song(tmp_path / "songs" / f"song {number}", number)
     monkeypatch.chdir(tmp_path)
-    found = Folder(tmp_path, monkeypatch, capsys)
-    yield found
+    repeatable = torch.are_deterministic_algorithms_enabled()
+    yield Folder(tmp_path, monkeypatch, capsys)
+    torch.use_deterministic_algorithms(repeatable)  # commands switch them on
     for own in (name, "mine"):
         sys.modules.pop(own, None)

@@ -154,7 +154,7 @@ def test_the_estimate_counts_the_passes(
     params = FolderParams(attack)
     data = prepare_songs(find_songs(folder.root / "songs"), tmp_path / "prepared", params.cut)
     systems = open_systems([choose(name)], data, tmp_path, CPU)
-    module = next(m for key, m in sys.modules.items() if key.startswith("own_"))
+    module = next(m for key, m in sys.modules.items() if key.startswith("somebody_"))
     monkeypatch.setattr(costing, "timed", lambda *_: Cost(1.0, 1.0))
     estimate = 60 * minutes(systems, data, params, CPU)
     module.HEARD.clear()

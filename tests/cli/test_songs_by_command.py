@@ -114,7 +114,7 @@ def test_lossy_songs_of_another_rate_are_heard(
 
 
 def entry(folder: Folder, function: str) -> str:
-    (module,) = folder.root.glob("own_*.py")
+    (module,) = folder.root.glob("somebody_*.py")
     return f"{module.stem}:{function}"
 
 
