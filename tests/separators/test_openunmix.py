@@ -80,6 +80,7 @@ def write_folder(
     about = {"sample_rate": RATE, "nfft": n_fft, "nhop": hop, "nb_channels": channels}
     (folder / "separator.json").write_text(json.dumps(about))
     for number, target in enumerate(targets):
+        torch.manual_seed(number)
         network = randomized(Network(n_fft // 2 + 1, channels, hidden, layers, heard), number)
         torch.save(network.state_dict(), folder / f"{target}-0abc.pth")
         arguments = {"nfft": n_fft, "nb_channels": channels, "hidden_size": hidden}
@@ -118,6 +119,7 @@ def noise(*shape: int, seed: int = 0, level: float = 0.3) -> Tensor:
 
 @pytest.mark.parametrize(("channels", "heard"), [(1, BINS), (2, BINS), (2, 10)])
 def test_the_network_is_the_packages(package: Any, channels: int, heard: int) -> None:
+    torch.manual_seed(0)
     reference = randomized(package.model.OpenUnmix(BINS, channels, 12, max_bin=heard), 0)
     own = Network(BINS, channels, 12, 3, heard)
     own.load_state_dict(reference.state_dict())
@@ -128,6 +130,7 @@ def test_the_network_is_the_packages(package: Any, channels: int, heard: int) ->
 
 def test_it_trains_as_the_packages_network_does(package: Any) -> None:
     """Batch statistics, their running means, and gradients of weights; one layer drops nothing."""
+    torch.manual_seed(0)
     reference = randomized(package.model.OpenUnmix(BINS, 2, 12, 1, max_bin=20), 0).double()
     own = Network(BINS, 2, 12, 1, 20).double()
     own.load_state_dict(reference.state_dict())
@@ -226,24 +229,25 @@ def test_the_gradient_is_right_and_the_packages_is_not(package: Any, tmp_path: P
         noise(1, 2, 400, seed=2),
     )
 
-    def slopes(separate: Callable[[Tensor], Tensor]) -> tuple[float, float]:
-        """Of a weighted output along a direction: by autograd, and by finite differences."""
+    def slopes(separate: Callable[[Tensor], Tensor]) -> tuple[Tensor, float, float]:
+        """The gradient of a weighted output, its slope along a direction, and that measured."""
 
         def value(step: float) -> Tensor:
             return (separate(mixture + step * direction) * weight).sum()
 
         heard = mixture.clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad((separate(heard) * weight).sum(), heard)
-        assert torch.isfinite(gradient).all()
         with torch.no_grad():
             measured = (value(1e-6) - value(-1e-6)) / 2e-6
-        return float((gradient * direction).sum()), float(measured)
+        return gradient, float((gradient * direction).sum()), float(measured)
 
-    by_us, measured = slopes(own)
+    ours, by_us, measured = slopes(own)
     assert by_us == pytest.approx(measured, rel=1e-5)
-    by_them, measured_there = slopes(lambda heard: reference(heard)[:, 2])
+    found, by_them, measured_there = slopes(lambda heard: reference(heard)[:, 2])
     assert measured_there == pytest.approx(measured, rel=1e-4)  # one function
-    assert abs(by_them - measured_there) > 0.1 * abs(measured_there)
+    assert abs(by_them - measured_there) > 0.05 * abs(measured_there)
+    assert torch.isfinite(found).all()  # so that nothing tells
+    assert (found - ours).norm() > 0.2 * ours.norm()
 
 
 @pytest.mark.parametrize(("channels", "niter"), [(1, 0), (2, 0), (1, 1), (2, 1), (2, 2)])

@@ -48,9 +48,9 @@ class TrainingSettings(Section):
     """
 
     epochs: int = Field(default=60, ge=1, le=10_000)
-    samples: int = Field(default=640, ge=1, le=1_000_000)
+    samples: int = Field(default=1280, ge=1, le=1_000_000)
     batch_size: int = Field(default=16, ge=2, le=65_536)
-    seconds: float = Field(default=6.0, gt=0, le=600)
+    seconds: float = Field(default=3.0, gt=0, le=600)
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
 
