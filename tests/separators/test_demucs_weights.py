@@ -422,7 +422,7 @@ for act in (
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = "kind = demucs needs more packages: pip install 'stemproof[demucs]'"
-    assert done.stdout.splitlines() == [said, said]
+    assert done.stdout.splitlines() == [said, f"{model}: {said}"]
 
 
 def test_the_kind_is_listed() -> None:
