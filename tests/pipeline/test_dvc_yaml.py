@@ -15,6 +15,7 @@ import yaml
 from conftest import ROOT
 
 from stemproof.attacks.broken import OF_ATTACK
+from stemproof.attacks.registry import METHODS
 from stemproof.core.params import Sections
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -141,10 +142,13 @@ def test_the_parameters_of_a_stage_are_those_that_it_reads(name: str) -> None:
     assert declared == listed
     # A whole section, but for entries of the separators that have a name.
     partial = {key for key in stage.get("params", ()) if "." in key}
-    if name == "find-break-points":  # there is no budget: what belongs to one changes nothing
-        assert partial == {f"attack.{key}" for key in OF_ATTACK}
-    else:
-        assert all(key.startswith("separators.") for key in partial)
+    if name == "find-break-points":
+        # There is no budget: of the attack only that which is not of one, and the sections of
+        # methods that search where there is no gradient.
+        able = {own for own, method in METHODS.items() if "gradient" not in method.needs}
+        assert partial == {f"attack.{key}" for key in OF_ATTACK | able}
+        return
+    assert all(key.startswith("separators.") for key in partial)
 
 
 @pytest.mark.parametrize("name", NAMES)
