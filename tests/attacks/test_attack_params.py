@@ -39,9 +39,9 @@ def test_every_method_has_its_settings_words_and_norms(make_params: MakeParams, 
         assert isinstance(words, Words)
         assert words.how
         # Sentences that the report can fill in.
-        assert "{" not in words.knows.format(weights="w", side="s")
-        assert "s" in words.knows.format(weights="", side="s")
-        assert "{" not in words.whom.format(length="1 s")
+        assert "{" not in words.knows.format(weights="w", side="s", part="p")
+        assert "s" in words.knows.format(weights="", side="s", part="")
+        assert "{" not in words.whom.format(length="1 s", part="segment")
         assert ("{weights}" in words.knows) == ("gradient" in method.needs)
         assert params.bound.bounded == method.bounded
         assert callable(method.build(params))

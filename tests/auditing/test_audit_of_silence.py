@@ -27,7 +27,7 @@ from stemproof.auditing.material import Material
 from stemproof.auditing.run import Audited, System, audit
 from stemproof.auditing.scores import fall, figure, without_absent
 from stemproof.core.files import write_json
-from stemproof.report import tables
+from stemproof.report import audit_tables as tables
 from stemproof.separators.protocol import Side
 
 SETTINGS = {"segments": 6, "steps": [1, 2, 20], "queries": 20, "noise_draws": 2}
@@ -109,7 +109,7 @@ def test_a_system_that_is_always_silent(make_params: MakeParams, tmp_path: Path)
     write_json(tmp_path / "flags.json", result.summary())
     assert "inf" not in json.dumps([flag.reason for flag in result.flags])
     audits = {"x": {**result.summary(), **json.loads((tmp_path / "figures.json").read_text())}}
-    assert tables.elsewhere(audits).rows[0][-1].note == "collapsed"
+    assert tables.elsewhere(audits, informed=False).rows[0][-1].note == "collapsed"
     assert tables.transfer(audits).rows == []
     assert tables.flags(audits).rows[1][1].text == "RAISED"
 
