@@ -57,7 +57,7 @@ def by_prepare(params: Params, destination: Path) -> None:
 def by_musdb(
     root: Path, decoder: Decoder, *, is_wav: bool, destination: Path
 ) -> Callable[[], None]:
-    """The plain loop over musdb's tracks: decode, add up, average the channels, store."""
+    """The plain loop over musdb's tracks: decode, add up, store."""
 
     def loop() -> None:
         # Each time: preparing sets musdb to its own decoder.
@@ -67,8 +67,8 @@ def by_musdb(
                 mixture = track.audio
                 sources = {name: source.audio for name, source in track.sources.items()}
                 np.sum((mixture - sum(sources.values())) ** 2)
-                mono = np.stack([mixture.mean(-1), sources["vocals"].mean(-1)])
-                np.save(destination, mono.astype(np.float32))
+                both = np.stack([mixture.T, sources["vocals"].T])
+                np.save(destination, both.astype(np.float32))
 
     return loop
 

@@ -17,6 +17,7 @@ from stemproof.data.codec import import_musdb
 from stemproof.data.store import MANIFEST
 
 RATE = 44_100
+CHANNELS = 2
 STEMS = ("drums", "bass", "other", "vocals")
 
 
@@ -93,18 +94,18 @@ def write_prepared(folder: Path, count: int, seconds: int, sounding: int) -> Non
     """
     folder.mkdir(parents=True)
     draw = np.random.default_rng(0)
-    music = 0.1 * draw.standard_normal((2, 1, sounding * RATE), dtype=np.float32)
+    music = 0.1 * draw.standard_normal((2, CHANNELS, sounding * RATE), dtype=np.float32)
     samples = seconds * RATE
     tracks = []
     digest = ""
     for number in range(count + 1):
         file = folder / f"{number}.npy"
-        whole = np.lib.format.open_memmap(file, "w+", np.float32, (2, 1, samples))
+        whole = np.lib.format.open_memmap(file, "w+", np.float32, (2, CHANNELS, samples))
         whole[..., : music.shape[-1]] = music
         whole.flush()
         digest = digest or sha256(file)  # all are the same
         split = "valid" if number == count else "train"
         entry = {"split": split, "name": str(number), "file": file.name}
         tracks.append(entry | {"samples": samples, "sha256": digest})
-    manifest = {"source": "demo", "sample_rate": RATE, "tracks": tracks}
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    manifest = {"source": "demo", "sample_rate": RATE, "channels": CHANNELS}
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "tracks": tracks}))

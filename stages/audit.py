@@ -14,7 +14,8 @@ from common import (
 )
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX, open_adversarials
-from stemproof.auditing.material import choose_material
+from stemproof.attacks.threat import Threat, fitted, threat_of
+from stemproof.auditing.material import Material, choose_material
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.run import System, audit
 from stemproof.core.files import write_csv, write_json
@@ -52,29 +53,39 @@ def main() -> None:
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.
         set_aside(ADVERSARIAL, set(models), ASIDE, INDEX)
-    systems = []
+    systems: list[System] = []
+    materials: dict[Threat, list[Material]] = {}
     for name, seed in models:
         folder = adversarial_folder(name, seed)
         stored = open_adversarials(folder, params.attack, params.segments, data)
         header = read_header(stored.model)
         if not header.trained and seed != params.train.seeds[0]:
             continue  # one model, whatever the seed
-        universal = stored.universal.to(device) if params.attack.method == "universal" else None
+        learned = params.attack.method == "universal" and stored.gate["passed"]
+        universal = stored.universal.to(device) if learned else None
         compiled = params.runtime.compile
         separator = load(stored.model, params.attack.mask, device, compiled, (name, seed))
-        systems.append(System(name, seed, separator, stored.budget_used, header.trained, universal))
-    test, training = (
-        choose_material(params.audit, params.attack, params.segments, data, split, device)
-        for split in ("test", "train")
-    )
-    results = audit(params.audit, params.attack, systems, test, training)
+        separator = fitted(separator, data)
+        threat = threat_of(separator)
+        if threat not in materials:
+            suite, sections = params.audit.of(threat), (params.attack, params.segments, data)
+            materials[threat] = [
+                choose_material(suite, *sections, split, separator, device)
+                for split in ("test", "train")
+            ]
+        test, training = materials[threat]
+        systems.append(
+            System(name, seed, separator, test, training, stored, header.trained, universal)
+        )
+    results = audit(params.audit, params.attack, systems)
     fresh_directory(PLOTS / "audit", written, earlier=written)
     for name, result in results.items():
         write_json(PLOTS / "audit" / f"{name}.json", result.figures)
-    first = next(iter(results.values()))
     for table, axis in (("steps", "steps"), ("eps", "factor")):
-        places = [key for key in first.figures[table] if key != "fgsm"]
-        rows = [[key, *(r.figures[table][key] for r in results.values())] for key in places]
+        curves = [result.figures.get(table, {}) for result in results.values()]
+        places = sorted({key for of in curves for key in of if key != "fgsm"}, key=float)
+        # Where what was put out has collapsed there is no figure.
+        rows = [[key, *(curve.get(key) for curve in curves)] for key in places]
         write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
     made_with = {
         name: getattr(params, name).model_dump(mode="json")

@@ -12,7 +12,8 @@ from stemproof.core.params import Systems, read_tree
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.figures.params import StatisticsParams
-from stemproof.report.claims import Data, Run, check_run, code_commit, make_claim
+from stemproof.report.claims import Data, Run, make_claim
+from stemproof.report.provenance import check_run, code_commit
 from stemproof.report.words import threat_in_words
 
 RESULTS = Path("results")
@@ -48,7 +49,13 @@ def main(
         )
         about = Run(
             parameters=read_tree(),
-            threat_model=threat_in_words(params.attack, params.segments, metrics["informed"]),
+            threat_model=threat_in_words(
+                params.attack,
+                params.segments,
+                metrics["informed"],
+                metrics["gate"],
+                metrics["perturbation_snr"],
+            ),
             attack=params.attack.model_dump(mode="json"),
             eps=params.attack.eps if params.attack.has_eps else None,
             confidence=params.statistics.confidence,

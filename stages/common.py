@@ -29,6 +29,7 @@ ADVERSARIAL = Path("data/adversarial")
 MODELS = Path("models")
 METRICS = Path("metrics")
 MODEL_METRICS = METRICS / "models"
+BREAKS = METRICS / "breaks"
 SYSTEM_METRICS = METRICS / "systems"
 PLOTS = Path("plots")
 REPORT = Path("report")
@@ -45,6 +46,11 @@ def model_file(system: str, seed: int) -> Path:
 def adversarial_folder(system: str, seed: int) -> Path:
     """Where the adversarial mixtures against one model are."""
     return ADVERSARIAL / system / str(seed)
+
+
+def breaks_folder(system: str, seed: int) -> Path:
+    """Where the break points of one model are."""
+    return BREAKS / system / str(seed)
 
 
 def scored_folder(system: str, seed: int) -> Path:

@@ -14,6 +14,7 @@ from common import (
     run_by_dvc,
     scored_folder,
 )
+from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, write_text
@@ -21,7 +22,7 @@ from stemproof.core.ownership import fresh_directory, refuse_strangers, set_asid
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
-from stemproof.figures.compare import compare
+from stemproof.figures.compare import compare_threats
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import FIGURES, mean_curve, of_one_data_set, read_scored
 from stemproof.figures.summary import summarize
@@ -35,6 +36,7 @@ class Needs(Sections):
     train: TrainParams
     segments: SegmentParams
     attack: AttackSection
+    breaks: BreakParams
     evaluate: EvaluateParams
     statistics: StatisticsParams
 
@@ -48,7 +50,7 @@ def main() -> None:
         )
     made_with = {
         name: getattr(params, name).model_dump(mode="json")
-        for name in ("segments", "attack", "evaluate")
+        for name in ("segments", "attack", "breaks", "evaluate")
     }
     written = {SYSTEM_METRICS: [f"{name}.json" for name in params.systems]}
     tables_of = [f"{name}.csv" for name in params.systems]
@@ -67,7 +69,8 @@ def main() -> None:
     }
     of_one_data_set(results)
     systems = {name: models.scored for name, models in results.items()}
-    comparison = compare(systems, params.reference, params.statistics)
+    informed = {name: models.about["informed"] for name, models in results.items()}
+    comparison = compare_threats(systems, informed, params.reference, params.statistics)
     for folder, files in written.items():
         fresh_directory(folder, files, earlier=files)
     for name, models in results.items():

@@ -31,10 +31,14 @@ def main(
         tables.append(read_table(tracks / f"{name}.csv", missing))
     found = contrast(tables[0], tables[1], params.statistics)
     print(f"{first} minus {second}, dB")
-    for key, entry in found.items():
+    for key, figure in compared().items():
+        if key not in found:  # a figure that one of the two does not have
+            print(f"{figure.words:16}{'-':>8}")
+            continue
+        entry = found[key]
         interval = f"[{entry['low']:+.3f}, {entry['high']:+.3f}]"
-        words = compared()[key].words
-        print(f"{words:16}{entry['difference']:+8.3f}  {interval:23}p = {entry['p_holm']:.4f}")
+        words = f"{figure.words:16}{entry['difference']:+8.3f}"
+        print(f"{words}  {interval:23}p = {entry['p_holm']:.4f}")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ from common import (
     PREPARED,
     Sections,
     adversarial_folder,
+    breaks_folder,
     load_params,
     run,
     scored_folder,
 )
+from stemproof.attacks.broken import BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import CURVE, open_adversarials
+from stemproof.attacks.threat import fitted
 from stemproof.core.files import read_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers
@@ -39,6 +42,7 @@ class Needs(Sections):
     segments: SegmentParams
     separators: Entries
     attack: AttackSection
+    breaks: BreakParams
     evaluate: EvaluateParams
     runtime: RuntimeParams
     processes: ProcessParams
@@ -57,9 +61,12 @@ def main(
     data = PreparedData(PREPARED)
     folder = adversarial_folder(system, seed)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
+    made_with = settings_of(params.breaks, params.attack, params.segments)
+    breaks = read_break_points(breaks_folder(system, seed), made_with, stored.model_sha256)
     header = read_header(stored.model)
     compiled = params.runtime.compile
     separator = load(stored.model, params.attack.mask, place.device, compiled, (system, seed))
+    separator = fitted(separator, data)
     evaluator = Evaluator(
         f"{system}-{seed}",
         separator,
@@ -71,7 +78,7 @@ def main(
         params.processes,
         place.device,
     )
-    scored = evaluator.evaluate(data, stored, place.shard)
+    scored = evaluator.evaluate(data, stored, place.shard).with_breaks(breaks.tracks, breaks.counts)
     if not place.shard.is_first:
         return
     about = {
@@ -80,12 +87,14 @@ def main(
         "kind": header.kind.name,
         "trained": header.trained,
         "informed": isinstance(separator, Informed),
+        "gate": dict(stored.gate),
         "settings": dict(header.settings),
         "training": read_json(METRICS / "train" / system / f"{seed}.json"),
         "environment": describe_environment(params.runtime),
         "made_with": {
             "segments": params.segments.model_dump(mode="json"),
             "attack": params.attack.model_dump(mode="json"),
+            "breaks": params.breaks.model_dump(mode="json"),
             "evaluate": params.evaluate.model_dump(mode="json"),
         },
         "data": data.fingerprint,

@@ -1,4 +1,4 @@
-"""generate-pgd-adversarials: attack every test segment of one model."""
+"""generate-pgd-adversarials: attack the test split for one model."""
 
 from typing import Annotated, ClassVar
 
@@ -15,6 +15,7 @@ from common import (
 )
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.store import Victim, generate
+from stemproof.attacks.threat import fitted
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
@@ -40,12 +41,13 @@ def main(
     params = load_params(Needs)
     place = make_place(params.runtime, params.processes)
     file, compiled = model_file(system, seed), params.runtime.compile
+    data = PreparedData(PREPARED)
     separator = load(file, params.attack.mask, place.device, compiled, (system, seed))
     generate(
         params.attack,
         params.segments,
-        Victim(f"{system}-{seed}", separator, file),
-        PreparedData(PREPARED),
+        Victim(f"{system}-{seed}", fitted(separator, data), file),
+        data,
         place.device,
         adversarial_folder(system, seed),
         CHECKPOINTS / "attack",

@@ -9,7 +9,8 @@ from stemproof.core.files import read_json, write_text
 from stemproof.core.params import Name, Systems, TrainParams, first_difference
 from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
-from stemproof.report.build import Settings, Sources, build_report
+from stemproof.report.build import Sources, build_report
+from stemproof.report.threats import Settings
 
 
 class Needs(Sections):
@@ -25,6 +26,7 @@ class Needs(Sections):
     separators: dict[str, Any]
     rsvm: dict[str, Any]
     attack: AttackSection
+    breaks: dict[str, Any]
     evaluate: dict[str, Any]
     statistics: StatisticsParams
     audit: dict[str, Any]

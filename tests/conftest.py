@@ -14,6 +14,7 @@ import soundfile
 import torch
 import yaml
 
+from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
 from stemproof.auditing.params import AuditParams
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
@@ -39,6 +40,7 @@ SMALL: dict[str, Any] = {
         "training": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
     },
     "attack": {"batch": 5, "eps": 0.01, "pgd": {"steps": 4}},
+    "breaks": {"steps": 3, "per_track": 1},
     "evaluate": {"noise_draws": 2, "bsseval": "none", "batch": 5},
     "statistics": {"bootstrap": 200},
     "runtime": {"accelerator": "cpu", "threads": 1},
@@ -59,6 +61,7 @@ class AllParams(Sections):
     separators: Entries
     rsvm: FamilyParams
     attack: AttackSection
+    breaks: BreakParams
     evaluate: EvaluateParams
     statistics: StatisticsParams
     audit: AuditParams

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stemproof.attacks.params import AttackParams, AttackSection
 from stemproof.attacks.stored import Adversarials
+from stemproof.attacks.threat import excerpts_for
 from stemproof.core.machine import ProcessParams, WorkerParams
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.params import SegmentParams
@@ -32,6 +33,8 @@ from stemproof.separators.wrappers import FixedDraws
 RATE, LENGTH = 4000, 1000
 CUT = SegmentParams(seconds=LENGTH / RATE)
 TRACKS = 11
+# What the gate before the attack found.
+PASSED = {"passed": True, "checks": []}
 COUNTS = {"n_segments": 40, "n_skipped": 2, "budget_used": 0.5}
 
 
@@ -43,6 +46,31 @@ class Blind:
     def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
         assert side is None
         return mixture - 0.7 * mixture.roll(1, -1)
+
+
+class Told:
+    """The same system, which is told the true vocals and makes nothing of them."""
+
+    sample_rate, channels = RATE, 1
+    twin = None
+
+    def side(self, mixture: Tensor, vocals: Tensor) -> Tensor:
+        return vocals
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        assert side is not None
+        return Blind().separate(mixture)
+
+
+class Mute(Told):
+    """The same, and silence for what it is told."""
+
+    def __init__(self, silent: Callable[[Tensor], bool]) -> None:
+        self.silent = silent
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        sound = torch.tensor([float(not self.silent(heard)) for heard in mixture])
+        return super().separate(mixture, side) * sound[:, None, None]
 
 
 class Restless(Blind):
@@ -78,7 +106,7 @@ class Recordings:
 
 
 def recordings(count: int = 3) -> Recordings:
-    """Tracks of 4, 5, 6, ... segments and a rest; the last segment of each is silent."""
+    """Mono tracks of 4, 5, 6, ... segments and a rest; the last segment of each is silent."""
     tracks = []
     for number in range(count):
         draw = np.random.default_rng(number)
@@ -91,21 +119,48 @@ def recordings(count: int = 3) -> Recordings:
     return Recordings(tracks)
 
 
-def adversarials(folder: Path, data: Recordings, attack: AttackParams) -> Adversarials:
+def adversarials(
+    folder: Path, data: Recordings, attack: AttackParams, separator: Separator
+) -> Adversarials:
     """What stands for an attack: some perturbation inside the budget."""
     files = {}
-    for track in data.all:
-        mixture, _ = track.segments(LENGTH)
-        flat = mixture.flatten(1)
+    excerpts = excerpts_for(separator, data.all, CUT, attack, data.sample_rate)
+    for number, track in enumerate(data.all):
         draw = torch.Generator().manual_seed(int(track.file[0]))
-        delta = torch.randn(flat.shape, generator=draw)
-        delta[0] *= 0.5
-        budget = replace(attack.bound, eps=attack.eps * 0.9).budget(flat)
-        found = flat + budget.project(delta * 0.1)
+        parts = []
+        for part in excerpts.of_track(number):
+            mixture, _ = excerpts.read([part])
+            flat = mixture.flatten(1)
+            delta = torch.randn(flat.shape, generator=draw) * (1 if parts else 0.5)
+            budget = replace(attack.bound, eps=attack.eps * 0.9).budget(flat)
+            parts.append((flat + budget.project(delta * 0.1)).view_as(mixture)[0])
         folder.mkdir(parents=True, exist_ok=True)
         files[track.file] = folder / track.file
-        np.save(files[track.file], found.view_as(mixture).numpy())
-    return Adversarials(folder, files, folder / "none", "0" * 64, 1.0)
+        np.save(files[track.file], torch.cat(parts, dim=-1).numpy())
+    return Adversarials(folder, files, folder / "none", "0" * 64, 1.0, PASSED)
+
+
+def mute_systems(folder: Path) -> dict[str, Mute]:
+    """Systems that are silent for what they hear: always, under attack, on a track, ..."""
+    data = recordings()
+    stored = adversarials(folder / "known", data, attack_params(), Mute(lambda _: False))
+    clean = [track.segments(LENGTH)[0] for track in data.all]
+    attacked = [
+        torch.from_numpy(np.load(file)).reshape(-1, 1, LENGTH) for file in stored.files.values()
+    ]
+
+    def one_of(known: Sequence[Tensor], distance: float = 0.0) -> Callable[[Tensor], bool]:
+        every = torch.cat(list(known))
+        return lambda heard: bool(((every - heard).abs().amax((1, 2)) <= distance).any())
+
+    is_clean, is_attacked = one_of(clean), one_of(attacked)
+    return {
+        "always": Mute(lambda _: True),
+        "attacked": Mute(is_attacked),
+        "noise": Mute(lambda heard: not (is_clean(heard) or is_attacked(heard))),
+        "one track": Mute(one_of([clean[1]], 0.05)),
+        "first segment": Mute(one_of([found[:1] for found in clean])),
+    }
 
 
 def attack_params(**changes: Any) -> AttackParams:
@@ -147,7 +202,7 @@ def evaluated(
         ProcessParams(),
         torch.device("cpu"),
     )
-    stored = stored or adversarials(folder, data, attack)
+    stored = stored or adversarials(folder, data, attack, separator)
     return evaluator.evaluate(data, stored, shard)  # type: ignore[arg-type]
 
 

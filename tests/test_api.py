@@ -231,6 +231,8 @@ def test_settings_that_are_not_allowed_are_refused() -> None:
         stemproof.attack(system(), X, S, AttackSection(), eps=0.1)
     with pytest.raises(InputError, match="audit: unknown parameter segment, did you mean"):
         api.audit(system(), X, S, segment=3)
+    with pytest.raises(InputError, match="audit: excerpts is of runs of many systems"):
+        api.audit(system(), X, S, excerpts={"segments": 3})
 
 
 @pytest.mark.parametrize("call", [api.attack, api.audit])
@@ -339,6 +341,41 @@ def test_recordings_of_one_track_count_as_one() -> None:
         stemproof.score(blind, X, S, X[:2])
 
 
+def test_silence_is_counted_and_has_no_figure() -> None:
+    """A system that is silent for the second recording; one that always is."""
+    second = X[1]
+
+    def partly(mixture: Tensor) -> Tensor:
+        if mixture.shape[-1] != X.shape[-1]:  # what `load` tries it with
+            return mixture.tanh()
+        far = (mixture - second).abs().amax((1, 2), keepdim=True) > 0.05
+        return torch.where(far, 1.0, 0.0) * mixture.tanh()
+
+    loaded = stemproof.load(partly, sample_rate=RATE, channels=1)
+    found = stemproof.attack(loaded, X, S, eps=0.01, pgd={"steps": 2})
+    scores = stemproof.score(loaded, X, S, found, statistics=FEW)
+    gone = ["bs", "at_bs", "drop", "noise_bs", "noise_drop", "noise_worst_drop"]
+    assert scores.table[gone].isna().all(axis=1).tolist() == [False, True, False]
+    counts = ("n_collapsed_clean", "n_collapsed", "n_collapsed_noise")
+    assert [scores.summary[key] for key in counts] == [1, 1, 1]
+    whole = stemproof.load(lambda mixture: mixture.tanh(), sample_rate=RATE, channels=1)
+    others = stemproof.score(whole, X, S, found.adversarial, statistics=FEW)
+    assert [others.summary[key] for key in counts] == [0, 0, 0]
+    expected = others.table["bs"].iloc[[0, 2]].median()
+    assert scores.summary["bs"] == pytest.approx(expected)
+    audited = api.audit(loaded, X, S, found.params, **LITTLE)
+    assert "collapsed" in [flag.name for flag in audited.raised]
+    made = stemproof.claim(scores, audited, system="partly")
+    assert made.collapsed == dict.fromkeys(counts, 1)
+    silent = stemproof.load(lambda mixture: 0 * mixture, sample_rate=RATE, channels=1)
+    found = stemproof.attack(silent, X, S, eps=0.01, pgd={"steps": 2})
+    scores = stemproof.score(silent, X, S, found, statistics=FEW)
+    assert not {*gone, "rb"} & set(scores.summary)
+    made = stemproof.claim(scores, api.audit(silent, X, S, found.params, **LITTLE), system="none")
+    assert made.attacked == {} and "bs" not in made.clean
+    assert made.collapsed == dict.fromkeys(counts, 3)
+
+
 @pytest.fixture(scope="module")
 def measured() -> dict[str, Any]:
     torch.set_num_threads(1)
@@ -356,6 +393,11 @@ def test_an_audit_raises_only_flags_of_what_it_measured(measured: dict[str, Any]
     audited = measured["audited"]
     names = [flag.name for flag in audited.flags]
     assert "stronger from elsewhere" not in names
+    assert all(flag.measured for flag in audited.flags)
+    # What was asked for, although the system is told nothing of the stems.
+    assert list(audited.figures["steps"]) == ["fgsm", "1", "10", "20"]
+    assert audited.figures["black_box"]["queries"] == LITTLE["queries"]
+    assert {"sparse", "universal"} <= set(audited.figures)
     assert "few seeds" in [flag.name for flag in audited.raised]
     assert any("learned on those that it was played to" in said for said in audited.not_measured)
     fewer = api.audit(

@@ -19,7 +19,7 @@ from stemproof.core.runtime import make_fabric
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
-from stemproof.report.claims import check_run, code_commit
+from stemproof.report.provenance import check_run, code_commit
 from stemproof.separators.kind import Making
 from stemproof.separators.registry import entry
 from stemproof.separators.rsvm.model import RSVM, build_model

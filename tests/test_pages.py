@@ -46,7 +46,8 @@ def test_parameters_in_the_text_exist(text: str) -> None:
     for name in re.findall(rf"`((?:{SECTIONS})\.[a-z0-9_.]+)`", text):
         is_example = name.startswith("attack.tone")
         is_file = Path(name).suffix in (".csv", ".json")
-        assert is_example or is_file or parameter(name) is not None, name
+        if not (is_example or is_file):
+            parameter(name)  # which may be null; what is not there is an error
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from stemproof.api.fitting import attack_params, fitting, fitting_training, seeds_of
-from stemproof.api.own import tried
 from stemproof.api.recordings import Recordings, Signal
 from stemproof.attacks.budgets import used
 from stemproof.attacks.build import build_attack
@@ -18,6 +17,7 @@ from stemproof.attacks.params import AttackParams
 from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.core.batches import batches
 from stemproof.core.errors import InputError
+from stemproof.separators.own import tried
 from stemproof.separators.protocol import Separator
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 
 from stemproof.api.fitting import attack_params, fitting, fitting_training, seeds_of
-from stemproof.api.own import tried
 from stemproof.api.recordings import Signal
 from stemproof.attacks.params import AttackParams
 from stemproof.auditing import run
 from stemproof.auditing.flags import Flag
 from stemproof.auditing.material import Material
-from stemproof.auditing.params import AuditParams
+from stemproof.auditing.params import AuditParams, Suite
+from stemproof.core.errors import InputError
 from stemproof.core.params import validate
+from stemproof.separators.own import tried
 from stemproof.separators.protocol import Separator
 
 
@@ -28,7 +29,7 @@ class Audit:
     Attributes:
         attack: method and norm that were audited.
         figures: everything that was measured, by check.
-        flags: one a check.
+        flags: one a check that was made.
         not_measured: what the audit of a whole run would look at beside.
         params: every parameter of the attack.
         settings: how much was audited.
@@ -78,7 +79,8 @@ def audit(
         trained: whether the system has a training whose luck could matter.
         sample_rate: of the recordings in Hz, if it shall be checked.
         settings: keys of the section ``audit``, such as ``segments=6`` (recordings that are
-            audited, spread evenly over those given) or ``queries=100``.
+            audited, spread evenly over those given) or ``queries=100``. Whether the system is told
+            something of the stems makes no difference: there is no ``excerpts``.
 
     Raises:
         InputError: a setting is not allowed; the recordings do not fit together or the system; no
@@ -90,14 +92,18 @@ def audit(
     >>> mixture = vocals + 0.05 * torch.cos(torch.arange(200) / 4)
     >>> little = dict(steps=[1], queries=5, noise_draws=1, minimal_drops=[1], universal_epochs=1)
     >>> found = stemproof.audit(system, mixture, vocals, **little)
-    audit system-0: 1 segments
+    audit system-0: 1 excerpts
     >>> [flag.name for flag in found.raised]
     ['few seeds']
     >>> found.not_measured[0]
     'transfer: what was crafted on other systems was not played to this one'
     """
     params = attack_params(separator, params)
+    if "excerpts" in settings:
+        raise InputError("audit: excerpts is of runs of many systems; give its keys by themselves")
     chosen = validate(AuditParams, settings, "audit")
+    same = {name: getattr(chosen, name) for name in Suite.model_fields}
+    chosen = chosen.model_copy(update={"excerpts": Suite(**same)})
     recordings = fitting(separator, mixture, vocals, sample_rate)
     tried(separator, recordings.mixture[:1], recordings.vocals[:1], gradient=True)
     count = min(chosen.segments, len(recordings))
@@ -122,15 +128,15 @@ def audit(
         other = fitting_training(separator, recordings, training)
         own = tuple(seeds_of(slice(len(other)), "attack", params.seed))
         learning = Material(other.names(None), other.mixture, other.vocals, own)
-    system = run.System("system", 0, separator, 0.0, trained)
+    system = run.System("system", 0, separator, material, learning, trained=trained)
     devices = [recordings.mixture.device] if recordings.mixture.is_cuda else []
     with torch.random.fork_rng(devices):  # which the audit seeds
-        found = run.audit(chosen, params, [system], material, learning)["system"]
+        found = run.audit(chosen, params, [system])["system"]
     return Audit(
         found.attack,
         found.figures,
-        # There is only one system: nothing came from elsewhere.
-        [flag for flag in found.flags if flag.name != "stronger from elsewhere"],
+        # There is only one system, and nothing stored: nothing came from elsewhere.
+        [flag for flag in found.flags if flag.measured],
         not_measured,
         params,
         chosen,

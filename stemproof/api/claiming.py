@@ -13,6 +13,7 @@ from stemproof.core.machine import RuntimeParams
 from stemproof.core.params import validate
 from stemproof.core.runtime import describe_environment
 from stemproof.data.params import SegmentParams
+from stemproof.figures.collapse import COUNTS
 from stemproof.report.claims import FlagState
 from stemproof.report.words import threat_in_words
 from stemproof.separators.protocol import Informed
@@ -49,7 +50,7 @@ def claim(
     >>> scores = stemproof.score(system, mixture, vocals, found)
     >>> little = dict(steps=[1], queries=5, noise_draws=1, minimal_drops=[1], universal_epochs=1)
     >>> audited = stemproof.audit(system, mixture, vocals, found.params, **little)
-    audit system-0: 1 segments
+    audit system-0: 1 excerpts
     >>> made = stemproof.claim(scores, audited, system="tanh")
     >>> made.flags_raised, made.git_commit, made.attacked["rb"].low
     (3, None, None)
@@ -87,9 +88,11 @@ def claim(
     )
     # Longer than a segment of the pipeline may be.
     cut = SegmentParams.model_construct(seconds=data.samples / data.sample_rate)
+    # Here nothing is cut, whatever the section says of recordings on disk.
+    whole = params.model_copy(update={"excerpt": None})
     content = {
         "system": system,
-        "threat_model": threat_in_words(params, cut, isinstance(scores._system, Informed)),
+        "threat_model": threat_in_words(whole, cut, isinstance(scores._system, Informed)),
         "attack": params.model_dump(mode="json"),
         "evaluate": {"noise_draws": scores.evaluate.noise_draws, "seed": scores.evaluate.seed},
         "statistics": scores.statistics.model_dump(mode="json"),
@@ -98,8 +101,9 @@ def claim(
         "eps": params.eps if params.has_eps else None,
         "budget_used": scores.summary["budget_used"],
         "perturbation_snr": scores.summary["perturbation_snr"],
-        "clean": local_figures("clean", scores.summary, intervals),
-        "attacked": local_figures("attacked", scores.summary, intervals),
+        "clean": local_figures("clean", scores.summary),
+        "attacked": local_figures("attacked", scores.summary),
+        "collapsed": {key: scores.summary[key] for key in COUNTS},
         "confidence": scores.statistics.confidence if intervals else None,
         "flags": [
             FlagState(name=flag.name, raised=flag.raised, reason=flag.reason)

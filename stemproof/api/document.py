@@ -58,6 +58,9 @@ class LocalClaim(_Part):
     perturbation_snr: float = Field(description="mixture over perturbation, dB")
     clean: dict[str, LocalFigure]
     attacked: dict[str, LocalFigure]
+    collapsed: dict[str, int] | None = Field(
+        default=None, description="recordings for which nothing was put out"
+    )
     confidence: float | None = Field(description="of the intervals; None where there are none")
     flags: list[FlagState] = Field(min_length=1)
     flags_raised: int = Field(ge=0)
@@ -70,19 +73,18 @@ class LocalClaim(_Part):
     environment: dict[str, str]
 
 
-def local_figures(part: str, summary: Mapping[str, Any], intervals: bool) -> dict[str, LocalFigure]:
+def local_figures(part: str, summary: Mapping[str, Any]) -> dict[str, LocalFigure]:
     """The figures of one part of a claim, with intervals where there are some.
 
     Args:
         part: ``clean`` or ``attacked``.
         summary: what :func:`stemproof.figures.summary.summarize` gave.
-        intervals: whether there is more than one track to take them over.
     """
     return {
         figure.key: LocalFigure(
             value=summary[figure.key],
-            low=summary[f"{figure.key}_low"] if intervals else None,
-            high=summary[f"{figure.key}_high"] if intervals else None,
+            low=summary.get(f"{figure.key}_low"),
+            high=summary.get(f"{figure.key}_high"),
         )
         for figure in table.FIGURES
         if figure.part == part and figure.key in summary

@@ -9,7 +9,7 @@ from stemproof.api.recordings import Recordings, Signal, shown
 from stemproof.attacks.params import AttackParams, AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.params import validate
-from stemproof.data.segments import segment_seed
+from stemproof.data.excerpts import part_seed
 from stemproof.separators.protocol import MaskKind, Separator
 
 
@@ -80,4 +80,4 @@ def fitting_training(
 def seeds_of(part: slice, purpose: str, seed: int) -> list[int]:
     """Seeds of recordings, which belong to their places and not to a batch."""
     places = range(part.start or 0, part.stop)
-    return [segment_seed("recording", place, purpose, seed) for place in places]
+    return [part_seed("recording", place, purpose, seed) for place in places]

@@ -12,7 +12,6 @@ import pandas as pd
 from stemproof.api.attacking import Attacked
 from stemproof.api.document import LocalData
 from stemproof.api.fitting import attack_params, fitting, seeds_of
-from stemproof.api.own import tried
 from stemproof.api.recordings import Signal, as_batch, hash_of, shown
 from stemproof.attacks.budgets import used
 from stemproof.attacks.params import AttackParams
@@ -22,10 +21,12 @@ from stemproof.core.machine import ProcessParams, WorkerParams
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.evaluation.params import EvaluateParams
+from stemproof.figures.collapse import COUNTS, collapses, not_numbers
 from stemproof.figures.medians import track_medians
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.summary import Scored, summarize
 from stemproof.figures.table import measured
+from stemproof.separators.own import tried
 from stemproof.separators.protocol import Separator
 
 
@@ -34,10 +35,11 @@ class Scores:
     """The figures of :func:`score`.
 
     Attributes:
-        table: one row a recording; a figure that does not apply to the system is no column. In dB,
-            but for ``output_gain``, which is a ratio.
+        table: one row a recording; a figure that does not apply to the system is no column, and
+            one of silence is NaN. In dB, but for ``output_gain``, which is a ratio.
         summary: medians over tracks with bootstrap intervals (``at_bs``, ``at_bs_low``,
-            ``at_bs_high``), and counts. Of a single track the intervals mean nothing.
+            ``at_bs_high``), and counts. Of a single track the intervals mean nothing. A figure
+            that nothing is left of, because all that was put out is silence, is no key.
         params: every parameter of the attack; None when nothing was said of it.
         evaluate: parameters of the controls.
         statistics: parameters of the intervals.
@@ -127,20 +129,27 @@ def score(
     parts = []
     for part in batches(len(x), controls.batch):
         seeds = seeds_of(part, "evaluate", controls.seed)
-        figures = measured(player.play(x[part], s[part], attacked[part].to(x), seeds))
+        played = player.play(x[part], s[part], attacked[part].to(x), seeds)
+        figures = measured(played)
+        broken = not_numbers(played, figures).nonzero().flatten().tolist()
+        if broken:
+            place = part.start + broken[0]
+            raise InputError(f"recording {place}: an output is not a number; leave it out")
+        figures |= collapses(played)
         parts.append(pd.DataFrame({key: value.cpu().numpy() for key, value in figures.items()}))
     rows = pd.concat(parts, ignore_index=True).astype(np.float64)
+    collapsed = {key: int(rows.pop(key).sum()) for key in COUNTS}
     tracks = recordings.names(names)
     rows.index = pd.Index(tracks, name="track")
-    broken = np.flatnonzero(~np.isfinite(rows.to_numpy()).all(axis=1))
-    if len(broken):
-        raise InputError(f"recording {broken[0]}: an output is not a number; leave it out")
-    medians = {key: pd.Series(track_medians(tracks, rows[key].to_numpy())) for key in rows}
-    per_track = pd.DataFrame(medians)
+    medians = {
+        key: pd.Series(track_medians(tracks, rows[key].to_numpy()), dtype=float) for key in rows
+    }
+    per_track = pd.DataFrame(medians).loc[list(dict.fromkeys(tracks))]
     budget = known.bound.budget(x.flatten(1))
     counts = {
         "n_segments": len(rows),
         "n_skipped": 0,
+        **collapsed,
         "budget_used": used(budget, x.flatten(1), attacked.to(x).flatten(1)),
     }
     summary = summarize({0: Scored(per_track, counts)}, intervals)

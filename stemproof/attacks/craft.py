@@ -1,4 +1,4 @@
-"""Attack every test segment of one model: what is computed, batch by batch."""
+"""Attack parts of recordings for one model: what is computed, batch by batch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from stemproof.attacks.case import Case, Found
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.protocol import Attack
 from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
-from stemproof.core.batches import batches
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray
 from stemproof.core.random import derive_seed
-from stemproof.data.segments import Segments
+from stemproof.data.excerpts import Excerpts
 from stemproof.separators.protocol import Separator
 
 
 @dataclass(frozen=True)
 class Crafted:
-    """What was found for some segments.
+    """What was found for some parts.
 
     Attributes:
-        adversarial: mixtures, segments x channels x samples.
-        losses: the worst so far after 0, 1, ... steps, segments x steps + 1.
+        adversarial: a mixture a part, channels x samples.
+        losses: the worst so far after 0, 1, ... steps, parts x steps + 1.
     """
 
-    adversarial: FloatArray
+    adversarial: list[FloatArray]
     losses: FloatArray
 
 
@@ -38,40 +37,40 @@ def craft(
     params: AttackParams,
     attack: Attack,
     separator: Separator,
-    segments: Segments,
+    excerpts: Excerpts,
     numbers: Sequence[int],
     device: torch.device,
 ) -> Crafted:
-    """Attack some segments, ``params.batch`` at once.
+    """Attack some parts of recordings, ``params.batch`` segments at once.
 
-    What a segment gets depends on its track's name and its place in it, not on the batch.
+    What a part gets depends on its track's name and its place in it, not on the batch.
 
     Args:
         params: the section ``attack``.
         attack: what :func:`prepared` gave.
         separator: whose gradients are used.
-        segments: where they are.
+        excerpts: where they are.
         numbers: which of them.
         device: where to compute.
 
     Raises:
         InputError: a loss or a gradient is not a number.
     """
-    found, losses = [], []
-    for part in batches(len(numbers), params.batch):
-        chosen = numbers[part]
-        case = case_of(params, separator, segments, chosen, device)
+    found: list[FloatArray] = []
+    losses = []
+    for chosen in excerpts.batches(numbers, params.batch):
+        case = case_of(params, separator, excerpts, chosen, device)
         result = _checked(attack(case), case, params.method)
         # NaN is never worse than what was found before: it would pass for robustness.
         whole = torch.isfinite(result.losses).all(-1) & torch.isfinite(result.adversarial).all(-1)
         broken = [
-            segments.track(n) for n, good in zip(chosen, whole.tolist(), strict=True) if not good
+            excerpts.track(n) for n, good in zip(chosen, whole.tolist(), strict=True) if not good
         ]
         if broken:
             raise InputError(_broken(case, broken))
-        found.append(case.shaped(result.adversarial).cpu())
+        found += list(case.shaped(result.adversarial).cpu().numpy())
         losses.append(result.losses.cpu())
-    return Crafted(torch.cat(found).numpy(), torch.cat(losses).numpy())
+    return Crafted(found, torch.cat(losses).numpy())
 
 
 def _checked(found: Found, case: Case, method: str) -> Found:
@@ -93,13 +92,13 @@ def _checked(found: Found, case: Case, method: str) -> Found:
 def case_of(
     params: AttackParams,
     separator: Separator,
-    segments: Segments,
+    excerpts: Excerpts,
     numbers: Sequence[int],
     device: torch.device,
 ) -> Case:
-    """The case of some segments under the threat model of the parameters."""
-    mixture, vocals = segments.read(numbers, device)
-    seeds = [segments.seed(number, "attack", params.seed) for number in numbers]
+    """The case of some parts of one length under the threat model of the parameters."""
+    mixture, vocals = excerpts.read(numbers, device)
+    seeds = [excerpts.seed(number, "attack", params.seed) for number in numbers]
     return Case.of(separator, mixture, vocals, params.bound, seeds, params.eot_samples)
 
 
@@ -107,7 +106,7 @@ def _broken(case: Case, tracks: list[str]) -> str:
     named = ", ".join(dict.fromkeys(tracks))
     return (
         f"{named}: output, loss or gradient is not a number on {len(tracks)} of "
-        f"{len(case.mixture)} segments, whose samples reach {float(case.mixture.abs().max()):.3g} "
+        f"{len(case.mixture)} parts, whose samples reach {float(case.mixture.abs().max()):.3g} "
         "(full scale is 1); correct the recordings where that is far above 1, else train the "
         "system again or choose another attack.loss"
     )
@@ -116,7 +115,7 @@ def _broken(case: Case, tracks: list[str]) -> str:
 def prepared(
     params: AttackParams,
     separator: Separator,
-    training: Segments,
+    training: Excerpts,
     loud_db: float,
     device: torch.device,
     learned: Tensor | None = None,
@@ -128,7 +127,7 @@ def prepared(
     Args:
         params: the section ``attack``.
         separator: whose gradients are used.
-        training: segments that a universal perturbation is learned on.
+        training: parts of one length that a universal perturbation is learned on.
         loud_db: which of them count.
         device: where to compute.
         learned: the universal perturbation, 1 x samples, when it is known already.
@@ -147,19 +146,20 @@ def prepared(
 
 @dataclass(frozen=True)
 class _Cases:
-    """Training segments in batches, to be gone through again and again."""
+    """Training parts in batches, to be gone through again and again."""
 
     params: AttackParams
     separator: Separator
-    segments: Segments
+    excerpts: Excerpts
     numbers: list[int]
     device: torch.device
 
     def __len__(self) -> int:
-        return -(-len(self.numbers) // self.params.batch)
+        return len(list(self._batches()))
 
     def __iter__(self) -> Iterator[Case]:
-        for part in batches(len(self.numbers), self.params.batch):
-            yield case_of(
-                self.params, self.separator, self.segments, self.numbers[part], self.device
-            )
+        for chosen in self._batches():
+            yield case_of(self.params, self.separator, self.excerpts, chosen, self.device)
+
+    def _batches(self) -> Iterator[list[int]]:
+        return self.excerpts.batches(self.numbers, self.params.batch)

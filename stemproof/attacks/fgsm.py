@@ -42,4 +42,5 @@ METHOD = Method(
     words=_words,
     summary="one full step",
     needs=frozenset({"gradient", "vocals", "start"}),
+    passes=lambda _: 2,
 )

@@ -130,4 +130,5 @@ METHOD = Method(
     losses=("si_sdr",),
     bounded=False,
     aim=lambda params: float(params.settings.drop),
+    passes=lambda _: 20,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from stemproof.attacks.budgets import Bound, Norm
 from stemproof.attacks.objectives import OBJECTIVES
@@ -23,8 +23,11 @@ class AttackParams(Section):
     snr: float = Field(default=30.0, ge=-20, le=200)
     samples: int = Field(default=100, ge=1, le=10_000_000)
     amplitude: float = Field(default=0.1, gt=0, le=1)
+    rendered: bool = False
+    excerpt: float | None = Field(default=None, ge=0.1, le=36_000)
     loss: str = "si_sdr"
     restarts: int = Field(default=1, ge=1, le=1000)
+    without_gradient: list[str] = Field(default=["search"], min_length=1)
     eot_samples: int = Field(default=1, ge=1, le=1000)
     batch: int = Field(default=16, ge=1, le=65_536)
     seed: Seed = 0
@@ -63,6 +66,15 @@ class AttackParams(Section):
         if self.loss not in OBJECTIVES:
             raise ValueError(f"loss = {self.loss} must be one of {', '.join(OBJECTIVES)}")
         return self
+
+    @field_validator("without_gradient")
+    @classmethod
+    def _they_need_none(cls, names: list[str]) -> list[str]:
+        able = [name for name, method in METHODS.items() if "gradient" not in method.needs]
+        for name in names:
+            if name not in able:
+                raise ValueError(f"{name} must be one of {', '.join(able)}")
+        return names
 
     @model_validator(mode="after")
     def _method_can_do_it(self) -> AttackParams:

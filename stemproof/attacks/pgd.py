@@ -66,4 +66,5 @@ METHOD = Method(
     summary="projected gradient steps; `attack.pgd.step_rule: auto` is Auto-PGD",
     needs=frozenset({"gradient", "vocals", "start"}),
     restarts=True,
+    passes=lambda params: params.settings.steps + 1,
 )

@@ -30,15 +30,16 @@ class Words:
     Attributes:
         how: the method and its settings.
         knows: what the adversary knows of the system and the recording; ``{weights}`` stands for
-            whose weights, ``{side}`` for what the separator is given beside the mixture.
+            whose weights, ``{side}`` for what the separator is given beside the mixture,
+            ``{part}`` for what is attacked at once: segment, excerpt, or recording.
         worst_kept: whether the worst that was found is kept.
-        whom: what is attacked; ``{length}`` stands for the length of a segment.
+        whom: what is attacked; ``{part}`` as above, ``{length}`` stands for how long it is.
     """
 
     how: str
     knows: str
     worst_kept: bool = True
-    whom: str = "Each segment of {length} is attacked by itself"
+    whom: str = "Each {part} of {length} is attacked by itself"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Method:
         aim: what it shall cost in dB, for a method that looks for no more; segments on which it
             costs less are counted.
         summary: what it is, for the documentation.
+        passes: forward and backward passes over an item, about; a forward pass counts a third.
     """
 
     name: str
@@ -72,3 +74,4 @@ class Method:
     losses: tuple[str, ...] = ()
     bounded: bool = True
     aim: Callable[[AttackParams], float] | None = None
+    passes: Callable[[AttackParams], float] = lambda _: 1.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stemproof.attacks import fgsm, minimal, noise, pgd, search, sparse, universal
+from stemproof.attacks import fgsm, minimal, nes, noise, pgd, search, sparse, universal
 from stemproof.attacks.protocol import Method
 
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD
-    for module in (pgd, fgsm, search, noise, universal, minimal, sparse)
+    for module in (pgd, fgsm, search, nes, noise, universal, minimal, sparse)
 }

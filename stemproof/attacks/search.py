@@ -116,4 +116,5 @@ METHOD = Method(
     words=_words,
     summary="random search without gradients, `attack.search.queries` passes",
     restarts=True,
+    passes=lambda params: params.settings.queries / 3,
 )

@@ -96,4 +96,5 @@ METHOD = Method(
     words=_words,
     summary="the most salient samples",
     needs=frozenset({"gradient", "vocals", "start"}),
+    passes=lambda params: params.settings.rounds + 1,
 )

@@ -1,4 +1,4 @@
-"""Attack every test segment of one model, and store what was found."""
+"""Attack the test split for one model, and store what was found."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ import torch
 from tqdm import tqdm
 
 from stemproof.attacks.craft import craft, prepared
+from stemproof.attacks.gate import describe, examine
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.score_based import passes as spent
+from stemproof.attacks.score_based import score_based
 from stemproof.attacks.stored import CURVE, FORMAT, INDEX, SYSTEM, UNIVERSAL, budget_used
+from stemproof.attacks.threat import excerpts_for, played_to, threat_of, training_excerpts
 from stemproof.attacks.unfinished import is_done, keep, losses_file, read_whole, units
 from stemproof.attacks.universal import SamePerturbation
 from stemproof.core.errors import InputError, explaining
@@ -31,8 +35,8 @@ from stemproof.core.files import (
 from stemproof.core.ownership import move_file, remove_written
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.shards import WHOLE, Shard
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
-from stemproof.data.segments import Segments
 from stemproof.data.store import PreparedData
 from stemproof.figures.medians import median_of_medians
 from stemproof.separators.protocol import Separator
@@ -65,10 +69,11 @@ def generate(
 ) -> None:
     """Attack the test split for one model, and store what was found.
 
-    The folder holds one ``.npy`` a track (segments x channels x samples, adversarial mixtures), the
-    loss after every step, the system that was attacked, and an index with hashes. Tracks that are
-    done stand in ``scratch`` until all are, so that a run that was killed goes on where it
-    stopped. Several processes share the tracks, and the first one stores what all of them found.
+    The folder holds one ``.npy`` a track (channels x samples, the attacked parts of the mixture one
+    after the other), the loss after every step, the system that was attacked, and an index with
+    hashes. Tracks that are done stand in ``scratch`` until all are, so that a run that was killed
+    goes on where it stopped. Several processes share the tracks, and the first one stores what all
+    of them found.
 
     Args:
         params: the section ``attack``.
@@ -82,13 +87,14 @@ def generate(
         shard: which of the processes this is.
 
     Raises:
-        InputError: the system is for recordings of another rate, no segment counts, or what is
-            computed is not a number or exceeds the budget.
+        InputError: no segment counts, or what is computed is not a number or exceeds the budget.
     """
-    segments = _test_segments(cut, victim, data)
-    if params.norm == "l0" and params.samples > segments.length:
+    excerpts = _test_excerpts(params, cut, victim, data)
+    shortest = min(place.samples for place in excerpts.places) * excerpts.channels
+    if params.norm == "l0" and params.samples > shortest:
         raise InputError(
-            f"attack.samples = {params.samples}, but a segment has {segments.length}; lower it"
+            f"attack.samples = {params.samples}, but what is attacked at once has {shortest}; "
+            "lower it"
         )
     model = sha256(victim.file)
     settings = params.model_dump(mode="json")
@@ -98,19 +104,28 @@ def generate(
     work = scratch / f"{victim.name}-{run[:16]}"
     with explaining(work, "written"):
         work.mkdir(parents=True, exist_ok=True)
-    attack = _attack(params, cut, victim, data, device, work, shard)
+    checked = examine(victim.separator, excerpts, cut.loud_db, params.seed, device)
+    usable = checked.passed or "gradient" not in params.of_method.needs
+    if shard.is_first:
+        passes = params.of_method.passes(params) * params.restarts if usable else spent(params)
+        samples = sum(place.samples for place in excerpts.places)
+        print(describe(checked, victim.name, passes, samples), flush=True)
+    if usable:
+        attack = _attack(params, cut, victim, data, device, work, excerpts, shard)
+    else:
+        attack = score_based(params)
     progress = tqdm(
-        total=len(segments),
+        total=len(excerpts),
         desc=f"attack {victim.name}",
-        unit="segment",
+        unit="segment" if threat_of(victim.separator) == "informed" else "excerpt",
         disable=not shard.is_first,
     )
-    for number, unit in enumerate(units(segments, params.batch)):
-        numbers = [n for n, (t, _) in enumerate(segments.places) if t in unit]
+    for number, unit in enumerate(units(excerpts, params.batch)):
+        numbers = [n for track in unit for n in excerpts.of_track(track)]
         mine = number % shard.count == shard.rank
-        if mine and not all(is_done(work, segments, track) for track in unit):
-            found = craft(params, attack, victim.separator, segments, numbers, device)
-            keep(work, segments, unit, found)
+        if mine and not all(is_done(work, excerpts, track) for track in unit):
+            found = craft(params, attack, victim.separator, excerpts, numbers, device)
+            keep(work, excerpts, unit, found)
         progress.update(len(numbers))
     progress.close()
     shard.wait()
@@ -119,34 +134,34 @@ def generate(
     about = {
         "format": FORMAT,
         "system": victim.name,
+        "threat": threat_of(victim.separator),
+        "gate": checked.document(),
         "attack": settings,
         "segments": cut.model_dump(mode="json"),
         "model_sha256": model,
         "data": data.fingerprint,
     }
     universal = attack.delta.cpu().numpy() if isinstance(attack, SamePerturbation) else None
-    _finish(work, destination, segments, params, cut, victim.file, universal, about)
-    remove_written(work, [UNIVERSAL, *(losses_file(work, t).name for t in segments.tracks)])
+    _finish(work, destination, excerpts, params, cut, victim.file, universal, about)
+    remove_written(work, [UNIVERSAL, *(losses_file(work, t).name for t in excerpts.tracks)])
 
 
-def _test_segments(cut: SegmentParams, victim: Victim, data: PreparedData) -> Segments:
-    """The segments of the test split, of which every track has some."""
-    rate = victim.separator.sample_rate
-    if rate != data.sample_rate:
-        raise InputError(
-            f"{victim.file}: a system for {rate} Hz, but the recordings in {data.folder} have "
-            f"{data.sample_rate} Hz; train it again"
-        )
-    segments = Segments.of(data.tracks("test"), cut.samples(rate))
-    short = [track.name for track in segments.tracks if track.count(segments.length) == 0]
+def _test_excerpts(
+    params: AttackParams, cut: SegmentParams, victim: Victim, data: PreparedData
+) -> Excerpts:
+    """The parts of the test split, of which every track has some."""
+    rate = data.sample_rate
+    tracks = played_to(victim.separator, data.tracks("test"), params)
+    short = [track.name for track in tracks if track.count(cut.samples(rate)) == 0]
     if short:
         raise InputError(
             f"{', '.join(short)}: shorter than segments.seconds = {cut.seconds}; lower it, or run "
             "prepare-musdb18 again"
         )
-    if not segments.loud(cut.loud_db):
+    excerpts = excerpts_for(victim.separator, tracks, cut, params, rate)
+    if not excerpts.loud(cut.loud_db):
         raise InputError("no test segment has audible vocals; see segments.loud_db")
-    return segments
+    return excerpts
 
 
 def _attack(
@@ -156,15 +171,22 @@ def _attack(
     data: PreparedData,
     device: torch.device,
     work: Path,
+    attacked: Excerpts,
     shard: Shard,
 ) -> Any:
     """The attack; the first process leaves a universal perturbation in ``work`` for all others."""
-    training = Segments.of(data.tracks("train"), cut.samples(data.sample_rate))
+    # One perturbation for all is as long as the longest of what it is played to.
+    longest = max(place.samples for place in attacked.places)
+    training = training_excerpts(victim.separator, data.tracks("train"), attacked.segment, longest)
     if params.method != "universal":
         return prepared(params, victim.separator, training, cut.loud_db, device)
+    if not training.places:
+        raise InputError(
+            f"attack.method = universal: no training recording has the {longest} samples of the "
+            "longest part of a test recording; set attack.excerpt to fewer seconds"
+        )
     file = work / UNIVERSAL
-    length = cut.samples(data.sample_rate) * victim.separator.channels
-    if shard.is_first and read_whole(file, (1, length)) is None:
+    if shard.is_first and read_whole(file, (1, longest * attacked.channels)) is None:
         attack = prepared(params, victim.separator, training, cut.loud_db, device)
         assert isinstance(attack, SamePerturbation)
         write_array(file, attack.delta.cpu().numpy())
@@ -173,9 +195,9 @@ def _attack(
     return prepared(params, victim.separator, training, cut.loud_db, device, delta)
 
 
-def _stored_before(folder: Path, segments: Segments) -> list[str]:
+def _stored_before(folder: Path, excerpts: Excerpts) -> list[str]:
     """Names of the files that an earlier run stored."""
-    names = [INDEX, CURVE, UNIVERSAL, SYSTEM, *(track.file for track in segments.tracks)]
+    names = [INDEX, CURVE, UNIVERSAL, SYSTEM, *(track.file for track in excerpts.tracks)]
     try:
         return [*names, *(str(entry["file"]) for entry in read_json(folder / INDEX)["tracks"])]
     except (InputError, LookupError, TypeError):
@@ -185,7 +207,7 @@ def _stored_before(folder: Path, segments: Segments) -> list[str]:
 def _finish(
     work: Path,
     destination: Path,
-    segments: Segments,
+    excerpts: Excerpts,
     params: AttackParams,
     cut: SegmentParams,
     model: Path,
@@ -196,16 +218,16 @@ def _finish(
 
     The index goes last: a folder without one is none.
     """
-    losses = np.concatenate([read_array(losses_file(work, track)) for track in segments.tracks])
-    curve = _curve(segments, losses, cut.loud_db)
-    remove_written(destination, _stored_before(destination, segments))
+    losses = np.concatenate([read_array(losses_file(work, track)) for track in excerpts.tracks])
+    curve = _curve(excerpts, losses, cut.loud_db)
+    remove_written(destination, _stored_before(destination, excerpts))
     with explaining(destination, "written"):
         destination.mkdir(parents=True, exist_ok=True)
     entries = []
-    for track in segments.tracks:
+    for number, track in enumerate(excerpts.tracks):
         path = destination / track.file
         move_file(work / track.file, path)
-        fraction = budget_used(track, read_array(path), params)
+        fraction = budget_used(excerpts, number, read_array(path), params)
         if fraction > 1:
             raise InputError(
                 f"{path}: the perturbation of attack.method = {params.method} is {fraction} times "
@@ -215,7 +237,7 @@ def _finish(
             {
                 "name": track.name,
                 "file": track.file,
-                "segments": track.count(segments.length),
+                "parts": len(excerpts.of_track(number)),
                 "sha256": sha256(path),
                 "budget_used": fraction,
             }
@@ -228,13 +250,13 @@ def _finish(
     write_json(destination / INDEX, {**about, "tracks": entries})
 
 
-def _curve(segments: Segments, losses: FloatArray, loud_db: float) -> list[list[float]]:
-    """The worst loss so far after each step: median over loud segments, then over tracks."""
-    loud = segments.loud(loud_db)
+def _curve(excerpts: Excerpts, losses: FloatArray, loud_db: float) -> list[list[float]]:
+    """The worst loss so far after each step: median over loud parts, then over tracks."""
+    loud = excerpts.loud(loud_db)
     return [
         [
             step,
-            median_of_medians((segments.track(number), [losses[number, step]]) for number in loud),
+            median_of_medians((excerpts.track(number), [losses[number, step]]) for number in loud),
         ]
         for step in range(losses.shape[1])
     ]

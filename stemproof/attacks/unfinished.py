@@ -9,16 +9,16 @@ import numpy as np
 from stemproof.attacks.craft import Crafted
 from stemproof.core.errors import RefusedError, out_of_memory
 from stemproof.core.files import FloatArray, is_there, read_array, write_array
-from stemproof.data.segments import Segments
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.store import PreparedTrack
 
 
-def units(segments: Segments, size: int) -> list[list[int]]:
+def units(excerpts: Excerpts, size: int) -> list[list[int]]:
     """Tracks that are attacked together: as many as fit into a batch, at least one."""
     units: list[list[int]] = []
     room = 0
-    for number, track in enumerate(segments.tracks):
-        count = track.count(segments.length)
+    for number, track in enumerate(excerpts.tracks):
+        count = track.count(excerpts.segment)
         if not units or count > room:
             units.append([])
             room = size
@@ -32,23 +32,24 @@ def losses_file(work: Path, track: PreparedTrack) -> Path:
     return work / f"losses-{track.file}"
 
 
-def keep(work: Path, segments: Segments, unit: list[int], found: Crafted) -> None:
+def keep(work: Path, excerpts: Excerpts, unit: list[int], found: Crafted) -> None:
     """Store what was found for the tracks of a unit; the losses last, as a sign of the rest."""
     start = 0
     for number in unit:
-        track = segments.tracks[number]
-        part = slice(start, start + track.count(segments.length))
-        write_array(work / track.file, found.adversarial[part])
+        track = excerpts.tracks[number]
+        part = slice(start, start + len(excerpts.of_track(number)))
+        write_array(work / track.file, np.concatenate(found.adversarial[part], axis=-1))
         write_array(losses_file(work, track), found.losses[part])
         start = part.stop
 
 
-def is_done(work: Path, segments: Segments, number: int) -> bool:
+def is_done(work: Path, excerpts: Excerpts, number: int) -> bool:
     """Whether a track was attacked before the run was interrupted, and is whole."""
-    track = segments.tracks[number]
-    count = track.count(segments.length)
-    audio = read_whole(work / track.file, (count, len(track.mixture), segments.length))
-    return audio is not None and read_whole(losses_file(work, track), (count, None)) is not None
+    track, parts = excerpts.tracks[number], excerpts.of_track(number)
+    audio = read_whole(work / track.file, (excerpts.channels, excerpts.places[parts[-1]].stop))
+    return (
+        audio is not None and read_whole(losses_file(work, track), (len(parts), None)) is not None
+    )
 
 
 def read_whole(file: Path, shape: tuple[int | None, ...]) -> FloatArray | None:

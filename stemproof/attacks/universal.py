@@ -34,10 +34,10 @@ class Cases(Protocol):
 
 @dataclass(frozen=True)
 class SamePerturbation:
-    """Play one perturbation (1 x samples) to every recording.
+    """Play one perturbation to every recording; to a shorter one, its beginning.
 
     Attributes:
-        delta: the perturbation.
+        delta: the perturbation, 1 x samples, the channels one after the other.
         objective: what the curve shows.
     """
 
@@ -46,7 +46,10 @@ class SamePerturbation:
 
     def __call__(self, case: Case) -> Found:
         """Play it to a batch."""
-        played = case.budget.keeper(case.mixture)(case.mixture + self.delta)
+        channels = self.delta.reshape(case.separator.channels, -1)
+        samples = case.mixture.shape[-1] // len(channels)
+        delta = channels[:, :samples].reshape(1, -1)
+        played = case.budget.keeper(case.mixture)(case.mixture + delta)
         target = self.objective.target(case)
         with torch.no_grad():
             losses = [self.objective.loss(case, heard, target) for heard in (case.mixture, played)]
@@ -109,10 +112,10 @@ def _build(params: AttackParams) -> UniversalPerturbation:
 def _words(params: AttackParams) -> Words:
     return Words(
         how=f"learned in {params.settings.epochs} passes",
-        knows="{weights}, and training segments with their vocals and side information, but "
-        "nothing of the segment that is attacked, for which the system has {side}",
+        knows="{weights}, and training {part}s with their vocals, but nothing of the {part} that "
+        "is attacked, for which the system has {side}",
         worst_kept=False,
-        whom="All segments of {length} get the same perturbation",
+        whom="Every {part} of {length} gets the same perturbation",
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stemproof.auditing.params import AuditParams
+from stemproof.auditing.scores import fall
+from stemproof.figures.collapse import WITHOUT_ENERGY
 
 Figures = Mapping[str, Any]
 
@@ -20,11 +23,51 @@ class Flag:
         name: a short name.
         raised: whether the figure is doubtful.
         reason: what was measured, in one sentence.
+        measured: whether anything was.
     """
 
     name: str
     raised: bool
     reason: str
+    measured: bool = True
+
+    @property
+    def word(self) -> str:
+        """RAISED, clear, or not measured."""
+        return ("RAISED" if self.raised else "clear") if self.measured else "not measured"
+
+
+def _db(value: float, digits: int = 3) -> str:
+    """A figure in words; an infinite one is of a system that was silenced."""
+    return f"{value:.{digits}f} dB" if math.isfinite(value) else "all there is (to silence)"
+
+
+def collapsed(figures: Figures, settings: AuditParams) -> Flag:
+    """A figure says nothing of segments for which nothing is put out."""
+    found = figures["collapsed"]
+    raised = found["clean"] + found["attacked"] > 0
+    return Flag(
+        "collapsed",
+        raised,
+        f"nothing (at most {WITHOUT_ENERGY:g} of the energy of the true vocals) is put out for "
+        f"{found['clean']} of {found['segments']} clean segments and {found['attacked']} attacked "
+        "ones; medians of figures leave them out, break points count them as broken"
+        if raised
+        else "something is put out for every segment",
+    )
+
+
+def no_white_box(figures: Figures, settings: AuditParams) -> Flag:
+    """A gradient that is of no use hides how weak a system is."""
+    failed = [check for check in figures["gate"]["checks"] if not check["passed"]]
+    return Flag(
+        "no white box",
+        bool(failed),
+        "the figures are of attacks without gradients, and say less: "
+        + "; ".join(check["reason"] for check in failed)
+        if failed
+        else "the gradient passed its checks before the attack",
+    )
 
 
 def randomized(figures: Figures, settings: AuditParams) -> Flag:
@@ -84,43 +127,43 @@ def black_box_beats_white_box(figures: Figures, settings: AuditParams) -> Flag:
 def not_converged(figures: Figures, settings: AuditParams) -> Flag:
     """More steps or more restarts must not matter."""
     # FGSM is among them: one step that beats many is a sign of masked gradients.
-    steps = figures["steps"][str(figures["default_steps"])] - min(figures["steps"].values())
-    first, second = figures["restarts"].values()
-    worst = max(steps, first - second)
+    own, best = figures["steps"][str(figures["default_steps"])], min(figures["steps"].values())
+    steps, restarts = fall(own, best), fall(*figures["restarts"].values())
+    worst = max(steps, restarts)
     return Flag(
         "not converged",
         worst >= settings.tolerance_db,
-        f"another number of steps lowers AT-BS by {max(steps, 0):.3f} dB, twice the restarts by "
-        f"{first - second:.3f} dB",
+        f"another number of steps lowers AT-BS by {_db(max(steps, 0))}, twice the restarts by "
+        f"{_db(restarts)}",
     )
 
 
 def weak_step_rule(figures: Figures, settings: AuditParams) -> Flag:
     """No other way of stepping may be stronger."""
     best = min(figures["rules"], key=figures["rules"].get)
-    gain = figures["at_bs"] - figures["rules"][best]
+    gain = fall(figures["at_bs"], figures["rules"][best])
     return Flag(
         "weak step rule",
         gain >= settings.tolerance_db,
-        f"the best rule ({best}) lowers AT-BS by {max(gain, 0):.3f} dB",
+        f"the best rule ({best}) lowers AT-BS by {_db(max(gain, 0))}",
     )
 
 
 def weak_loss(figures: Figures, settings: AuditParams) -> Flag:
     """No other loss may be stronger, nor the worst of all per segment."""
-    gain = figures["at_bs"] - figures["objectives"]["worst"]
+    gain = fall(figures["at_bs"], figures["objectives"]["worst"])
     return Flag(
         "weak loss",
         gain >= settings.tolerance_db,
         f"the worst of {len(figures['objectives']) - 1} losses per segment lowers AT-BS by "
-        f"{max(gain, 0):.3f} dB",
+        f"{_db(max(gain, 0))}",
     )
 
 
 def not_monotone(figures: Figures, settings: AuditParams) -> Flag:
     """A larger budget must not help the system, until nothing is left to lose."""
-    collapsed = figures["mixture_si_sdr"]
-    values = [max(value, collapsed) for value in figures["eps"].values()]
+    worst = figures["mixture_si_sdr"]
+    values = [max(value, worst) for value in figures["eps"].values()]
     rise = max((after - before for before, after in itertools.pairwise(values)), default=0.0)
     return Flag(
         "not monotone",
@@ -132,38 +175,42 @@ def not_monotone(figures: Figures, settings: AuditParams) -> Flag:
 def does_not_collapse(figures: Figures, settings: AuditParams) -> Flag:
     """A huge budget must break every system."""
     factor, at_bs = list(figures["eps"].items())[-1]
+    left = f"AT-BS is {at_bs:.1f} dB" if math.isfinite(at_bs) else "nothing is put out"
     return Flag(
         "does not collapse",
         at_bs > figures["mixture_si_sdr"],
-        f"at {factor} times eps AT-BS is {at_bs:.1f} dB; the mixture itself scores "
+        f"at {factor} times eps {left}; the mixture itself scores "
         f"{figures['mixture_si_sdr']:.1f} dB",
     )
 
 
 def no_better_than_noise(figures: Figures, settings: AuditParams) -> Flag:
     """The attack must be more than noise of the same size."""
+    if math.isnan(figures["bs"]):
+        return Flag("no better than noise", True, "without an attack nothing is put out, either")
     drop = figures["bs"] - figures["at_bs"]
     noise = max(kind["worst"] for kind in figures["noise"].values())
     return Flag(
         "no better than noise",
         drop <= 2 * max(noise, 0),
-        f"the attack costs {drop:.3f} dB, the worst random noise of the same norm {noise:.4f} dB",
+        f"the attack costs {_db(drop)}, the worst random noise of the same norm {_db(noise, 4)}",
     )
 
 
 def stronger_from_elsewhere(figures: Figures, settings: AuditParams) -> Flag:
     """An attack crafted on another model must not beat the model's own; nor for another seed."""
-    gain, source, played = max(
-        (scores[played] - value, source, played)
-        for played, scores in figures["transfer"].items()
-        for source, value in scores.items()
-    )
+    gains = [
+        (cell.get("gain", math.nan), source, played)
+        for played, cells in figures["transfer"].items()
+        for source, cell in cells.items()
+    ]
+    gain, source, played = max((g for g in gains if not math.isnan(g[0])), default=(0.0, "", ""))
     return Flag(
         "stronger from elsewhere",
         gain >= settings.tolerance_db,
-        f"what was crafted on {source} lowers AT-BS of {played} by {gain:.3f} dB more"
+        f"what was crafted on {source} costs {played} {_db(gain)} more, on the same parts"
         if gain > 0
-        else f"of {len(figures['transfer'][played])} sources none is stronger",
+        else f"of {len(next(iter(figures['transfer'].values())))} sources none is stronger",
     )
 
 
@@ -172,9 +219,10 @@ def weak_mask_gradient(figures: Figures, settings: AuditParams) -> Flag:
     if "masks" not in figures:
         return Flag("weak mask gradient", False, "the system has no mask")
     own = figures["masks"]["recomputed"]["recomputed"]
-    gain = own - figures["masks"]["fixed"]["recomputed"]
-    measured = f"through the straight-through gradient AT-BS is {own:.2f} dB; what was crafted on "
-    measured += f"the fixed mask lowers it by {max(gain, 0):.3f} dB more"
+    gain = fall(own, figures["masks"]["fixed"]["recomputed"])
+    left = f"AT-BS is {own:.2f} dB" if math.isfinite(own) else "nothing is put out"
+    measured = f"through the straight-through gradient {left}; what was crafted on "
+    measured += f"the fixed mask lowers it by {_db(max(gain, 0))} more"
     if figures["mask"] == "fixed":
         return Flag("weak mask gradient", False, f"not in use; with a recomputed mask, {measured}")
     return Flag("weak mask gradient", gain >= settings.tolerance_db, measured)
@@ -203,25 +251,33 @@ def budget_violated(figures: Figures, settings: AuditParams) -> Flag:
     )
 
 
-CHECKS: tuple[Callable[[Figures, AuditParams], Flag], ...] = (
-    budget_violated,
-    randomized,
-    zero_gradients,
-    wrong_gradients,
-    nan_on_silence,
-    no_better_than_noise,
-    not_converged,
-    weak_step_rule,
-    weak_loss,
-    not_monotone,
-    does_not_collapse,
-    black_box_beats_white_box,
-    stronger_from_elsewhere,
-    weak_mask_gradient,
-    few_seeds,
-)
+# By name: what each check needs to have been measured.
+CHECKS: dict[str, tuple[Callable[[Figures, AuditParams], Flag], tuple[str, ...]]] = {
+    "budget violated": (budget_violated, ("budget_used",)),
+    "collapsed": (collapsed, ("collapsed",)),
+    "no white box": (no_white_box, ("gate",)),
+    "randomized": (randomized, ("repeat_difference",)),
+    "zero gradients": (zero_gradients, ("gradient",)),
+    "wrong gradients": (wrong_gradients, ("gradient",)),
+    "NaN on silence": (nan_on_silence, ("gradient",)),
+    "no better than noise": (no_better_than_noise, ("noise",)),
+    "not converged": (not_converged, ("steps", "restarts")),
+    "weak step rule": (weak_step_rule, ("rules",)),
+    "weak loss": (weak_loss, ("objectives",)),
+    "not monotone": (not_monotone, ("eps",)),
+    "does not collapse": (does_not_collapse, ("eps",)),
+    "black box beats white box": (black_box_beats_white_box, ("black_box", "gradient")),
+    "stronger from elsewhere": (stronger_from_elsewhere, ("transfer",)),
+    "weak mask gradient": (weak_mask_gradient, ()),
+    "few seeds": (few_seeds, ("seeds",)),
+}
 
 
 def raise_flags(figures: Figures, settings: AuditParams) -> list[Flag]:
-    """Run every check on one system's figures."""
-    return [check(figures, settings) for check in CHECKS]
+    """Run every check on one system's figures; what was not measured says so."""
+    return [
+        check(figures, settings)
+        if all(need in figures for need in needs)
+        else Flag(name, False, "not measured", measured=False)
+        for name, (check, needs) in CHECKS.items()
+    ]

@@ -1,8 +1,8 @@
-"""The segments that are audited."""
+"""The parts of recordings that are audited."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,35 +10,46 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.auditing.params import AuditParams
 from stemproof.core.errors import InputError
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
-from stemproof.data.segments import Segments
 from stemproof.data.store import PreparedData
 from stemproof.figures.medians import median_of_medians
+from stemproof.separators.protocol import Separator
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Material:
-    """The segments that are audited.
+    """The parts of recordings that are audited, of one length.
 
     Attributes:
-        tracks: name of the track of each segment.
-        mixture: segments x channels x samples.
-        vocals: segments x channels x samples.
-        seeds: of each segment's random numbers.
+        tracks: name of the track of each part.
+        mixture: parts x channels x samples.
+        vocals: parts x channels x samples.
+        seeds: of each part's random numbers.
+        segments: that a part has.
+        excerpts: where the parts are in prepared data, in the same order; None for others.
     """
 
     tracks: list[str]
     mixture: Tensor
     vocals: Tensor
     seeds: tuple[int, ...]
+    segments: int = 1
+    excerpts: Excerpts | None = None
 
     def median(self, values: Values) -> float:
-        """Median over tracks of the medians over segments."""
-        return median_of_medians((t, [v]) for t, v in zip(self.tracks, values, strict=True))
+        """Median over tracks of the medians over parts.
+
+        NaN is left out (and is what comes back where nothing else is there); minus infinity, the
+        outcome of an attack that silenced the system, is below every number.
+        """
+        parts = ((t, [v]) for t, v in zip(self.tracks, values, strict=True))
+        return median_of_medians(parts, ordered=True)
 
 
 def choose_material(
@@ -47,25 +58,44 @@ def choose_material(
     cut: SegmentParams,
     data: PreparedData,
     split: str,
+    separator: Separator,
     device: torch.device,
 ) -> Material:
-    """``audit.segments`` loud segments of a split, spread evenly over the tracks.
+    """Parts of a split that count, spread evenly over the tracks and cut to the shortest of them.
+
+    Args:
+        audit: the section ``audit`` as it is for such a system (:meth:`AuditParams.of`).
+        attack: the section ``attack``.
+        cut: the section ``segments``.
+        data: prepared data.
+        split: ``test`` or ``train``.
+        separator: what hears them.
+        device: where to compute.
 
     Raises:
         InputError: no segment of the split has audible vocals.
     """
-    segments = Segments.of(data.tracks(split), cut.samples(data.sample_rate))
-    if audit.sparse_samples > segments.length:
-        raise InputError(
-            f"audit.sparse_samples = {audit.sparse_samples}, but a segment has {segments.length}; "
-            "lower it"
-        )
-    loud = segments.loud(cut.loud_db)
+    tracks = played_to(separator, data.tracks(split), attack)
+    excerpts = excerpts_for(separator, tracks, cut, attack, data.sample_rate)
+    loud = excerpts.loud(cut.loud_db)
     if not loud:
         raise InputError(f"no {split} segment has audible vocals; see segments.loud_db")
     count = min(audit.segments, len(loud))
     chosen = [loud[round(place)] for place in np.linspace(0, len(loud) - 1, count)]
-    mixture, vocals = segments.read(chosen, device)
+    places = [excerpts.places[number] for number in chosen]
+    shortest = min(place.samples for place in places)
+    cut_places = [replace(place, stop=place.start + shortest) for place in places]
+    parts = replace(excerpts, places=cut_places)
+    numbers = list(range(len(parts)))
+    samples = shortest * excerpts.channels
+    if audit.sparse_samples > samples:
+        where = "audit." if threat_of(separator) == "informed" else "audit.excerpts."
+        raise InputError(
+            f"{where}sparse_samples = {audit.sparse_samples}, but what is attacked at once has "
+            f"{samples}; lower it"
+        )
+    mixture, vocals = parts.read(numbers, device)
     # The seeds of the attack that is audited: what it found is found again.
-    seeds = tuple(segments.seed(number, "attack", attack.seed) for number in chosen)
-    return Material([segments.track(number) for number in chosen], mixture, vocals, seeds)
+    seeds = tuple(parts.seed(number, "attack", attack.seed) for number in numbers)
+    names = [parts.track(number) for number in numbers]
+    return Material(names, mixture, vocals, seeds, max(shortest // parts.segment, 1), parts)

@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.stored import Adversarials
+from stemproof.attacks.threat import threat_of
+from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
 from stemproof.auditing.flags import Flag, raise_flags
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams
-from stemproof.auditing.transfer import other_mask, transfer
+from stemproof.auditing.scores import without_absent
+from stemproof.auditing.transfer import as_heard, other_mask, played_across
 from stemproof.separators.protocol import Informed, Separator
 
 
@@ -24,7 +28,8 @@ class Audited:
 
     Attributes:
         attack: method and norm that were audited.
-        figures: everything that was measured.
+        figures: everything that was measured; without those that nothing is left of, because what
+            was put out has collapsed.
         flags: one per check.
     """
 
@@ -37,9 +42,9 @@ class Audited:
         return {
             "attack": self.attack,
             "flags_raised": sum(flag.raised for flag in self.flags),
-            "flags": {flag.name: "RAISED" if flag.raised else "clear" for flag in self.flags},
+            "flags": {flag.name: flag.word for flag in self.flags},
             # A list: DVC's tables leave it out, the report shows it.
-            "reasons": [[flag.name, flag.raised, flag.reason] for flag in self.flags],
+            "reasons": [[flag.name, flag.word, flag.reason] for flag in self.flags],
         }
 
 
@@ -51,17 +56,20 @@ class System:
         name: of the system.
         seed: of the training.
         separator: the model under the threat model.
-        stored_budget: largest fraction of the budget that its stored adversarials use, as read
-            back from the disk.
+        material: parts of test recordings that it is audited on.
+        training: parts of training recordings, for a universal perturbation.
+        stored: what the attack found; None where nothing was stored.
         trained: whether training seeds make a difference.
-        universal: the perturbation that was learned and played to all segments, 1 x samples, when
+        universal: the perturbation that was learned and played to all parts, 1 x samples, when
             the attack is such a one.
     """
 
     name: str
     seed: int
     separator: Separator
-    stored_budget: float
+    material: Material
+    training: Material
+    stored: Adversarials | None = None
     trained: bool = True
     universal: Tensor | None = None
 
@@ -75,13 +83,14 @@ class System:
         """The same system with the other kind of side information, where there is one."""
         return self.separator.twin if isinstance(self.separator, Informed) else None
 
+    @property
+    def white_box(self) -> bool:
+        """Whether its gradient passed the gate; without stored adversarials it is believed."""
+        return self.stored is None or bool(self.stored.gate["passed"])
+
 
 def audit(
-    settings: AuditParams,
-    attack: AttackParams,
-    systems: Sequence[System],
-    material: Material,
-    training: Material,
+    settings: AuditParams, attack: AttackParams, systems: Sequence[System]
 ) -> dict[str, Audited]:
     """Measure every system and raise its flags.
 
@@ -91,44 +100,61 @@ def audit(
         settings: the section ``audit``.
         attack: the section ``attack``.
         systems: the models, system by system.
-        material: the segments.
-        training: segments that a universal perturbation is learned on.
     """
     torch.manual_seed(attack.seed)  # for a system that is random at test time
-
-    def auditor(separator: Separator, system: System) -> Auditor:
-        return Auditor(separator, material, training, attack, settings, system.universal)
-
-    auditors = {system.model: auditor(system.separator, system) for system in systems}
-    crossed = transfer(auditors)
+    benches = {
+        system.model: Bench(
+            system.separator, system.material, system.training, attack, system.universal
+        )
+        for system in systems
+    }
+    stored = {system.model: system.stored for system in systems if system.stored is not None}
+    crossed = played_across(benches, stored) if stored else {}
     results: dict[str, Audited] = {}
     for system in systems:
         if system.name in results:
             continue
-        print(f"audit {system.model}: {len(material.tracks)} segments", flush=True)
-        own = auditors[system.model]
-        figures = own.figures()
         seeds = [other for other in systems if other.name == system.name]
+        figures = _figures(settings, attack, system, benches[system.model])
         figures["seeds"] = len(seeds) if system.trained else None
-        figures["mask"] = attack.mask
-        figures["default_steps"] = own.default_steps
-        figures["transfer"] = {
-            played.model: {source: scores[played.model] for source, scores in crossed.items()}
-            for played in seeds
-        }
-        if system.twin is not None:
-            twin = auditor(system.twin, system)
-            pair = own, twin
-            if attack.mask == "recomputed":
-                pair = twin, own
-                # A straight-through gradient is not the slope of a threshold, and is not meant to
-                # be: what a finite difference can check is the twin's.
-                health = twin.gradient_health()
-                figures["gradient"]["finite_difference_error"] = health["finite_difference_error"]
-            figures["masks"] = other_mask(*pair)
-        stored = max(other.stored_budget for other in seeds)
-        figures["budget_used"] = max(figures["budget_used"], stored)
-        results[system.name] = Audited(
-            f"{own.attack.method}, {own.attack.norm}", figures, raise_flags(figures, settings)
-        )
+        if crossed:
+            figures["transfer"] = {played.model: crossed[played.model] for played in seeds}
+        found = [other.stored for other in seeds if other.stored is not None]
+        used = [figures["budget_used"], *(adversarials.budget_used for adversarials in found)]
+        figures["budget_used"] = max(used)
+        if found:
+            figures["gate"] = dict(found[0].gate)
+        flags = raise_flags(figures, settings.of(threat_of(system.separator)))
+        audited = benches[system.model].attack
+        method = audited.method
+        if not system.white_box:  # what was stored, by attacks that stand in for the parameters'
+            stand_in = "gradient" in attack.of_method.needs
+            method = " and ".join(attack.without_gradient if stand_in else [attack.method])
+        results[system.name] = Audited(f"{method}, {audited.norm}", without_absent(figures), flags)
     return results
+
+
+def _figures(
+    settings: AuditParams, attack: AttackParams, system: System, bench: Bench
+) -> dict[str, Any]:
+    """What is measured of one model by itself."""
+    threat = threat_of(system.separator)
+    unit = "segments" if threat == "informed" else "excerpts"
+    print(f"audit {system.model}: {len(system.material.tracks)} {unit}", flush=True)
+    attacked = None
+    if not system.white_box:
+        assert system.stored is not None
+        attacked, _ = as_heard(system.stored, system.material)
+    figures = Auditor(bench, settings.of(threat), attacked).figures()
+    figures |= {"mask": attack.mask, "threat": threat, "parts": len(system.material.tracks)}
+    if system.twin is not None and system.white_box:
+        twin = Bench(system.twin, system.material, system.training, attack)
+        pair = bench, twin
+        if attack.mask == "recomputed":
+            pair = twin, bench
+            # A straight-through gradient is not the slope of a threshold, and is not meant to
+            # be: what a finite difference can check is the twin's.
+            health = Auditor(twin, settings, twin.mixture).gradient_health()
+            figures["gradient"]["finite_difference_error"] = health["finite_difference_error"]
+        figures["masks"] = other_mask(*pair)
+    return figures

@@ -14,7 +14,12 @@ from typing import Any
 from stemproof.core.errors import InputError, RefusedError
 from stemproof.core.files import take_lock
 
-SHARED = ("train", "generate", "evaluate")  # stages that several processes may share
+SHARED = (
+    "train",
+    "generate",
+    "find_break_points",
+    "evaluate",
+)  # stages that several processes may share
 # A process's number among those that Fabric, srun, jsrun or mpirun started.
 RANKS = ("LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)

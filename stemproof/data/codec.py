@@ -116,18 +116,24 @@ def _wav_samples(path: Path) -> int:
     return 0
 
 
-def decode(filename: str | Path, stream_index: int) -> FloatArray:
+def decode(filename: str | Path, stream_index: int, rounded: bool = True) -> FloatArray:
     """Decode one stream, frames x channels, full scale 1.
 
     PCM wider than 16 bits is read as float32; everything else is rounded to 16 bits, as musdb
     does, so that figures agree with those of other users of musdb. float32 holds both exactly.
+
+    Args:
+        filename: the file.
+        stream_index: of the stream, among all of its streams.
+        rounded: whether to 16 bits; else lossy audio keeps what it has beyond full scale.
 
     Raises:
         av.error.FFmpegError: the stream cannot be decoded.
     """
     with av.open(str(filename)) as container:
         stream: Any = container.streams[stream_index]
-        wide = stream.codec_context.name.startswith(("pcm_f", "pcm_s24", "pcm_s32"))
+        exact = stream.codec_context.name.startswith(("pcm_f", "pcm_s24", "pcm_s32"))
+        wide = exact or not rounded
         resampler = av.AudioResampler(
             format="flt" if wide else "s16", layout=stream.layout, rate=stream.rate
         )

@@ -49,8 +49,7 @@ class ResidentSegments:
         self.audio = torch.empty(2, offsets[-1], device=device)
         for track, offset in zip(segments.tracks, offsets, strict=False):
             for stem in (MIXTURE, VOCALS):
-                audio = torch.from_numpy(track.read(stem, 0, track.samples))
-                mono = audio[0] if len(audio) == 1 else audio.mean(dim=0)
+                mono = torch.from_numpy(track.mono(stem, 0, track.samples))
                 self.audio[stem, offset : offset + track.samples] = mono.to(device)
         starts = [offsets[track] + start for track, start in segments.index]
         self.starts = torch.tensor(starts, device=device)

@@ -1,4 +1,4 @@
-"""Decode every track once, check it, and store it as memory-mapped mono float32."""
+"""Decode every track once, check it, and store it as memory-mapped float32."""
 
 from __future__ import annotations
 
@@ -46,9 +46,10 @@ def prepare(
 ) -> dict[str, Any]:
     """Decode ``data.root`` into ``destination`` and describe it.
 
-    Each track becomes one ``.npy`` file, 2 x 1 x samples (mixture and vocals, mono): the channels
-    are averaged, and the accompaniment is mixture minus vocals wherever it is needed. A manifest
-    names the files with their SHA-256. One track per worker is in memory at a time.
+    Each track becomes one ``.npy`` file, 2 x channels x samples (mixture and vocals): the channels
+    are averaged where a system hears mono, and the accompaniment is mixture minus vocals wherever
+    it is needed. A manifest names the files with their SHA-256. One track per worker is in memory
+    at a time.
 
     Args:
         data: the section ``data``.
@@ -88,6 +89,7 @@ def prepare(
         {
             "source": data.source,
             "sample_rate": data.sample_rate,
+            "channels": _one_number_of_channels(records),
             "tracks": [{key: record[key] for key in ENTRY} for record in records],
         },
     )
@@ -103,7 +105,8 @@ def prepare(
     for name in (MARKER, *files, MANIFEST):
         move_file(work / name, destination / name)
     remove_written(work)
-    return {"source": data.source, "source_words": source.words, **summary}
+    about = {"source": data.source, "source_words": source.words}
+    return {**about, "channels": _one_number_of_channels(records), **summary}
 
 
 def _prepared_before(folder: Path) -> list[str]:
@@ -141,12 +144,25 @@ def _refuse_silent_mixtures(records: Iterable[Record]) -> None:
         )
 
 
+def _one_number_of_channels(records: Sequence[Record]) -> int:
+    """The number of channels of all tracks: systems are fitted to it."""
+    first = records[0]
+    for record in records:
+        if record["channels"] != first["channels"]:
+            raise InputError(
+                f"{record['path']}: {record['channels']} channel(s), but {first['path']} has "
+                f"{first['channels']}; all recordings must have as many"
+            )
+    return int(first["channels"])
+
+
 def _prepare_track(
     track: Recording, index: int, data: DataParams, cut: SegmentParams, destination: Path
 ) -> Record:
-    mono, stems_sum_snr_db = _decode(track)
+    audio, stems_sum_snr_db = _decode(track)
     file = _file_of(track, index)
-    write_array(destination / file, mono[:, None])
+    write_array(destination / file, audio)
+    mono = audio.mean(axis=1)
     overlap = cut.train_overlap if track.split == "train" else 0.0
     length = cut.samples(data.sample_rate)
     starts = segment_starts(mono.shape[1], length, overlap)
@@ -159,6 +175,8 @@ def _prepare_track(
         "name": track.name,
         "path": track.path_of("mixture"),
         "silent": not mono[MIXTURE].any(),
+        "channels": audio.shape[1],
+        "rendered": bool(getattr(track, "rendered", False)),
         "file": file,
         "samples": mono.shape[1],
         "sha256": sha256(destination / file),
@@ -172,15 +190,15 @@ def _decode(track: Recording) -> tuple[FloatArray, float | None]:
     """Decode the mixture, then one stem after the other.
 
     Returns:
-        Mono mixture and vocals (2 x samples), and the SNR of the mixture to what the stems leave
-        of it, in dB; None when they leave nothing of a mixture that is not silent.
+        Mixture and vocals (2 x channels x samples), and the SNR of the mixture to what the stems
+        leave of it, in dB; None when they leave nothing of a mixture that is not silent.
 
     Raises:
         InputError: a stem is damaged, of another length, or holds NaN.
     """
     mixture = _read(track, "mixture")
-    mono = np.empty((2, len(mixture)), dtype=np.float32)
-    mono[MIXTURE] = mixture.mean(axis=1)
+    kept = np.empty((2, mixture.shape[1], len(mixture)), dtype=np.float32)
+    kept[MIXTURE] = mixture.T
     rest = mixture.astype(np.float64)
     signal_power = _power(rest)
     del mixture
@@ -197,14 +215,14 @@ def _decode(track: Recording) -> tuple[FloatArray, float | None]:
                 f"{rest.shape[1]}; all stems of a track must have as many"
             )
         if name == "vocals":
-            mono[VOCALS] = audio.mean(axis=1)
+            kept[VOCALS] = audio.T
         rest -= audio
     error_power = _power(rest)
     if signal_power == 0:
-        return mono, -math.inf
+        return kept, -math.inf
     if error_power == 0:
-        return mono, None
-    return mono, 10 * float(np.log10(signal_power / error_power))
+        return kept, None
+    return kept, 10 * float(np.log10(signal_power / error_power))
 
 
 def _read(track: Recording, stem: str) -> FloatArray:

@@ -17,7 +17,8 @@ from stemproof.core.files import FloatArray, read_array, read_json, sha256
 from stemproof.data.params import SegmentParams
 
 MANIFEST = "manifest.json"
-ENTRY = ("split", "name", "file", "samples", "sha256")  # what it says of each track
+# What it says of each track.
+ENTRY = ("split", "name", "file", "samples", "rendered", "sha256")
 LOUDEST = 100.0  # full scale is 1; of larger samples float32 may not hold what is computed
 MIXTURE, VOCALS = 0, 1  # stems of a prepared track, in the order of its file
 
@@ -50,11 +51,13 @@ class PreparedTrack:
         name: of the song.
         file: name of its file in the folder.
         audio: mixture and vocals, 2 x channels x samples.
+        rendered: whether it is no recording of musicians.
     """
 
     name: str
     file: str
     audio: FloatArray
+    rendered: bool = False
 
     @property
     def mixture(self) -> FloatArray:
@@ -71,22 +74,31 @@ class PreparedTrack:
         """Length."""
         return int(self.audio.shape[-1])
 
+    @property
+    def channels(self) -> int:
+        """Of the recording."""
+        return int(self.audio.shape[1])
+
     def count(self, length: int) -> int:
         """How many whole segments there are without overlap."""
         return self.samples // length
 
-    def segments(self, length: int, part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixture and vocals of all segments or some, without overlap.
+    def segments(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mixture and vocals of all segments in mono, without overlap.
 
-        Nothing else of the track is read. Each is segments x channels x length.
+        Each is segments x 1 x length.
         """
-        first, last, _ = part.indices(self.count(length))
-        cuts = []
-        for stem in (MIXTURE, VOCALS):
-            audio = self.read(stem, first * length, (last - first) * length)
-            cut = audio.reshape(len(audio), -1, length).transpose(1, 0, 2)
-            cuts.append(torch.from_numpy(np.ascontiguousarray(cut)))
-        return cuts[0], cuts[1]
+        whole = self.count(length) * length
+        mixture, vocals = (
+            torch.from_numpy(self.mono(stem, 0, whole).reshape(-1, 1, length))
+            for stem in (MIXTURE, VOCALS)
+        )
+        return mixture, vocals
+
+    def mono(self, stem: int, start: int, length: int) -> FloatArray:
+        """Some samples of one stem, the mean of its channels."""
+        audio = self.read(stem, start, length)
+        return audio[0] if len(audio) == 1 else audio.mean(axis=0)
 
     def read(self, stem: int, start: int, length: int) -> FloatArray:
         """Some samples of one stem, channels x length, from the file and not through the mapping.
@@ -141,8 +153,7 @@ class TrainingSegments:
 
     def _cut(self, number: int, stem: int) -> FloatArray:
         track, start = self.index[number]
-        audio = self.tracks[track].read(stem, start, self.length)
-        return audio[0] if len(audio) == 1 else audio.mean(axis=0)
+        return self.tracks[track].mono(stem, start, self.length)
 
 
 def too_loud(tracks: Iterable[PreparedTrack]) -> str | None:
@@ -197,6 +208,11 @@ class PreparedData:
         """Of all tracks, in Hz."""
         return int(self.manifest["sample_rate"])
 
+    @property
+    def channels(self) -> int:
+        """Of all tracks."""
+        return int(self.manifest["channels"])
+
     def tracks(self, split: str) -> list[PreparedTrack]:
         """The tracks of one split, in the manifest's order."""
         tracks = []
@@ -205,9 +221,9 @@ class PreparedData:
                 continue
             path = self.folder / entry["file"]
             audio = read_array(path)
-            if audio.ndim != 3 or audio.shape[::2] != (2, entry["samples"]):
+            if audio.shape != (2, self.channels, entry["samples"]):
                 raise InputError(f"{path}: damaged; prepare the data again")
-            tracks.append(PreparedTrack(entry["name"], entry["file"], audio))
+            tracks.append(PreparedTrack(entry["name"], entry["file"], audio, entry["rendered"]))
         return tracks
 
     def training_segments(self, segments: SegmentParams) -> TrainingSegments:
@@ -224,7 +240,7 @@ def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
         InputError: it has not.
     """
     try:
-        int(manifest["sample_rate"])
+        int(manifest["sample_rate"]), int(manifest["channels"])
         complete = all(set(ENTRY) <= set(entry) for entry in manifest["tracks"])
     except (KeyError, TypeError, ValueError):
         complete = False

@@ -15,23 +15,27 @@ from tqdm import tqdm
 from stemproof.attacks.budgets import matched
 from stemproof.attacks.noise import signs
 from stemproof.attacks.params import AttackParams
-from stemproof.attacks.stored import Adversarials, budget_used
-from stemproof.core.batches import batches
+from stemproof.attacks.stored import Adversarials, budget_used, parts_of
+from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_array
 from stemproof.core.machine import ProcessParams, WorkerParams
 from stemproof.core.random import Draws, derive_seed
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.workers import capacity
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
-from stemproof.data.segments import segment_seed
-from stemproof.data.store import PreparedData, PreparedTrack, loud_mask, too_loud
+from stemproof.data.store import MIXTURE, VOCALS, PreparedData, PreparedTrack, too_loud
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.bsseval import Estimate, Score, TrackEstimates, score_all
+from stemproof.figures.collapse import CLEAN, COUNTS, collapses, not_numbers
+from stemproof.figures.figure import Per
 from stemproof.figures.medians import track_medians
+from stemproof.figures.played import Played
 from stemproof.figures.summary import Scored
-from stemproof.figures.table import Played, measured
+from stemproof.figures.table import measured
 from stemproof.separators.protocol import (
+    Informed,
     Reconstructing,
     Separator,
     Side,
@@ -51,7 +55,7 @@ class Evaluator:
     Attributes:
         name: system and training seed, for messages.
         separator: the model.
-        oracle: whose estimates stand beside it; None for none.
+        oracle: whose estimates stand beside those of an informed system; None for none.
         params: the section ``evaluate``.
         attack: the section ``attack``, as the adversarials were made.
         cut: the section ``segments``.
@@ -75,8 +79,9 @@ class Evaluator:
     ) -> Scored:
         """The figures of the test split.
 
-        Every figure is computed per segment, and the median over a track's loud segments is taken.
-        Several processes share the tracks; all of them get the whole result.
+        Every figure is computed per segment, and the median over a track's loud segments is taken;
+        of a blind system some are computed per excerpt as well. Several processes share the tracks;
+        all of them get the whole result.
 
         Raises:
             InputError: a track has no adversarials, or an output is not a number.
@@ -84,20 +89,20 @@ class Evaluator:
         done: list[_Track] = []
         waiting: list[TrackEstimates] = []
         scores: list[list[Score]] = []
-        own = shard.items(data.tracks("test"))
-        scored = self.params.bsseval != "none" and self.separator.channels == 1
+        own = shard.items(played_to(self.separator, data.tracks("test"), self.attack))
+        excerpts = excerpts_for(self.separator, own, self.cut, self.attack, data.sample_rate)
+        # Of mono only: BSSEval of a stereo track takes minutes.
+        scored = self.params.bsseval != "none" and excerpts.channels == 1
         at_once = capacity(self.workers, self.processes) if scored else 1
         progress = tqdm(own, desc=f"evaluate {self.name}", unit="track", disable=not shard.is_first)
-        for track in progress:
-            stored = self._stored(track, adversarials)
-            result, clean, attacked = self._track(track, stored)
+        for number, track in enumerate(progress):
+            stored = self._stored(excerpts, number, adversarials)
+            result, clean, attacked = self._track(excerpts, number, stored)
             done.append(result)
             if scored:
-                # What lies on the disk is handed to the workers as it is: mapped, not copied.
-                samples = clean.size
-                mixture, vocals = track.mixture[0, :samples], track.vocals[0, :samples]
-                heard = np.ravel(stored)
-                pair = [Estimate(mixture, clean.ravel()), Estimate(heard, attacked.ravel())]
+                samples = clean.shape[-1]
+                mixture, vocals = (track.mono(stem, 0, samples) for stem in (MIXTURE, VOCALS))
+                pair = [Estimate(mixture, clean[0]), Estimate(stored[0], attacked[0])]
                 waiting.append(TrackEstimates(track.name, mixture, vocals, pair))
             # Scored some tracks at a time: all of a large test split do not fit into memory.
             enough = (
@@ -122,18 +127,30 @@ class Evaluator:
             "n_skipped": sum(track.skipped for track in done),
             "budget_used": max(track.budget_used for track in done),
         }
+        counts |= {key: int((segments[key] > 0).sum()) for key in COUNTS}
         aim = self.attack.of_method.aim
+        whole = pd.DataFrame([row for track in done for row in track.whole])
         if aim is not None:
-            missed = segments["drop"] < aim(self.attack) - REACHED
+            # Held against what the attack aimed at: the loss of all that is heard at once. What
+            # collapses under attack costs more than any aim; what is silent without, nothing.
+            heard = segments if whole.empty else whole
+            drops = heard["drop" if whole.empty else "excerpt_drop"]
+            missed = drops < aim(self.attack) - REACHED
+            missed |= heard[CLEAN] > 0
             counts["n_not_reached"] = int(missed.sum())
         names = [track.name for track in done]
-        return Scored(_per_track(segments), counts, bsseval(names, scores) if scores else None)
+        tables = _per_track(segments.drop(columns=list(COUNTS)))
+        if not whole.empty:
+            tables = tables.join(
+                _per_track(whole.drop(columns=list(COUNTS))).drop(columns="segments")
+            )
+        return Scored(tables, counts, bsseval(names, scores) if scores else None)
 
-    def _stored(self, track: PreparedTrack, adversarials: Adversarials) -> FloatArray:
+    def _stored(self, excerpts: Excerpts, number: int, adversarials: Adversarials) -> FloatArray:
+        track, parts = excerpts.tracks[number], excerpts.of_track(number)
         file = adversarials.files.get(track.file)
         stored = None if file is None else read_array(file)
-        length = self.cut.samples(self.separator.sample_rate)
-        shape = track.count(length), len(track.mixture), length
+        shape = excerpts.channels, excerpts.places[parts[-1]].stop if parts else 0
         if stored is None or stored.shape != shape:
             raise InputError(
                 f"no adversarials for {track.name}; run generate-pgd-adversarials again"
@@ -141,35 +158,48 @@ class Evaluator:
         return stored
 
     def _track(
-        self, track: PreparedTrack, stored: FloatArray
+        self, excerpts: Excerpts, number: int, stored: FloatArray
     ) -> tuple[_Track, FloatArray, FloatArray]:
-        """Figures of one track, and the estimates, segments x channels x samples."""
-        length = stored.shape[-1]
+        """Figures of one track, and the estimates, channels x samples."""
+        track, channels = excerpts.tracks[number], excerpts.channels
         clean, attacked = np.empty_like(stored), np.empty_like(stored)
         rows: list[dict[str, Any]] = []
-        for part in batches(len(stored), self.params.batch):
-            mixture, vocals = track.segments(length, part)
-            adversarial = torch.from_numpy(np.array(stored[part]))
+        whole: list[dict[str, Any]] = []
+        skipped = 0
+        for chosen in excerpts.batches(excerpts.of_track(number), self.params.batch):
+            mixture, vocals = excerpts.read(chosen)
+            adversarial = parts_of(excerpts, chosen, stored)
             # Not the numbers of the attack's seeds: an attacker does not know the draws that it is
             # tested with.
-            seeds = [
-                segment_seed(track.name, place, "evaluate", self.params.seed)
-                for place in range(part.start, part.stop)
-            ]
+            seeds = [excerpts.seed(part, "evaluate", self.params.seed) for part in chosen]
             played = self.play(mixture, vocals, adversarial, seeds)
-            figures = measured(played)
-            self._check(track, figures)
-            clean[part] = played.clean.cpu().view_as(mixture).numpy()
-            attacked[part] = played.attacked.cpu().view_as(mixture).numpy()
-            # One copy for all figures: each waits for the device.
-            values = dict(zip(figures, torch.stack(list(figures.values())).cpu(), strict=True))
-            loud = loud_mask(vocals.flatten(1).numpy(), self.cut.loud_db)
-            rows += [
-                {"track": track.name} | {key: float(value[n]) for key, value in values.items()}
-                for n in np.flatnonzero(loud)
-            ]
-        used = budget_used(track, stored, self.attack)
-        return _Track(track.name, rows, len(stored) - len(rows), used), clean, attacked
+            for estimates, found in ((clean, played.clean), (attacked, played.attacked)):
+                for part, estimate in zip(chosen, found.cpu().view_as(mixture), strict=True):
+                    place = excerpts.places[part]
+                    estimates[:, place.start : place.stop] = estimate.numpy()
+            loud = torch.cat([excerpts.loud_segments(part, self.cut.loud_db) for part in chosen])
+            rows += self._rows(track, played.cut(channels, excerpts.segment), loud.tolist())
+            skipped += int((~loud).sum())
+            if threat_of(self.separator) == "blind":
+                counts = loud.reshape(len(chosen), -1).any(-1)
+                whole += self._rows(track, played, counts.tolist(), "excerpt")
+        used = budget_used(excerpts, number, stored, self.attack)
+        return _Track(track.name, rows, whole, skipped, used), clean, attacked
+
+    def _rows(
+        self, track: PreparedTrack, played: Played, counts: list[bool], per: Per = "segment"
+    ) -> list[dict[str, Any]]:
+        """Figures of those segments or excerpts that count."""
+        figures = measured(played, per)
+        self._check(track, played, figures)
+        # Counted like figures: numbers of each segment.
+        figures |= {key: found.to(played.vocals) for key, found in collapses(played).items()}
+        # One copy for all figures: each waits for the device.
+        values = dict(zip(figures, torch.stack(list(figures.values())).cpu(), strict=True))
+        return [
+            {"track": track.name} | {key: float(value[n]) for key, value in values.items()}
+            for n in np.flatnonzero(counts)
+        ]
 
     def play(
         self, mixture: Tensor, vocals: Tensor, adversarial: Tensor, seeds: Sequence[int]
@@ -207,7 +237,7 @@ class Evaluator:
                 if isinstance(system, Reconstructing)
                 else None,
                 oracle=self.oracle.separate(x, side_of(self.oracle, x, s)).flatten(1)
-                if self.oracle is not None
+                if self.oracle is not None and isinstance(self.separator, Informed)
                 else None,
             )
 
@@ -215,8 +245,8 @@ class Evaluator:
     def _separated(system: Separator, heard: Tensor, like: Tensor, side: Side) -> Tensor:
         return separated(system, heard.view_as(like), side).flatten(1)
 
-    def _check(self, track: PreparedTrack, figures: dict[str, Tensor]) -> None:
-        if all(bool(torch.isfinite(values).all()) for values in figures.values()):
+    def _check(self, track: PreparedTrack, played: Played, figures: dict[str, Tensor]) -> None:
+        if not bool(not_numbers(played, figures).any()):
             return
         advice = too_loud([track]) or "its samples are in order: train the system again"
         raise InputError(f"{self.name}: an output for {track.name} is not a number; {advice}")
@@ -226,15 +256,17 @@ class Evaluator:
 class _Track:
     name: str
     rows: list[dict[str, Any]]
+    whole: list[dict[str, Any]]
     skipped: int
     budget_used: float
 
 
 def _per_track(segments: pd.DataFrame) -> pd.DataFrame:
     names = segments["track"].tolist()
-    keys = [key for key in segments.columns if key != "track"]
+    keys = [key for key in segments.columns if key not in {"track", *COUNTS}]
     medians = {key: track_medians(names, segments[key].to_numpy()) for key in keys}
-    table = pd.DataFrame({key: pd.Series(values) for key, values in medians.items()})
+    # Of a track that has collapsed there is a row, and no figure.
+    table = pd.DataFrame({key: pd.Series(values, dtype=float) for key, values in medians.items()})
     table.insert(0, "segments", segments["track"].value_counts())
     table.index.name = "track"
     return table.loc[list(dict.fromkeys(names))]

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from stemproof.core.errors import InputError
+from stemproof.figures.figure import Figure
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.statistics import (
+    Interval,
     Values,
     bootstrap,
     holm,
@@ -19,22 +21,26 @@ from stemproof.figures.statistics import (
     paired_median,
 )
 from stemproof.figures.summary import Models, by_seed
-from stemproof.figures.table import Figure, compared, per_segment
+from stemproof.figures.table import compared, per_segment
 
+OTHER = "other_threat"
+# Keys of a comparison beside the names of systems.
+RESERVED = ("reference", "n_tracks", "n_seeds", OTHER)
 Columns = Mapping[str, Values]  # seeds x tracks, of each measured figure
 
 
 def compare(
     systems: Mapping[str, Models], reference: str, settings: StatisticsParams
 ) -> dict[str, Any]:
-    """The content of ``metrics/comparison.json``: every system minus the reference.
+    """Every system minus the reference.
 
     Differences are paired by track and by training seed; p-values are adjusted for the number of
-    comparisons in the whole table (Holm, 1979). A figure that one of two systems does not have is
-    not compared.
+    comparisons in the whole table (Holm, 1979). A figure that one of two systems does not have, or
+    that nothing is left of, is not compared; a difference on a single track has neither interval
+    nor p-value.
 
     Args:
-        systems: models by training seed, of each system.
+        systems: models by training seed, of each system; all of one threat model.
         reference: what the others are compared with.
         settings: bootstrap.
     """
@@ -51,6 +57,59 @@ def compare(
     return result
 
 
+def compare_threats(
+    systems: Mapping[str, Models],
+    informed: Mapping[str, bool],
+    reference: str,
+    settings: StatisticsParams,
+) -> dict[str, Any]:
+    """The content of ``metrics/comparison.json``: a comparison for each threat model.
+
+    Informed and blind figures never stand in one ranking: what one is told, and what is changed of
+    it, differs. At the top level stand the systems of the reference's threat model; the others,
+    where they are two or more, are compared with their first under the key ``other_threat``.
+
+    Args:
+        systems: models by training seed, of each system, in the order of tables.
+        informed: of each system, whether it is told something of the true stems.
+        reference: what the others of its threat model are compared with.
+        settings: bootstrap.
+
+    Raises:
+        InputError: a system is called like a key of a comparison.
+    """
+    for name in RESERVED:
+        if name in systems:
+            raise InputError(f"systems: {name} is a key of the comparison; give it another name")
+    same, other = (
+        {name: of for name, of in systems.items() if (informed[name] == informed[reference]) == is_}
+        for is_ in (True, False)
+    )
+    result = compare(same, reference, settings)
+    if len(other) > 1:
+        result[OTHER] = compare(other, next(iter(other)), settings)
+    return result
+
+
+def by_threat(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The comparisons of a run, each by itself: one a threat model, at most two."""
+    same = {key: value for key, value in comparison.items() if key != OTHER}
+    return [same, comparison[OTHER]] if OTHER in comparison else [same]
+
+
+def comparison_of(comparison: Mapping[str, Any], system: str) -> Mapping[str, Any] | None:
+    """The comparison in which a system stands; None where it is the only one of its threat model.
+
+    Args:
+        comparison: ``metrics/comparison.json``.
+        system: its name.
+    """
+    for found in by_threat(comparison):
+        if system == found["reference"] or isinstance(found.get(system), Mapping):
+            return found
+    return None
+
+
 def contrast(
     first: pd.DataFrame, second: pd.DataFrame, settings: StatisticsParams
 ) -> dict[str, dict[str, float]]:
@@ -64,8 +123,14 @@ def contrast(
         settings: bootstrap.
 
     Raises:
-        InputError: the tables are of other tracks or seeds.
+        InputError: the tables are of other tracks or seeds, or of different threat models.
     """
+    whole = [figure.key for figure in per_segment() if figure.per == "excerpt"]
+    if len({any(key in table for key in whole) for table in (first, second)}) > 1:
+        raise InputError(
+            "one of the two systems is informed and the other is blind, and their figures do not "
+            "compare; name two of one threat model"
+        )
     tables = [list(table.groupby("seed", sort=False)) for table in (first, second)]
     tracks = {tuple(of_seed["track"]) for table in tables for _, of_seed in table}
     if len(tracks) > 1:
@@ -93,7 +158,8 @@ def _columns(models: Models) -> Columns:
 
 
 def _adjust(entries: list[dict[str, float]]) -> None:
-    """Add p-values that are adjusted for how many there are."""
+    """Add p-values that are adjusted for how many there are; a single track has none."""
+    entries = [entry for entry in entries if "p" in entry]
     for entry, adjusted in zip(entries, holm([e["p"] for e in entries]), strict=True):
         entry["p_holm"] = adjusted
 
@@ -101,21 +167,22 @@ def _adjust(entries: list[dict[str, float]]) -> None:
 def _differences(
     own: Columns, base: Columns, settings: StatisticsParams
 ) -> dict[str, dict[str, float]]:
-    result = {}
+    result: dict[str, dict[str, float]] = {}
     for key, figure in compared().items():
         needed = figure.minus or (figure.key,)
         if all(part in own and part in base for part in needed):
             interval = _difference(figure, own, base, settings)
-            result[key] = {
-                "difference": interval.value,
-                "low": interval.low,
-                "high": interval.high,
-                "p": interval.p,
-            }
+            if not interval.is_known:
+                continue
+            result[key] = {"difference": interval.value}
+            if interval.has_ends:
+                result[key] |= {"low": interval.low, "high": interval.high, "p": interval.p}
     return result
 
 
-def _difference(figure: Figure, own: Columns, base: Columns, settings: StatisticsParams) -> Any:
+def _difference(
+    figure: Figure, own: Columns, base: Columns, settings: StatisticsParams
+) -> Interval:
     options = settings.options
     if figure.minus:
         high, low = figure.minus

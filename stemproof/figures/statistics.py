@@ -1,7 +1,12 @@
-"""Means over training seeds, hierarchical bootstrap intervals, and Holm's correction."""
+"""Means over training seeds, hierarchical bootstrap intervals, and Holm's correction.
+
+NaN is a track without a figure (what was put out for it has collapsed): it is left out.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +18,9 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval.
+    """An estimate with its confidence interval; all NaN where there is no track to take it of.
+
+    Of a single track there is a value and nothing else (NaN): how much tracks differ is not known.
 
     Attributes:
         value: the estimate.
@@ -29,6 +36,16 @@ class Interval:
     low: float
     high: float
     p: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there was anything to estimate from."""
+        return not math.isnan(self.value)
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether there were two tracks or more, which say how much tracks differ."""
+        return not math.isnan(self.low)
 
 
 def bootstrap(
@@ -47,6 +64,10 @@ def bootstrap(
     when they are few (Rao and Wu, 1988). With one seed only tracks are resampled, and the
     interval says nothing about the luck of training.
 
+    Where figures are NaN, resamples in which no track has one are left out, and so is a seed
+    without any: the interval is of what is there. Where fewer than two tracks have one there is no
+    interval: every resample would be the same track, and the interval as good as none wide.
+
     Args:
         statistic: takes the figures, each ... x tracks, and reduces the last axis.
         figures: per seed and track, seeds x tracks each; a system with one model (one row) is
@@ -57,18 +78,43 @@ def bootstrap(
     """
     figures = np.broadcast_arrays(*(np.atleast_2d(figure) for figure in figures))
     seeds, tracks = figures[0].shape
+    whole = np.logical_and.reduce([~np.isnan(figure) for figure in figures])
+    known = int(whole.any(axis=0).sum())
+    if known < 2:
+        value = known_mean(statistic(*figures))
+        return Interval(value, math.nan, math.nan, math.nan)
     draw = np.random.default_rng(seed)
     drawn_tracks = draw.integers(0, tracks, size=(resamples, tracks))
     drawn_seeds = draw.integers(0, seeds, size=(max(1, seeds - 1), resamples))
     # Seeds x resamples: the statistic of every seed on the tracks of every resample.
     of_seeds = statistic(*(figure[:, drawn_tracks] for figure in figures))
-    replicas = np.take_along_axis(of_seeds, drawn_seeds, axis=0).mean(axis=0)
+    replicas = np.take_along_axis(of_seeds, drawn_seeds, axis=0)
+    estimates = statistic(*figures)
+    if not whole.all():
+        replicas, estimates = _known_mean(replicas), estimates[~np.isnan(estimates)]
+        if not (len(replicas) and len(estimates)):
+            return Interval(math.nan, math.nan, math.nan, math.nan)
+    else:
+        replicas = replicas.mean(axis=0)
     tail = (1 - confidence) / 2
     low, high = np.quantile(replicas, [tail, 1 - tail])
     below, above = (1 + np.sum(replicas <= 0), 1 + np.sum(replicas >= 0))
-    estimates = statistic(*figures)
-    p = max(2 * min(below, above) / (resamples + 1), 2.0 ** (1 - tracks), _luck(estimates))
+    floor = 2.0 ** (1 - known)
+    p = max(2 * min(below, above) / (len(replicas) + 1), floor, _luck(estimates))
     return Interval(float(estimates.mean()), float(low), float(high), float(min(1.0, p)))
+
+
+def known_mean(figures: Values) -> float:
+    """Mean over the training seeds that have a figure; NaN when none has."""
+    known = figures[~np.isnan(figures)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _known_mean(replicas: Values) -> Values:
+    """Mean of each resample over the seeds that have a figure; resamples without one are gone."""
+    count = (~np.isnan(replicas)).sum(axis=0)
+    total = np.nansum(replicas, axis=0)
+    return np.asarray(total[count > 0] / count[count > 0])
 
 
 def _luck(estimates: Values) -> float:
@@ -81,8 +127,12 @@ def _luck(estimates: Values) -> float:
 
 
 def median(figure: Values) -> Values:
-    """Median over tracks."""
-    return np.asarray(np.median(figure, axis=-1))
+    """Median over the tracks that have a figure; NaN when none has."""
+    if not np.isnan(figure).any():
+        return np.asarray(np.median(figure, axis=-1))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        return np.asarray(np.nanmedian(figure, axis=-1))
 
 
 def median_difference(first: Values, second: Values) -> Values:
@@ -96,7 +146,7 @@ def median_rise(bs_1: Values, at_1: Values, bs_0: Values, at_0: Values) -> Value
 
 
 def paired_median(first: Values, second: Values) -> Values:
-    """Median over tracks of the difference on the same track."""
+    """Median over tracks of the difference on the same track, where both have a figure."""
     return median(first - second)
 
 

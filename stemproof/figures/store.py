@@ -84,7 +84,7 @@ def read_scored(folders: Sequence[Path], made_with: Mapping[str, Any]) -> System
         training[str(seed)] = found["training"]
         if not found["trained"]:
             break  # one model, whatever the seed
-    about = {key: first[key] for key in ("kind", "informed")}
+    about = {key: first[key] for key in ("kind", "informed", "gate")}
     return SystemModels(
         scored,
         used,

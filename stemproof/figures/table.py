@@ -6,108 +6,11 @@ asked: a figure is added by a module (or a line) and one entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
-import torch
 from torch import Tensor
 
-from stemproof.figures.si_sdr import output_gain, si_sdr, snr
-
-
-@dataclass(frozen=True)
-class Played:
-    """What was played to a system and what it gave back, each batch x samples.
-
-    Attributes:
-        mixture: clean mixtures.
-        vocals: true vocals.
-        adversarial: attacked mixtures.
-        clean: estimate from the clean mixture.
-        attacked: estimate from the attacked one.
-        noisy: estimates under random noise of the perturbation's norm, one a draw.
-        reconstruction: true vocals through the system's representation; None without one.
-        oracle: estimate of the oracle from the clean mixture; None without one.
-    """
-
-    mixture: Tensor
-    vocals: Tensor
-    adversarial: Tensor
-    clean: Tensor
-    attacked: Tensor
-    noisy: list[Tensor]
-    reconstruction: Tensor | None = None
-    oracle: Tensor | None = None
-
-    @property
-    def perturbation(self) -> Tensor:
-        """What the adversary added."""
-        return self.adversarial - self.mixture
-
-    def sdr(self, estimate: Tensor) -> Tensor:
-        """SI-SDR of an estimate of the vocals in dB, one a segment."""
-        return si_sdr(self.vocals, estimate)
-
-    @property
-    def noise_sdr(self) -> Tensor:
-        """SI-SDR under noise, draws x segments."""
-        return torch.stack([self.sdr(estimate) for estimate in self.noisy])
-
-
-Measure = Callable[[Played], Tensor | None]
-Part = Literal["clean", "attacked", ""]
-Place = Literal["result", "beside", ""]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure.
-
-    A figure either is measured per segment, and its median over a track's segments and over tracks
-    is taken; or it is the difference of two such medians.
-
-    Attributes:
-        key: in metrics files.
-        words: in tables and sentences.
-        unit: of its values.
-        meaning: one sentence, for the documentation.
-        measure: its value per segment, or None where it does not apply to the system.
-        minus: keys of the two figures whose medians are subtracted.
-        interval: whether it has a bootstrap interval.
-        compared: whether systems are compared by it; ``medians`` subtracts medians, ``paired``
-            takes the median of the differences on the same track.
-        compared_key: key of the comparison, where it is not that of the figure.
-        part: of a claim.
-        place: in the report: the first table, the one beside it, or no table of its own.
-        digits: in the report, behind the decimal point.
-        of_seeds: whether it is shown for every training seed by itself.
-        listed: whether it stands in summaries; what only others are made of does not.
-
-    Raises:
-        ValueError: an entry that says too much or too little.
-    """
-
-    key: str
-    words: str
-    unit: str
-    meaning: str
-    measure: Measure | None = None
-    minus: tuple[str, str] | None = None
-    interval: bool = False
-    compared: Literal["medians", "paired", ""] = ""
-    compared_key: str = ""
-    part: Part = ""
-    place: Place = ""
-    digits: int = 2
-    of_seeds: bool = False
-    listed: bool = True
-
-    def __post_init__(self) -> None:
-        if (self.measure is None) == (self.minus is None):
-            raise ValueError(f"{self.key}: either `measure` or `minus`")
-        if self.part and not self.interval:
-            raise ValueError(f"{self.key}: a figure of a claim has an interval")
+from stemproof.figures.figure import Figure, Per
+from stemproof.figures.played import Played
+from stemproof.figures.si_sdr import output_gain, snr
 
 
 def _reconstruction(played: Played) -> Tensor | None:
@@ -142,6 +45,7 @@ FIGURES: tuple[Figure, ...] = (
         part="clean",
         of_seeds=True,
         place="result",
+        blind="clean SI-SDR",
     ),
     Figure(
         "at_bs",
@@ -154,6 +58,7 @@ FIGURES: tuple[Figure, ...] = (
         part="attacked",
         of_seeds=True,
         place="result",
+        blind="attacked SI-SDR",
     ),
     Figure(
         "rb",
@@ -166,6 +71,7 @@ FIGURES: tuple[Figure, ...] = (
         part="attacked",
         of_seeds=True,
         place="result",
+        blind="loss of medians",
     ),
     Figure(
         "rb_net",
@@ -177,6 +83,7 @@ FIGURES: tuple[Figure, ...] = (
         compared="medians",
         part="attacked",
         place="beside",
+        blind="loss of medians minus noise",
     ),
     Figure(
         "drop",
@@ -255,6 +162,54 @@ FIGURES: tuple[Figure, ...] = (
         part="clean",
         place="beside",
     ),
+    Figure(
+        "excerpt_bs",
+        "excerpt",
+        "dB",
+        "SI-SDR of the separated vocals over a whole excerpt, all channels together",
+        lambda played: played.sdr(played.clean),
+        interval=True,
+        part="clean",
+        place="excerpt",
+        per="excerpt",
+    ),
+    Figure(
+        "excerpt_at_bs",
+        "attacked excerpt",
+        "dB",
+        "the same under attack",
+        lambda played: played.sdr(played.attacked),
+        interval=True,
+        part="attacked",
+        place="excerpt",
+        per="excerpt",
+    ),
+    Figure(
+        "excerpt_drop",
+        "paired drop of an excerpt",
+        "dB",
+        "what the attack costs on the same excerpt: the median of the differences",
+        lambda played: played.sdr(played.clean) - played.sdr(played.attacked),
+        interval=True,
+        part="attacked",
+        place="excerpt",
+        per="excerpt",
+    ),
+    *(
+        Figure(
+            f"break_{level}db",
+            f"break point {level} dB",
+            "dB",
+            f"SNR of the smallest perturbation found (L2) that costs {level} dB of SI-SDR; a "
+            "higher one is a weaker system",
+            interval=True,
+            part="attacked",
+            place="break",
+            digits=1,
+            per="search",
+        )
+        for level in (1, 3, 6)
+    ),
 )
 
 
@@ -276,7 +231,7 @@ def compared() -> dict[str, Figure]:
     return {figure.compared_key or figure.key: figure for figure in FIGURES if figure.compared}
 
 
-def measured(played: Played) -> dict[str, Tensor]:
-    """The figures that apply, each with one value a segment."""
-    values = {figure.key: figure.measure(played) for figure in FIGURES if figure.measure}
+def measured(played: Played, per: Per = "segment") -> dict[str, Tensor]:
+    """The figures that apply, each with one value a segment or an excerpt."""
+    values = {f.key: f.measure(played) for f in FIGURES if f.measure and f.per == per}
     return {key: value for key, value in values.items() if value is not None}

@@ -24,7 +24,7 @@ TABLE: dict[str, dict[str, float]] = {
 
 
 def verdicts(comparison: Mapping[str, Any], confidence: float) -> list[str]:
-    """What the intervals allow to say of the paper's claim; nothing when it was not tested.
+    """What the intervals allow to say of the paper's claim; nothing of what was not tested.
 
     Args:
         comparison: ``metrics/comparison.json``.
@@ -32,9 +32,11 @@ def verdicts(comparison: Mapping[str, Any], confidence: float) -> list[str]:
     """
     if comparison["reference"] != RSVM or IMPROVED not in comparison:
         return []
+    figures = {"rb": "RB", "paired_drop": "The paired drop of SI-SDR"}
     return [
-        _verdict(comparison, confidence, "rb", "RB"),
-        _verdict(comparison, confidence, "paired_drop", "The paired drop of SI-SDR"),
+        _verdict(comparison, confidence, key, figure)
+        for key, figure in figures.items()
+        if key in comparison[IMPROVED]  # nothing is left of it where a system put out silence
     ]
 
 

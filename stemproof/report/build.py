@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from stemproof.attacks.params import AttackParams
 from stemproof.core.files import read_json, read_table
-from stemproof.data.params import SegmentParams
-from stemproof.figures.params import StatisticsParams
-from stemproof.paper import li2022
-from stemproof.report import pictures, tables
-from stemproof.report.words import threat_in_words
+from stemproof.figures.table import by_key
+from stemproof.report import audit_tables, pictures, tables
+from stemproof.report.threats import Group, Settings
 
 
 @dataclass(frozen=True)
@@ -41,23 +38,6 @@ class Sources:
     plots: Path
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the report says of the parameters.
-
-    Attributes:
-        attack: the section ``attack``.
-        segments: the section ``segments``.
-        statistics: the section ``statistics``.
-        shown: all parameters of the run, as they are printed.
-    """
-
-    attack: AttackParams
-    segments: SegmentParams
-    statistics: StatisticsParams
-    shown: Mapping[str, Any]
-
-
 def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
     """Render the report.
 
@@ -68,36 +48,31 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         InputError: a metrics file or a table is missing.
     """
     systems = [{"name": name, **read_json(path)} for name, path in sources.systems.items()]
-    data = read_json(sources.data)
-    comparison = read_json(sources.comparison)
+    data, comparison = read_json(sources.data), read_json(sources.comparison)
     audits = {
         name: {**flags, **read_json(sources.plots / "audit" / f"{name}.json")}
         for name, flags in read_json(sources.audit).items()
     }
-    informed = [system["name"] for system in systems if system["informed"]]
+    tracks = {
+        name: read_table(sources.plots / "tracks" / f"{name}.csv") for name in sources.systems
+    }
+    groups = [
+        Group(own, comparison, audits, data, tracks)
+        for informed in (True, False)
+        if (own := [system for system in systems if system["informed"] == informed])
+    ]
     context: dict[str, Any] = {
-        "systems": systems,
-        "informed": informed,
+        "groups": [group.context(settings) for group in groups],
         "data": data,
         "data_name": data.get("source_words", data["source"]),
-        "comparison": comparison,
-        "result": tables.result(systems),
-        "differences": tables.differences(comparison),
-        "p_floor": f"{smallest_p(comparison, settings.statistics.bootstrap):.2g}",
-        "controls": tables.controls(systems),
-        "seeds": tables.seeds(systems),
-        "bsseval": tables.bsseval(systems),
-        "flags": tables.flags(audits),
-        "transfer": tables.transfer(audits),
-        "masks": tables.masks(audits),
-        "elsewhere": tables.elsewhere(audits),
+        "flags": audit_tables.flags(audits),
+        "transfer": audit_tables.transfer(audits),
+        "masks": audit_tables.masks(audits),
         "models": tables.models(systems),
         "splits": tables.data(data),
         "environment": read_json(sources.environment)["environment"],
-        "threat": threat_in_words(settings.attack, settings.segments, bool(informed)),
         "confidence": f"{settings.statistics.confidence:.0%}",
         "params": yaml.safe_dump(dict(settings.shown), sort_keys=False),
-        "verdicts": li2022.verdicts(comparison, settings.statistics.confidence),
     }
     environment = Environment(
         loader=PackageLoader("stemproof.report", "templates"),
@@ -106,58 +81,54 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = _pictures(list(sources.systems), sources.plots, settings.attack)
+    drawn = [
+        picture
+        for group in groups
+        for picture in _pictures(group, sources.plots, settings.attack, len(groups) > 1)
+    ]
     return {
         "index.html": environment.get_template("index.html").render(**context, pictures=drawn),
         "report.md": environment.get_template("report.md").render(**context),
     }
 
 
-def smallest_p(comparison: dict[str, Any], resamples: int) -> float:
-    """The smallest adjusted p-value that can come out, whatever the data are.
+def _pictures(group: Group, plots: Path, attack: AttackParams, both: bool) -> list[str]:
+    """The pictures of one threat model; what none of its systems has is no picture.
 
-    Of one comparison it is what the resamples and the tracks allow (see
-    :class:`stemproof.figures.statistics.Interval`); Holm multiplies the
-    smallest by the number of comparisons.
+    Args:
+        group: its systems.
+        plots: folder with curves/, attack/ and audit/.
+        attack: the section ``attack``.
+        both: whether the run has the other threat model, too.
     """
-    others = [figures for figures in comparison.values() if isinstance(figures, dict)]
-    count = sum(len(figures) for figures in others)
-    return float(min(1.0, count * max(2 / (resamples + 1), 2.0 ** (1 - comparison["n_tracks"]))))
-
-
-def _pictures(names: list[str], plots: Path, attack: AttackParams) -> dict[str, str]:
+    names = group.names
     train = {name: read_table(plots / "curves" / f"{name}.csv") for name in names}
     crafted = {name: read_table(plots / "attack" / f"{name}.csv") for name in names}
-    tracks = {name: read_table(plots / "tracks" / f"{name}.csv") for name in names}
     steps, budgets = (
         _by_system(read_table(plots / "audit" / f"{table}.csv"), names)
         for table in ("steps", "eps")
     )
-    loss = attack.loss
     unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
-    drawn = {
-        "attack": pictures.curves(
-            crafted, "step", "loss", "Worst loss so far against steps", unit.get(loss, loss)
-        ),
-        "drops": pictures.drops(tracks),
-        "steps": pictures.curves(
-            steps, "steps", "at_bs", "Audit: AT-BS against the number of steps", "dB"
-        ),
-        "eps": pictures.curves(
-            budgets,
-            "factor",
-            "at_bs",
-            "Audit: AT-BS against multiples of the budget",
-            "dB",
-            log=True,
-        ),
-    }
-    for column, title in (
-        ("valid_bs", "Validation BS"),
-        ("valid_si_sdr", "Validation SI-SDR of the reconstruction"),
-    ):
-        if any(column in table for table in train.values()):
-            drawn[column] = pictures.curves(train, "epoch", column, title, "dB")
+    loss = unit.get(attack.loss, attack.loss)
+    clean, attacked = (by_key()[key].said(group.informed) for key in ("bs", "at_bs"))
+    whose = f" ({'informed' if group.informed else 'blind'})" if both else ""
+    lines: list[tuple[dict[str, pd.DataFrame], str, str, str, str]] = [
+        (crafted, "step", "loss", "Worst loss so far against steps", loss),
+        (steps, "steps", "at_bs", f"Audit: {attacked} against the number of steps", "dB"),
+        (budgets, "factor", "at_bs", f"Audit: {attacked} against multiples of the budget", "dB"),
+        (train, "epoch", "valid_bs", f"Validation {clean}", "dB"),
+        (train, "epoch", "valid_si_sdr", "Validation SI-SDR of the reconstruction", "dB"),
+    ]
+    drawn = []
+    for tables_of, x, y, title, label in lines:
+        known = {
+            n: table for n, table in tables_of.items() if y in table and table[y].notna().any()
+        }
+        if known:
+            log = x == "factor"
+            drawn.append(pictures.curves(known, x, y, title + whose, label, log=log))
+    tracks = {name: group.tracks[name] for name in names}
+    drawn.insert(1, pictures.drops(tracks, whose))
     return drawn
 
 

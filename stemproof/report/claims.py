@@ -6,42 +6,55 @@ that say which parameters, data and code they come from.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint, read_json
 from stemproof.core.params import validate
 from stemproof.figures import table
+from stemproof.figures.collapse import COUNTS
+from stemproof.figures.compare import comparison_of
 
-# What the figures are computed with; changes elsewhere do not touch a claim.
-CODE = ("dvc.yaml", "published", "stemproof", "stages")
 Hash = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_known(self, handler: SerializerFunctionWrapHandler) -> Any:
+        """As JSON; what may be left out, and is not known, is no key."""
+        fields = type(self).model_fields
+        return {
+            key: value
+            for key, value in handler(self).items()
+            if value is not None or fields[key].is_required()
+        }
+
 
 class Figure(_Part):
-    """A figure in dB with its confidence interval."""
+    """A figure in dB with its confidence interval; of a single recording there is none."""
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def interval(self) -> str:
+        """In words, behind the figure."""
+        if self.low is None or self.high is None:
+            return "one recording, no interval"
+        return f"{self.low:.2f}, {self.high:.2f}"
 
 
 class Difference(Figure):
     """Against the reference system; positive when this system has more."""
 
-    p: float = Field(ge=0, le=1, description="two-sided bootstrap p-value")
+    p: float | None = Field(default=None, ge=0, le=1, description="two-sided bootstrap p-value")
     p_holm: float | None = Field(
         default=None, ge=0, le=1, description="adjusted for all comparisons of the run (Holm)"
     )
@@ -64,20 +77,55 @@ class FlagState(_Part):
     reason: str
 
 
+class GateCheck(_Part):
+    """One check of the gate before the attack."""
+
+    name: str
+    passed: bool
+    reason: str
+
+
 class Claim(_Part):
     """Robustness of one system under one threat model."""
 
     schema_version: Literal[1] = 1
     variant: str
     settings: dict[str, Any] = Field(description="what sets the variant apart")
+    threat: Literal["informed", "blind"] | None = Field(
+        default=None, description="whether the system is told something of the true stems"
+    )
+    kind: str | None = Field(default=None, description="of separator")
     threat_model: str = Field(min_length=1, description="in words")
+    white_box: bool | None = Field(
+        default=None, description="whether the gradient passed the gate before the attack"
+    )
+    gate: list[GateCheck] | None = Field(default=None, description="what that gate found")
+    excerpt: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds of a recording that a blind system hears at once; absent for all",
+    )
     attack: dict[str, Any] = Field(description="every parameter of the attack")
     parameters: dict[str, Any] = Field(description="all parameters of the run but data.root")
     audited_attack: str = Field(description="method and norm that the flags are about")
     eps: float | None = Field(description="full scale 1, under linf")
+    budget_used: float | None = Field(
+        default=None, ge=0, description="largest perturbation, as a fraction of the budget"
+    )
     perturbation_snr: float = Field(description="mixture over perturbation, dB")
-    clean: dict[str, Figure] = Field(description="si_sdr, bs, stft_bs, mixture_si_sdr")
-    attacked: dict[str, Figure] = Field(description="at_bs, rb, rb_net, drop, noise_drop")
+    clean: dict[str, Figure] = Field(description="si_sdr, bs, stft_bs, mixture_si_sdr, excerpt_bs")
+    attacked: dict[str, Figure] = Field(
+        description="at_bs, rb, rb_net, drop, noise_drop, excerpt_*, break_* (SNR in dB)"
+    )
+    break_parts: int | None = Field(
+        default=None, ge=0, description="parts of recordings that break points were searched on"
+    )
+    unbroken: int | None = Field(
+        default=None, ge=0, description="parts on which a level was not reached"
+    )
+    collapsed: dict[str, int] | None = Field(
+        default=None, description="segments of all seeds for which nothing was put out"
+    )
     confidence: float = Field(gt=0, lt=1)
     seeds: dict[str, dict[str, float]] = Field(description="figures of each training seed")
     reference: str | None = Field(description="the system that it is compared with")
@@ -88,6 +136,24 @@ class Claim(_Part):
     parameters_sha256: str = Hash
     git_commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     environment: dict[str, str]
+
+    @property
+    def informed(self) -> bool:
+        """Its threat model; a claim that does not name it is from when all were informed."""
+        return self.threat != "blind"
+
+    def in_words(self) -> str:
+        """What it claims, in one line."""
+        said = [self.variant]
+        for key in ("rb", "break_3db"):
+            figure = table.by_key()[key]
+            name = figure.said(self.informed)
+            if key in self.attacked:
+                found = self.attacked[key]
+                said.append(f"{name} {found.value:.2f} dB [{found.interval}]")
+        if self.white_box is False:
+            said.append("no white box")
+        return f"{', '.join(said)}, {self.flags_raised} of {len(self.flags)} flags raised"
 
 
 @dataclass(frozen=True)
@@ -122,7 +188,7 @@ def make_claim(
     comparison: Mapping[str, Any],
     audit: Mapping[str, Any],
 ) -> Claim:
-    """Put one system's claim together; figures that do not apply to it are left out.
+    """Put one system's claim together; figures that it does not have are left out.
 
     Args:
         run: what all systems of a run have in common.
@@ -136,30 +202,41 @@ def make_claim(
         return {
             figure.key: Figure(
                 value=metrics[figure.key],
-                low=metrics[f"{figure.key}_low"],
-                high=metrics[f"{figure.key}_high"],
+                low=metrics.get(f"{figure.key}_low"),
+                high=metrics.get(f"{figure.key}_high"),
             )
             for figure in table.FIGURES
             if figure.part == part and figure.key in metrics
         }
 
-    is_reference = system == comparison["reference"]
-    differences = {} if is_reference else comparison[system]
+    compared = comparison_of(comparison, system)
+    reference = compared["reference"] if compared and compared["reference"] != system else None
+    differences = compared[system] if compared and reference else {}
+    informed, gate = metrics["informed"], metrics["gate"]
     portable = _portable(run.parameters)
     return Claim(
         variant=system,
         settings=dict(run.parameters["separators"][system]),
+        threat="informed" if informed else "blind",
+        kind=metrics["kind"],
         threat_model=run.threat_model,
+        white_box=gate["passed"],
+        gate=[GateCheck(**check) for check in gate["checks"]],
+        excerpt=None if informed else run.attack.get("excerpt"),
         attack=dict(run.attack),
         parameters=portable,
         audited_attack=audit["attack"],
         eps=run.eps,
+        budget_used=metrics["budget_used"],
         perturbation_snr=metrics["perturbation_snr"],
         clean=figures("clean"),
         attacked=figures("attacked"),
+        break_parts=metrics.get("n_break_parts"),
+        unbroken=metrics.get("n_unbroken"),
+        collapsed={key: metrics[key] for key in COUNTS if key in metrics} or None,
         confidence=run.confidence,
         seeds=metrics["seeds"],
-        reference=None if is_reference else comparison["reference"],
+        reference=reference,
         minus_reference={
             key: Difference(
                 value=entry["difference"],
@@ -168,8 +245,8 @@ def make_claim(
             for key, entry in differences.items()
         },
         flags=[
-            FlagState(name=name, raised=raised, reason=reason)
-            for name, raised, reason in audit["reasons"]
+            FlagState(name=name, raised=word == "RAISED", reason=reason)
+            for name, word, reason in audit["reasons"]
         ],
         flags_raised=audit["flags_raised"],
         data=run.data,
@@ -192,81 +269,3 @@ def _portable(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters but ``data.root``, which is a path of one machine."""
     data = {key: value for key, value in parameters["data"].items() if key != "root"}
     return {**parameters, "data": data}
-
-
-def check_run(folder: Path, root: Path, stages: Sequence[str] = ("report",)) -> None:
-    """Do the figures in a folder come from its parameters, code and data?
-
-    Asks DVC, which compares what every stage read and wrote with ``dvc.lock``.
-
-    Args:
-        folder: the project.
-        root: the recordings, which need not be at hand any more; what was made of them is.
-        stages: the last ones; all that they depend on is asked for.
-
-    Raises:
-        InputError: a stage has not been run, or what it reads or wrote has changed since.
-    """
-    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", *stages]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
-    try:
-        found = json.loads(done.stdout) if done.returncode == 0 else None
-    except json.JSONDecodeError:
-        found = None
-    if found is None:
-        said = done.stderr.strip() or done.stdout.strip()
-        raise InputError(
-            f"a claim needs `dvc status`, but it fails ({said}); install DVC and run dvc repro"
-        )
-    for stage, changes in found.items():
-        changed = [path for path in _changed(changes) if Path(path) != root]
-        if changed:
-            raise InputError(
-                f"{stage} is not up to date ({', '.join(changed[:3])}"
-                f"{', ...' if len(changed) > 3 else ''}); run dvc repro"
-            )
-
-
-def _changed(changes: list[Any]) -> Iterator[str]:
-    """Names of what DVC calls changed: files, parameters, or the command."""
-    for change in changes:
-        if isinstance(change, str):
-            yield change
-            continue
-        for paths in change.values():
-            for path, state in paths.items():
-                yield from state if isinstance(state, dict) else [path]
-
-
-def code_commit(folder: Path) -> str:
-    """The commit of the code that stands in a folder.
-
-    Raises:
-        InputError: it is not a git checkout, or the code differs from its last commit.
-    """
-    try:
-        commit = _git(folder, "rev-parse", "HEAD").strip()
-        changed = _git(folder, "status", "--porcelain", "--", *CODE).splitlines()
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None) or error
-        raise InputError(
-            f"{folder}: a claim names a git commit, but git fails ({said}); "
-            "install git and work in a clone of the repository"
-        ) from None
-    if changed:
-        raise InputError(
-            f"a claim names a git commit, but {changed[0][3:]} differs from it; commit first"
-        )
-    return commit
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    return done.stdout

@@ -52,8 +52,7 @@ def curves(
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
         for color, (name, table) in zip(cycle(COLORS), tables.items(), strict=False):
-            if y in table:
-                axes.plot(table[x], table[y], color=color, label=name, marker=".", linewidth=1.5)
+            axes.plot(table[x], table[y], color=color, label=name, marker=".", linewidth=1.5)
         axes.set(title=title, xlabel=x, ylabel=unit)
         if log:
             axes.set_xscale("log")
@@ -61,8 +60,13 @@ def curves(
         return _svg(figure)
 
 
-def drops(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Paired drop per track under attack and under random noise, one column of dots a system."""
+def drops(tables: Mapping[str, pd.DataFrame], whose: str = "") -> str:
+    """Paired drop per track under attack and under random noise, one column of dots a system.
+
+    Args:
+        tables: medians per track of each system.
+        whose: what the heading says of them.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
         for place, (color, table) in enumerate(zip(cycle(COLORS), tables.values(), strict=False)):
@@ -72,7 +76,8 @@ def drops(tables: Mapping[str, pd.DataFrame]) -> str:
             axes.scatter(place + 0.35 + spread / 2, table["noise_drop"], s=10, color="#999999")
             axes.hlines(table["drop"].median(), place - 0.2, place + 0.2, color=color, linewidth=2)
         axes.set_xticks(range(len(tables)), list(tables))
-        axes.set(title="Loss per track: attack (color), random noise (gray)", ylabel="dB")
+        title = f"Loss per track{whose}: attack (color), random noise (gray)"
+        axes.set(title=title, ylabel="dB")
         return _svg(figure)
 
 

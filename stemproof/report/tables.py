@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stemproof.figures import table
-from stemproof.figures.table import Figure
+from stemproof.figures.figure import Figure, Place
 from stemproof.paper import li2022
 
 Metrics = Mapping[str, Any]
@@ -37,78 +37,142 @@ def db(value: float, digits: int = 2) -> str:
 
 
 ABSENT = Cell("-", "not of this system")
+COLLAPSED = Cell("-", "all collapsed")
+NOT_COMPARED = Cell("-", "not of both systems")
+# In place of an interval: how much recordings differ is not known from a single one.
+ONE_RECORDING = "-, one recording"
 
 
-def cell(metrics: Metrics, figure: Figure) -> Cell:
-    """A figure, and its interval where it has one; a dash for a system without such a figure."""
+def cell(metrics: Metrics, figure: Figure, system: Metrics | None = None) -> Cell:
+    """A figure, and its interval where it has one; a dash, and why, where one is missing.
+
+    Args:
+        metrics: of a system, or of one of its seeds.
+        figure: which one.
+        system: the metrics of the system, when those of a seed are shown.
+    """
     key, digits = figure.key, figure.digits
+    whole = metrics if system is None else system
     if key not in metrics:
-        return ABSENT
+        return COLLAPSED if key in whole or key in whole.get("without_value", ()) else ABSENT
     ends = [metrics[end] for end in (f"{key}_low", f"{key}_high") if end in metrics]
-    return Cell(db(metrics[key], digits), ", ".join(db(end, digits) for end in ends))
+    note = ", ".join(db(end, digits) for end in ends)
+    if figure.interval and system is None and not ends:
+        note = ONE_RECORDING
+    return Cell(db(metrics[key], digits), note)
 
 
-def heading(figure: Figure) -> str:
+def name_of(system: Metrics) -> Cell:
+    """The name of a system; its figures say less where there was no white-box attack."""
+    return Cell(system["name"], "" if system["gate"]["passed"] else "no white box")
+
+
+def are_informed(systems: Sequence[Metrics]) -> bool:
+    """Whether the systems of a table, all of one threat model, are informed ones."""
+    return bool(systems[0]["informed"])
+
+
+def heading(figure: Figure, informed: bool) -> str:
     """Its words; of a difference, what is subtracted."""
     if not figure.minus:
-        return figure.words
-    first, second = (table.by_key()[key].words for key in figure.minus)
-    return f"{figure.words} = {first} - {second}"
+        return figure.said(informed)
+    first, second = (table.by_key()[key].said(informed) for key in figure.minus)
+    return f"{figure.said(informed)} = {first} - {second}"
 
 
-def placed(systems: Sequence[Metrics], place: table.Place) -> list[Figure]:
-    """The figures of one table that any of the systems has."""
+def placed(systems: Sequence[Metrics], place: Place) -> list[Figure]:
+    """The figures of one table that any of the systems has, or would have if it put out sound."""
     figures = [figure for figure in table.FIGURES if figure.place == place]
-    return [figure for figure in figures if any(figure.key in system for system in systems)]
+    known = {key for system in systems for key in (*system, *system.get("without_value", ()))}
+    return [figure for figure in figures if figure.key in known]
 
 
 def result(systems: Sequence[Metrics]) -> Table:
-    """The paper's table: the systems of the run, then the paper's own rows."""
-    figures = placed(systems, "result")
-    found = Table(["system", *(heading(figure) for figure in figures)])
+    """The systems of one threat model; below informed ones, those of the paper."""
+    figures, informed = placed(systems, "result"), are_informed(systems)
+    found = Table(["system", *(heading(figure, informed) for figure in figures)])
     for system in systems:
-        found.rows.append([Cell(system["name"]), *(cell(system, figure) for figure in figures)])
-    for name, row in li2022.TABLE.items():
+        found.rows.append([name_of(system), *(cell(system, figure) for figure in figures)])
+    for name, row in li2022.TABLE.items() if informed else ():
         cells = [Cell(db(row[f.key])) if f.key in row else Cell("not given") for f in figures]
         found.rows.append([Cell(name, kind="paper"), *cells])
     return found
 
 
-def differences(comparison: Metrics) -> Table:
-    """Every system minus the reference, with adjusted p-values."""
+def differences(comparison: Metrics, informed: bool) -> Table | None:
+    """Every system minus the reference, with adjusted p-values; None where there is no other.
+
+    Args:
+        comparison: of one threat model.
+        informed: which one.
+    """
     others = {name: of for name, of in comparison.items() if isinstance(of, Mapping)}
+    if not others:
+        return None
     figures = {
         key: figure
         for key, figure in table.compared().items()
         if any(key in entries for entries in others.values())
     }
-    words = [figure.words for figure in figures.values()]
+    words = [figure.said(informed) for figure in figures.values()]
     found = Table([f"minus {comparison['reference']}", *words], kind="wrap")
     for name, entries in others.items():
-        row = [Cell(name)]
-        for key in figures:
-            if key not in entries:
-                row.append(ABSENT)
-                continue
-            entry = entries[key]
-            note = f"{entry['low']:+.2f}, {entry['high']:+.2f}"
-            if "p_holm" in entry:
-                note += f"; p = {entry['p_holm']:.3f}"
-            row.append(Cell(f"{entry['difference']:+.3f}", note))
-        found.rows.append(row)
+        found.rows.append([Cell(name), *(_difference(entries.get(key)) for key in figures)])
     return found
 
 
+def _difference(entry: Metrics | None) -> Cell:
+    if entry is None:
+        return NOT_COMPARED
+    note = ONE_RECORDING
+    if "low" in entry:
+        note = f"{entry['low']:+.2f}, {entry['high']:+.2f}"
+    if "p_holm" in entry:
+        note += f"; p = {entry['p_holm']:.3f}"
+    return Cell(f"{entry['difference']:+.3f}", note)
+
+
 def controls(systems: Sequence[Metrics]) -> Table:
-    """What must stand beside RB."""
-    figures = placed(systems, "beside")
-    found = Table(["system", "RB / BS", *(figure.words for figure in figures)])
+    """What must stand beside a difference of medians."""
+    figures, informed = placed(systems, "beside"), are_informed(systems)
+    clean, loss = (table.by_key()[key].said(informed) for key in ("bs", "rb"))
+    words = [figure.said(informed) for figure in figures]
+    found = Table(["system", f"{loss} / {clean}", *words])
     for system in systems:
-        relative = "BS is not positive"
+        relative = Cell(f"{clean} is not positive")
         if "rb_relative" in system:
-            relative = db(system["rb_relative"])
+            relative = Cell(db(system["rb_relative"]))
+        elif {"bs", "rb"} & {*system.get("without_value", ())}:
+            relative = COLLAPSED
         cells = [cell(system, figure) for figure in figures]
-        found.rows.append([Cell(system["name"]), Cell(relative), *cells])
+        found.rows.append([Cell(system["name"]), relative, *cells])
+    return found
+
+
+def excerpts(systems: Sequence[Metrics]) -> Table | None:
+    """Figures of all that a blind system hears at once; None where no system has any."""
+    figures = placed(systems, "excerpt")
+    if not figures:
+        return None
+    found = Table(["system", *(figure.words for figure in figures)])
+    for system in systems:
+        found.rows.append([name_of(system), *(cell(system, figure) for figure in figures)])
+    return found
+
+
+def breaks(systems: Sequence[Metrics]) -> Table | None:
+    """Break points; None where none were searched."""
+    figures = placed(systems, "break")
+    if not figures:
+        return None
+    header = ["system", *(figure.words for figure in figures), "parts, not broken"]
+    found = Table(header)
+    for system in systems:
+        cells = [cell(system, figure) for figure in figures]
+        parts = Cell("-")
+        if "n_break_parts" in system:
+            parts = Cell(f"{system['n_break_parts']}, {system['n_unbroken']}")
+        found.rows.append([name_of(system), *cells, parts])
     return found
 
 
@@ -116,10 +180,11 @@ def seeds(systems: Sequence[Metrics]) -> Table:
     """Every training seed by itself."""
     rows = [own for system in systems for own in system["seeds"].values()]
     figures = [figure for figure in table.FIGURES if any(figure.key in own for own in rows)]
-    found = Table(["system", "seed", *(figure.words for figure in figures)])
+    informed = are_informed(systems)
+    found = Table(["system", "seed", *(figure.said(informed) for figure in figures)])
     for system in systems:
         for seed, own in system["seeds"].items():
-            cells = [cell(own, figure) for figure in figures]
+            cells = [cell(own, figure, system) for figure in figures]
             found.rows.append([Cell(system["name"]), Cell(seed), *cells])
     return found
 
@@ -143,85 +208,6 @@ def bsseval(systems: Sequence[Metrics]) -> Table | None:
             row.append(Cell(" / ".join(both)))
         failures = f"{scores['clean_failures']} / {scores['attacked_failures']}"
         found.rows.append([*row, Cell(failures)])
-    return found
-
-
-def flags(audits: Mapping[str, Metrics]) -> Table:
-    """One row a check, one column a system."""
-    found = Table(["check", *audits], kind="flags")
-    for checks in zip(*(audit["reasons"] for audit in audits.values()), strict=True):
-        row = [Cell(str(checks[0][0]))]
-        for _, raised, reason in checks:
-            row.append(
-                Cell("RAISED" if raised else "clear", reason, "raised" if raised else "clear")
-            )
-        found.rows.append(row)
-    return found
-
-
-def transfer(audits: Mapping[str, Metrics]) -> Table:
-    """AT-BS of every model (column) under what was crafted on every model (row)."""
-    played = {name: of for audit in audits.values() for name, of in audit["transfer"].items()}
-    found = Table(["crafted on", *played])
-    for source in next(iter(played.values())):
-        cells = [Cell(db(scores[source], 3)) for scores in played.values()]
-        found.rows.append([Cell(source), *cells])
-    return found
-
-
-def masks(audits: Mapping[str, Metrics]) -> Table | None:
-    """AT-BS with a fixed and with a recomputed mask, under the attack on either.
-
-    None when no system has a mask.
-    """
-    masked = {name: audit for name, audit in audits.items() if "masks" in audit}
-    if not masked:
-        return None
-    found = Table(
-        [
-            "system",
-            "fixed mask, its own attack",
-            "recomputed mask, its own attack",
-            "recomputed mask, attack on the fixed one",
-        ]
-    )
-    for name, audit in masked.items():
-        crossed = audit["masks"]
-        figures = (
-            crossed["fixed"]["fixed"],
-            crossed["recomputed"]["recomputed"],
-            crossed["fixed"]["recomputed"],
-        )
-        found.rows.append([Cell(name), *(Cell(db(figure, 3)) for figure in figures)])
-    return found
-
-
-def elsewhere(audits: Mapping[str, Metrics]) -> Table:
-    """Other threat models, not comparable with each other."""
-    first = next(iter(audits.values()))
-    # A level that one system does not reach is still a column.
-    levels = list(dict.fromkeys(k for a in audits.values() for k in a["minimal_snr"]["l2"]))
-    found = Table(
-        [
-            "system",
-            *(f"SNR that costs {level} dB, L2 / L-inf" for level in levels),
-            f"AT-BS, {first['sparse']['samples']} samples changed",
-            "AT-BS, one universal perturbation",
-            f"AT-BS, random search ({first['black_box']['queries']} queries)",
-        ]
-    )
-    for name, audit in audits.items():
-        row = [Cell(name)]
-        for level in levels:
-            both = [
-                db(audit["minimal_snr"][norm][level])
-                if level in audit["minimal_snr"][norm]
-                else "not reached"
-                for norm in ("l2", "linf")
-            ]
-            row.append(Cell(" / ".join(both)))
-        row += [Cell(db(audit[key]["at_bs"])) for key in ("sparse", "universal", "black_box")]
-        found.rows.append(row)
     return found
 
 

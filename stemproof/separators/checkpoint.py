@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.files import opened, written_aside
@@ -55,9 +56,14 @@ def save(
     trained: bool = True,
 ) -> None:
     """Write a model, atomically; the same weights and settings give the same bytes."""
-    weights = {
-        key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()
-    }
+    weights: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for key, tensor in model.state_dict().items():
+        weight = tensor.detach().cpu().contiguous()
+        # Weights that two parts of a model share are stored twice: safetensors takes no others.
+        place = weight.untyped_storage().data_ptr()
+        weights[key] = weight.clone() if place in places else weight
+        places.add(place)
     header = {
         "format": FORMAT,
         "kind": kind.name,
@@ -154,7 +160,8 @@ def load(
         )
     try:
         with opened(path):
-            model = header.kind.rebuild(header.settings)
+            with _naming(path):
+                model = header.kind.rebuild(header.settings)
             model.load_state_dict(load_file(str(path)))
     except (RuntimeError, safetensors.SafetensorError, *GARBAGE) as error:
         if out_of_memory(error):
@@ -167,10 +174,20 @@ def load(
         # Encoder and decoder, where a model has such parts, are what is called.
         for part in model.children():
             part.compile()
-    found = header.kind.separator(model, mask)
+    with _naming(path):
+        found = header.kind.separator(model, mask)
     if not isinstance(found, Separator):
         raise InputError(
             f"{path}: what the kind {header.kind.name} makes of it is no separator; it needs "
             "sample_rate, channels and separate(mixture, side)"
         )
     return found
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What a kind cannot make of a model file names the file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error.__cause__

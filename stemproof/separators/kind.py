@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from stemproof.core.params import Section
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from stemproof.data.store import PreparedData
 
 Row = dict[str, float]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,31 @@ class Making:
     compiled: bool = False
 
     @property
+    def where(self) -> str:
+        """What messages about the entry begin with."""
+        return f"separators.{self.name}"
+
+    @property
     def segment_samples(self) -> int:
         """Length of a segment."""
         return self.segments.samples(self.data.sample_rate)
+
+
+@dataclass(frozen=True)
+class ReadyFor:
+    """What a system that needs no training is made for.
+
+    Attributes:
+        where: what messages about its settings begin with: ``separators.NAME``, for instance.
+        sample_rate: of the recordings in Hz, for a kind that takes any.
+        seconds: of the noise that it is tried on.
+        device: where it is tried.
+    """
+
+    where: str
+    sample_rate: int = 44_100
+    seconds: float = 1.0
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)
@@ -63,12 +87,15 @@ class Made:
         curves: one row an epoch, with ``epoch`` and whatever else was measured; a model that is
             not trained has a single one.
         trained: whether a training seed made a difference.
+        counted: whether the weights of the model and of its parts are counted; False where it is
+            no module of ours, and ``curves`` says how many there are, or nobody knows.
     """
 
     model: nn.Module
     settings: Mapping[str, Any]
     curves: list[Row]
     trained: bool = True
+    counted: bool = True
 
     def __post_init__(self) -> None:
         if not self.curves or any("epoch" not in row for row in self.curves):
@@ -90,6 +117,8 @@ class Kind:
         untrained: what :attr:`rebuild` needs, from an entry and a sample rate, where there is
             nothing to train; such a kind can serve as an oracle.
         extra: the optional extra of this package that it needs; empty for none.
+        ready: make a system of settings alone, unless they ask for a training; None for a kind
+            that is always trained, or needs prepared data.
     """
 
     name: str
@@ -101,10 +130,13 @@ class Kind:
     is_trained: Callable[[Section], bool]
     untrained: Callable[[Section, int], Mapping[str, Any]] | None = None
     extra: str = ""
+    ready: Callable[[Section, ReadyFor], Made] | None = None
 
 
 def described(made: Made) -> dict[str, Any]:
     """The content of ``metrics/train/NAME/SEED.json``: sizes and the last epoch."""
+    if not made.counted:
+        return dict(made.curves[-1])
     counts = {"parameters": _size(made.model)}
     counts |= {f"parameters_{part}": _size(child) for part, child in made.model.named_children()}
     return {**counts, **made.curves[-1]}

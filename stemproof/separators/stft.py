@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stemproof.core.params import Section
-from stemproof.separators.kind import Kind, Made, Making
+from stemproof.separators.kind import Kind, Made, Making, ReadyFor
 from stemproof.separators.masks import binary_mask, other, straight_through_mask
 from stemproof.separators.protocol import MaskKind, Side
 from stemproof.separators.validation import validate
@@ -84,6 +85,10 @@ class InformedSTFT:
         """The same with the other kind of mask."""
         return InformedSTFT(self.stft, other(self.mask))
 
+    def doubled(self) -> InformedSTFT:
+        """The same in double precision."""
+        return InformedSTFT(copy.deepcopy(self.stft).double(), self.mask)
+
     def side(self, mixture: Tensor, vocals: Tensor) -> Tensor:
         """The binary mask (batch x bins x frames), or the vocals (batch x 1 x samples)."""
         if self.mask == "recomputed":
@@ -117,6 +122,12 @@ def _make(making: Making) -> Made:
     return Made(model, settings, [{"epoch": 0, **row}], trained=False)
 
 
+def _ready(settings: Section, wanted: ReadyFor) -> Made:
+    """For recordings of any rate."""
+    own = _untrained(settings, wanted.sample_rate)
+    return Made(_rebuild(own), own, [{"epoch": 0}], trained=False)
+
+
 def _untrained(settings: Section, sample_rate: int) -> Mapping[str, Any]:
     return {**settings.model_dump(), "sample_rate": sample_rate}
 
@@ -140,4 +151,5 @@ KIND = Kind(
     summary="no training: the binary mask of the true stems on the STFT, an oracle",
     is_trained=lambda _: False,
     untrained=_untrained,
+    ready=_ready,
 )

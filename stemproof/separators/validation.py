@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stemproof.core.batches import batches
 from stemproof.core.shards import WHOLE, Shard
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
-from stemproof.data.store import PreparedTrack, loud_mask
+from stemproof.data.store import PreparedTrack
 from stemproof.figures.medians import median_of_medians
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.protocol import Reconstructing, Separator, separated, side_of
@@ -41,13 +41,12 @@ def validate(
     length = segments.samples(separator.sample_rate)
     reconstruction, separation = [], []
     for track in shard.items(tracks):
-        mixture, vocals = track.segments(length)
-        loud = torch.from_numpy(loud_mask(vocals.flatten(1).numpy(), segments.loud_db))
-        mixture, vocals = mixture[loud].to(device), vocals[loud].to(device)
-        held: list[Tensor] = [mixture[:0, 0, 0]]
-        parts: list[Tensor] = [mixture[:0, 0, 0]]
-        for part in batches(len(mixture), BATCH):
-            x, s = mixture[part], vocals[part]
+        excerpts = Excerpts.segments([track], length, separator.channels)
+        loud = excerpts.loud(segments.loud_db)
+        held: list[Tensor] = [torch.empty(0, device=device)]
+        parts: list[Tensor] = [torch.empty(0, device=device)]
+        for chosen in excerpts.batches(loud, BATCH):
+            x, s = excerpts.read(chosen, device)
             with torch.no_grad():
                 estimate = separated(separator, x, side_of(separator, x, s))
             if isinstance(separator, Reconstructing):

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from stemproof.attacks.budgets import Bound
 from stemproof.attacks.case import Case
-from stemproof.data.segments import Segments
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.store import PreparedTrack
 from stemproof.separators.protocol import Separator, Side
 from stemproof.separators.registry import entry
@@ -37,6 +38,28 @@ class Saturating(Gain):
 
     def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
         return torch.tanh(self.gain * mixture)
+
+
+class Told(Saturating):
+    """An informed separator: it is told where the vocals are loud."""
+
+    twin = None
+
+    def side(self, mixture: Tensor, vocals: Tensor) -> Tensor:
+        return (vocals.abs() > 0.05).to(vocals)
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        assert side is not None
+        return super().separate(mixture) * (0.3 + side)
+
+
+class Crosstalk(Saturating):
+    """A blind separator whose channels depend on each other and whose samples on those before."""
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        assert side is None
+        before = pad(mixture, (7, 0))[..., :-7]
+        return torch.tanh(self.gain * (mixture - 0.4 * before + 0.3 * mixture.roll(1, 1)))
 
 
 class Noisy(Gain):
@@ -89,12 +112,17 @@ def small_rsvm(make_params: Callable[..., Any], **settings: Any) -> InformedRSVM
     return as_separator(model)
 
 
-def small_segments(counts: Sequence[int], length: int, channels: int = 1) -> Segments:
-    """Segments of tracks in memory."""
+def small_tracks(counts: Sequence[int], length: int, channels: int = 1) -> list[PreparedTrack]:
+    """Tracks in memory: so many segments each, and a rest."""
     tracks = []
     for number, count in enumerate(counts):
         rng = np.random.default_rng(number)
         audio = 0.1 * rng.standard_normal((2, channels, count * length + 17))
         audio[0] += audio[1]
         tracks.append(PreparedTrack(f"track {number}", f"{number}.npy", audio.astype(np.float32)))
-    return Segments.of(tracks, length)
+    return tracks
+
+
+def small_segments(counts: Sequence[int], length: int, channels: int = 1) -> Excerpts:
+    """Mono segments of tracks in memory."""
+    return Excerpts.segments(small_tracks(counts, length, channels), length)

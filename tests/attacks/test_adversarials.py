@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from attack_toys import Saturating, small_segments
+from attack_toys import Crosstalk, Saturating, Told, small_tracks
 
 from stemproof.attacks import store, unfinished
 from stemproof.attacks.store import Victim, generate
 from stemproof.attacks.stored import open_adversarials
+from stemproof.attacks.threat import fitted
 from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.core.errors import InputError
 from stemproof.core.files import sha256, write_array
@@ -30,41 +31,49 @@ MakeParams = Callable[..., Any]
 CPU = torch.device("cpu")
 LENGTH = 1000  # a quarter of a second
 QUICK = {"batch": 4, "eps": 0.02, "pgd": {"steps": 3}}
+# One that hears mono segments, and one that hears stereo recordings, whole or in excerpts.
+SYSTEMS: dict[str, Any] = {
+    "informed": (Told(3.0), {}),
+    "blind": (Crosstalk(3.0, channels=2), {}),
+    "excerpts": (Crosstalk(3.0, channels=2), {"excerpt": 0.5}),
+}
 
 
 def write_prepared(folder: Path) -> PreparedData:
     """Two training tracks and three test tracks, of which the first two fill a batch together."""
     folder.mkdir()
     entries = []
-    for split, counts in (("train", (2, 2)), ("test", (2, 2, 3))):
-        for track in small_segments(counts, LENGTH).tracks:
+    for split, counts in (("train", (2, 3)), ("test", (2, 2, 3))):
+        for track in small_tracks(counts, LENGTH, channels=2):
             file = f"{split}-{track.file}"
             write_array(folder / file, track.audio)
             about = {"split": split, "name": f"{split} {track.name}", "file": file}
-            digest = {"samples": track.samples, "sha256": sha256(folder / file)}
+            digest = {"samples": track.samples, "rendered": False, "sha256": sha256(folder / file)}
             entries.append({**about, **digest})
-    text = json.dumps({"source": "demo", "sample_rate": 4000, "tracks": entries})
-    (folder / "manifest.json").write_text(text)
+    about = {"source": "demo", "sample_rate": 4000, "channels": 2, "tracks": entries}
+    (folder / "manifest.json").write_text(json.dumps(about))
     return PreparedData(folder)
 
 
 class Bench:
     """One model to attack, and where things go."""
 
-    def __init__(self, folder: Path, make_params: MakeParams) -> None:
-        self.folder, self.make_params = folder, make_params
+    def __init__(self, folder: Path, make_params: MakeParams, system: str) -> None:
+        self.folder, self.make_params, self.system = folder, make_params, system
+        self.separator, self.own = SYSTEMS[system]
         self.data = write_prepared(folder / "prepared")
         self.model = folder / "model.safetensors"
         self.model.write_bytes(b"weights")
         self.work, self.destination = folder / "scratch", folder / "adversarial/x/1"
 
     def params(self, **attack: Any) -> Any:
-        return self.make_params(attack={**QUICK, **attack}, segments={"loud_db": -30})
+        own = {**QUICK, **self.own, **attack}
+        return self.make_params(attack=own, segments={"loud_db": -30})
 
     def run(self, shard: Shard = WHOLE, **attack: Any) -> dict[str, bytes]:
         """Attack, and give what the folder holds."""
         params = self.params(**attack)
-        victim = Victim("x-1", Saturating(3.0), self.model)
+        victim = Victim("x-1", self.separator, self.model)
         where = self.destination, self.work, shard
         generate(params.attack, params.segments, victim, self.data, CPU, *where)
         return self.stored()
@@ -83,9 +92,9 @@ class Bench:
         return folder
 
 
-@pytest.fixture
-def bench(tmp_path: Path, make_params: MakeParams) -> Bench:
-    return Bench(tmp_path, make_params)
+@pytest.fixture(params=SYSTEMS)
+def bench(tmp_path: Path, make_params: MakeParams, request: pytest.FixtureRequest) -> Bench:
+    return Bench(tmp_path, make_params, request.param)
 
 
 @pytest.fixture
@@ -126,10 +135,17 @@ def test_what_is_stored(bench: Bench) -> None:
     stored = bench.open()
     assert list(stored.files) == tracks
     for track in bench.data.tracks("test"):
-        mixture, _ = track.segments(LENGTH)
+        mixture = np.array(track.mixture)
+        if bench.system == "informed":
+            mixture = mixture.mean(axis=0, keepdims=True)[:, : track.count(LENGTH) * LENGTH]
         adversarial = np.load(stored.files[track.file])
-        assert adversarial.shape == mixture.shape
-        assert 0.01 < np.abs(adversarial - mixture.numpy()).max() <= 0.02 + 1e-6
+        assert adversarial.shape == mixture.shape and adversarial.dtype == np.float32
+        assert 0.01 < np.abs(adversarial - mixture).max() <= 0.02 + 1e-6
+    index = json.loads(found["index.json"])
+    assert index["format"] == 2
+    assert index["threat"] == ("informed" if bench.system == "informed" else "blind")
+    parts = {"informed": [2, 2, 3], "blind": [1, 1, 1], "excerpts": [1, 1, 2]}
+    assert [track["parts"] for track in index["tracks"]] == parts[bench.system]
     assert 0.9 < stored.budget_used <= 1
     assert stored.model_sha256 == sha256(bench.model)
     curve = pd.read_csv(bench.destination / "curve.csv")
@@ -171,6 +187,11 @@ def npy(array: Any) -> bytes:
     return stream.getvalue()
 
 
+def fewer(array: Any) -> Any:
+    """Losses of fewer parts than there are, or fewer samples of every channel."""
+    return array[1:] if array.shape[1] < LENGTH else array[:, 1:]
+
+
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "cut": lambda content: content[:-4],
@@ -181,7 +202,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "header": lambda content: content[:10] + b"(" + content[11:],
     "number": lambda content: npy(np.float32(3)),
     "integers": lambda content: npy(np.load(io.BytesIO(content)).astype(np.int32)),
-    "fewer": lambda content: npy(np.load(io.BytesIO(content))[1:]),
+    "fewer": lambda content: npy(fewer(np.load(io.BytesIO(content)))),
     "not a number": lambda content: npy(np.load(io.BytesIO(content)) * np.float32("nan")),
 }
 
@@ -204,7 +225,9 @@ def test_damaged_work_is_computed_again(
     capsys.readouterr()
     assert bench.run() == whole
     assert again.calls == 2
-    assert capsys.readouterr().out == f"{path}: damaged, computing it again\n"
+    gate, damaged = capsys.readouterr().out.splitlines()
+    assert gate.startswith("x-1: the gradient passes its checks; 4 passes over ")
+    assert damaged == f"{path}: damaged, computing it again"
 
 
 def test_what_the_system_refuses_to_read_is_not_thrown_away(
@@ -337,7 +360,13 @@ def test_a_universal_perturbation_is_learned_once(
     attack = {"method": "universal", "universal": {"epochs": 10}}
     whole = bench.run(**attack)
     played = bench.open(**attack).universal
-    assert played.shape == (1, LENGTH)
+    # As long as the longest of what it is played to, with all channels.
+    lengths = {
+        "informed": LENGTH,
+        "blind": 2 * (3 * LENGTH + 17),
+        "excerpts": 2 * (2 * LENGTH + 17),
+    }
+    assert played.shape == (1, lengths[bench.system])
     assert played.abs().max() == pytest.approx(0.02)
     shutil.rmtree(bench.destination)
     killed(bench, monkeypatch, "craft", 1, **attack)
@@ -364,7 +393,7 @@ def test_what_was_made_with_anything_else_is_refused(bench: Bench) -> None:
         bench.open(eps=0.01)
     with pytest.raises(InputError, match=r"attack.pgd.steps = 3, but params.yaml says 4"):
         bench.open(pgd={"steps": 4})
-    params = bench.make_params(attack=QUICK)
+    params = bench.make_params(attack={**QUICK, **bench.own})
     with pytest.raises(InputError, match=r"segments.loud_db = -30.0, but params.yaml says -10"):
         open_adversarials(bench.destination, params.attack, params.segments, bench.data)
     manifest = bench.data.folder / "manifest.json"
@@ -393,8 +422,9 @@ def test_a_damaged_file_is_refused(bench: Bench, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": 2}, "adversarial/x/1: format 2, this release reads 1; run generate"),
-        ({"format": None}, "adversarial/x/1: format None, this release reads 1; run generate"),
+        ({"format": 1}, "adversarial/x/1: format 1, this release reads 2; run generate"),
+        ({"format": 3}, "adversarial/x/1: format 3, this release reads 2; run generate"),
+        ({"format": None}, "adversarial/x/1: format None, this release reads 2; run generate"),
         ({"tracks": None}, "index.json: damaged; run generate"),
         ({"tracks": []}, "index.json: damaged; run generate"),
         ({"tracks": [3]}, "index.json: damaged; run generate"),
@@ -418,7 +448,7 @@ def test_a_violated_budget_is_not_stored(bench: Bench, monkeypatch: pytest.Monke
 
     def cheating(*arguments: Any) -> Any:
         found = honest(*arguments)
-        found.adversarial[0, 0, 5] += 0.05
+        found.adversarial[0][0, 5] += 0.05
         return found
 
     monkeypatch.setattr(store, "craft", cheating)
@@ -435,19 +465,24 @@ def test_a_violated_budget_is_not_stored(bench: Bench, monkeypatch: pytest.Monke
     ],
 )
 def test_segments_that_there_are_not(bench: Bench, segments: dict[str, float], said: str) -> None:
-    params = bench.make_params(attack=QUICK, segments=segments)
-    victim = Victim("x-1", Saturating(3.0), bench.model)
+    params = bench.make_params(attack={**QUICK, **bench.own}, segments=segments)
+    victim = Victim("x-1", bench.separator, bench.model)
     where = bench.destination, bench.work
     with pytest.raises(InputError) as error:
         generate(params.attack, params.segments, victim, bench.data, CPU, *where)
     assert str(error.value).startswith(said)
 
 
-def test_a_system_for_another_rate_is_refused(bench: Bench) -> None:
-    system = Saturating(3.0)
+def test_an_informed_system_for_other_recordings_is_refused(bench: Bench) -> None:
+    """A blind one hears the recordings through wrappers; of an informed one the mask would be."""
+    system = Told(3.0)
     system.sample_rate = 8000
-    params = bench.params()
-    victim = Victim("x-1", system, bench.model)
-    where = bench.destination, bench.work
-    with pytest.raises(InputError, match=r"model.safetensors: a system for 8000 Hz, but .* 4000"):
-        generate(params.attack, params.segments, victim, bench.data, CPU, *where)
+    with pytest.raises(InputError, match=r"a system for 8000 Hz, but .*prepared have 4000 Hz"):
+        fitted(system, bench.data)
+    with pytest.raises(InputError, match=r"attacked in mono, and this one takes 2 channels"):
+        fitted(Told(3.0, channels=2), bench.data)
+    assert fitted(bench.separator, bench.data) is bench.separator
+    other = Saturating(3.0)
+    other.sample_rate = 8000
+    heard = fitted(other, bench.data)
+    assert (heard.sample_rate, heard.channels) == (4000, 2)

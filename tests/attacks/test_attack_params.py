@@ -39,9 +39,9 @@ def test_every_method_has_its_settings_words_and_norms(make_params: MakeParams, 
         assert isinstance(words, Words)
         assert words.how
         # Sentences that the report can fill in.
-        assert "{" not in words.knows.format(weights="w", side="s")
-        assert "s" in words.knows.format(weights="", side="s")
-        assert "{" not in words.whom.format(length="1 s")
+        assert "{" not in words.knows.format(weights="w", side="s", part="p")
+        assert "s" in words.knows.format(weights="", side="s", part="")
+        assert "{" not in words.whom.format(length="1 s", part="segment")
         assert ("{weights}" in words.knows) == ("gradient" in method.needs)
         assert params.bound.bounded == method.bounded
         assert callable(method.build(params))
@@ -59,8 +59,8 @@ def test_the_settings_of_a_method_are_read_under_its_name(make_params: MakeParam
     [
         (
             {"method": "pdg"},
-            "attack: method = pdg must be one of pgd, fgsm, search, noise, universal, minimal, "
-            "sparse",
+            "attack: method = pdg must be one of pgd, fgsm, search, nes, noise, universal, "
+            "minimal, sparse",
         ),
         ({"loss": "sdr"}, "attack: loss = sdr must be one of si_sdr, mse, output_distance"),
         (

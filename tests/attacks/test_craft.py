@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attack_toys import Gain, Saturating, small_rsvm, small_segments
+from attack_toys import Gain, Saturating, small_rsvm, small_segments, small_tracks
 from torch import Tensor
 
 from stemproof.attacks.budgets import Bound
@@ -19,7 +19,7 @@ from stemproof.attacks.craft import Crafted, case_of, craft, prepared
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.random import Draws
-from stemproof.data.segments import Segments
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.store import PreparedTrack
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.protocol import Separator, Side, redrawn, side_of
@@ -30,6 +30,7 @@ QUICK = {
     "eps": 0.02,
     "pgd": {"steps": 4},
     "search": {"queries": 25},
+    "nes": {"queries": 40, "population": 6},
     "minimal": {"drop": 1.0},
     "sparse": {"rounds": 4},
 }
@@ -38,24 +39,25 @@ LENGTH = 600
 
 
 def crafted(
-    make_params: MakeParams, separator: Separator, segments: Segments, **attack: Any
+    make_params: MakeParams, separator: Separator, segments: Excerpts, **attack: Any
 ) -> Crafted:
     params = make_params(attack={**QUICK, **attack}).attack
     ready = prepared(params, separator, segments, -100.0, CPU)
     return craft(params, ready, separator, segments, range(len(segments)), CPU)
 
 
-def scores(separator: Separator, segments: Segments, adversarial: Any) -> Tensor:
+def scores(separator: Separator, segments: Excerpts, adversarial: Any) -> Tensor:
     """SI-SDR of every segment, under draws of its own."""
     mixture, vocals = segments.read(range(len(segments)))
     seeds = [segments.seed(number, "test") for number in range(len(segments))]
     side = side_of(separator, mixture, vocals)
-    estimate = redrawn(separator, seeds).separate(torch.from_numpy(adversarial), side)
+    heard = torch.from_numpy(np.stack(adversarial))
+    estimate = redrawn(separator, seeds).separate(heard, side)
     return si_sdr(vocals.flatten(1), estimate.flatten(1))
 
 
 def assert_the_batch_does_not_matter(
-    make_params: MakeParams, separator: Separator, segments: Segments, **attack: Any
+    make_params: MakeParams, separator: Separator, segments: Excerpts, **attack: Any
 ) -> None:
     found = {
         batch: crafted(make_params, separator, segments, batch=batch, **attack)
@@ -75,6 +77,7 @@ EVERY = [
     ("pgd", "linf"),
     ("pgd", "l2"),
     ("search", "linf"),
+    ("nes", "linf"),
     ("noise", "linf"),
     ("noise", "l0"),
     ("fgsm", "linf"),
@@ -137,7 +140,7 @@ def test_a_start_is_of_the_track_the_place_and_the_seed(make_params: MakeParams)
     assert len(set(case.seeds)) == 5
     assert case_of(params, system, segments, [3], CPU).seeds == case.seeds[3:4]
     # The track as it is, in another list of tracks.
-    alone = Segments.of(segments.tracks[1:], LENGTH)
+    alone = Excerpts.segments(segments.tracks[1:], LENGTH)
     assert case_of(params, system, alone, [0], CPU).seeds == case.seeds[3:4]
     assert not set(case_of(other, system, segments, range(5), CPU).seeds) & set(case.seeds)
 
@@ -150,12 +153,15 @@ def test_passes_and_bound_are_those_of_the_parameters(make_params: MakeParams) -
 
 
 def test_channels_come_back_as_channels(make_params: MakeParams) -> None:
-    segments = small_segments((2, 1), 300, channels=2)
-    found = crafted(make_params, Saturating(3.0, channels=2), segments)
-    assert found.adversarial.shape == (3, 2, 300)
+    excerpts = Excerpts.recordings(small_tracks((2, 1), 300, channels=2), 300, 300)
+    found = crafted(make_params, Saturating(3.0, channels=2), excerpts)
+    # The rest of 17 samples belongs to the last excerpt of a track.
+    assert [part.shape for part in found.adversarial] == [(2, 300), (2, 317), (2, 317)]
     assert found.losses.shape == (3, 5)
-    mixture, _ = segments.read(range(3))
-    assert np.abs(found.adversarial - mixture.numpy()).max() <= 0.02 + 1e-6
+    for number, part in enumerate(found.adversarial):
+        mixture, _ = excerpts.read([number])
+        assert np.abs(part - mixture[0].numpy()).max() <= 0.02 + 1e-6
+        assert (np.abs(part - mixture[0].numpy()).max(-1) > 0.01).all()  # in every channel
 
 
 def test_the_track_that_gives_no_number_is_named(make_params: MakeParams) -> None:
@@ -169,7 +175,7 @@ def test_the_track_that_gives_no_number_is_named(make_params: MakeParams) -> Non
     with pytest.raises(InputError) as error:
         crafted(make_params, Broken(3.0), segments)
     said = str(error.value)
-    assert said.startswith("track 1: output, loss or gradient is not a number on 1 of 5 segments")
+    assert said.startswith("track 1: output, loss or gradient is not a number on 1 of 5 parts")
     assert "whose samples reach 7" in said
 
 
@@ -183,7 +189,7 @@ def test_a_universal_perturbation_is_learned_on_the_training_split(
     assert learned.delta.shape == (1, 300)
     found = craft(params, learned, system, test, [0, 1], CPU)
     mixture, _ = test.read([0, 1])
-    delta = torch.from_numpy(found.adversarial) - mixture
+    delta = torch.from_numpy(np.stack(found.adversarial)) - mixture
     assert torch.allclose(delta[0], delta[1], atol=1e-6)
     known: Any = prepared(params, system, training, -100.0, CPU, learned.delta)
     assert torch.equal(known.delta, learned.delta)
@@ -224,9 +230,9 @@ class Shorter:
         return mixture[:, 0] if self.lost < 0 else mixture[..., self.lost :]
 
 
-def two_segments() -> Segments:
+def two_segments() -> Excerpts:
     audio = 0.1 * np.random.default_rng(0).standard_normal((2, 1, 2000)).astype(np.float32)
-    return Segments.of([PreparedTrack("song", "song.npy", audio)], 1000)
+    return Excerpts.segments([PreparedTrack("song", "song.npy", audio)], 1000)
 
 
 @pytest.mark.parametrize("lost", [3, -1])

@@ -15,7 +15,9 @@ from stemproof.attacks.build import build_attack
 from stemproof.attacks.case import Case, Found
 from stemproof.attacks.gradient import GradientAttack
 from stemproof.attacks.minimal import MinimalPerturbation
-from stemproof.attacks.objectives import mse, negative_si_sdr
+from stemproof.attacks.nes import NES
+from stemproof.attacks.noise import RandomNoise
+from stemproof.attacks.objectives import mse, negative_si_sdr, output_distance
 from stemproof.attacks.registry import METHODS
 from stemproof.attacks.restarts import Restarts
 from stemproof.attacks.search import RandomSearch
@@ -31,6 +33,7 @@ QUICK = {
     "samples": 20,
     "pgd": {"steps": 30},
     "search": {"queries": 30},
+    "nes": {"queries": 60, "population": 4, "cutoff": 1e6},
     "universal": {"epochs": 30},
     "minimal": {"drop": 0.5},
 }
@@ -139,10 +142,11 @@ def test_what_is_not_a_number_does_not_pass_for_robust(
         assert finite[0] and finite[2]
 
 
-@pytest.mark.parametrize("method", ["pgd", "noise", "search"])
+@pytest.mark.parametrize("method", ["pgd", "noise", "search", "nes"])
 def test_restarts_keep_the_worst_of_every_item(make_params: MakeParams, method: str) -> None:
     mixture, vocals = signals(batch=6, samples=300)
     attack = {**QUICK, "method": method, "pgd": {"steps": 2}, "search": {"queries": 5}}
+    attack["nes"] = {"queries": 14, "population": 2}
     once = build_attack(make_params(attack=attack).attack)
     params = make_params(attack={**attack, "restarts": 4}).attack
     often = build_attack(params)
@@ -240,6 +244,95 @@ def test_random_search_keeps_its_budget_and_uses_no_gradient(norm: Any) -> None:
     assert used(case.budget, mixture, found.adversarial) <= 1
     white = pgd()(case_of(Saturating(3.0), mixture, vocals, bound))
     assert (white.losses[:, -1] > found.losses[:, -1]).all()
+
+
+class Outputs(Counting):
+    """Gives numbers and no gradient: they come from outside of PyTorch."""
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        assert not torch.is_grad_enabled()
+        assert not mixture.requires_grad
+        out = super().separate(mixture, side)
+        return torch.from_numpy(out.numpy().copy())
+
+
+@pytest.mark.parametrize("objective", [mse, negative_si_sdr])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_nes_works_on_outputs_alone_and_finds_more_than_noise(norm: Any, objective: Any) -> None:
+    mixture, vocals = signals(samples=400)
+    bound = Bound(norm, eps=0.02, snr=20)
+    case = case_of(Outputs(3.0), mixture, vocals, bound)
+    found = NES(objective, 401, 40, cutoff=1e6)(case)
+    assert (found.losses.diff(dim=1) >= 0).all()
+    assert used(case.budget, mixture, found.adversarial) <= 1
+    target = objective.target(case)
+    with torch.no_grad():
+        assert torch.equal(objective.loss(case, found.adversarial, target), found.losses[:, -1])
+    # As many passes spent on random signs of the whole budget find less.
+    noise = Restarts(RandomNoise(objective), 200)(case_of(Outputs(3.0), mixture, vocals, bound))
+    assert (found.losses[:, -1] > noise.losses[:, -1]).all()
+    white = pgd(objective)(case_of(Saturating(3.0), mixture, vocals, bound))
+    assert (white.losses[:, -1] > found.losses[:, -1]).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_nes_finds_the_direction_of_a_linear_system(norm: Any) -> None:
+    """With many pairs the estimate is the gradient: one step is nearly that of FGSM."""
+    mixture, vocals = signals(samples=50)
+    case = case_of(Gain(0.5), mixture, vocals, Bound(norm, eps=0.01, snr=30))
+    found = NES(mse, queries=6002, population=3000, sigma=0.1, step_size=1.0, cutoff=1e6)(case)
+    gradient = 0.5 * mixture - vocals
+    best = case.budget.steepest(gradient)
+    delta = (found.adversarial - mixture) / case.budget.radius
+    gained = (delta * gradient).sum(-1) / (best * gradient).sum(-1)
+    assert (gained > 0.97).all() and (gained <= 1.0001).all()
+
+
+def test_nes_moves_the_distance_to_the_clean_output_from_a_random_start() -> None:
+    """At the mixture both points of every pair are equally far from it."""
+    mixture, vocals = signals(samples=300)
+    found = NES(output_distance, 100)(case_of(Outputs(3.0), mixture, vocals, linf(0.01)))
+    assert (found.losses[:, 0] == 0).all()
+    assert (found.losses[:, -1] > 0).all()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_directions_below_the_cutoff_find_what_lies_there(channels: int) -> None:
+    """A system that lets low frequencies through: few pairs see more of it without the others."""
+
+    class Low(Outputs):
+        def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+            spectrum = torch.fft.rfft(super().separate(mixture, side))
+            return torch.fft.irfft(spectrum[..., : mixture.shape[-1] // 40], mixture.shape[-1])
+
+    mixture, vocals = signals(samples=4000)
+    bound = linf(0.005)
+    gained, moved = {}, {}
+    for cutoff in (100.0, 1e6):
+        case = case_of(Low(3.0, channels), mixture, vocals, bound)
+        found = NES(negative_si_sdr, 120, cutoff=cutoff)(case)
+        gained[cutoff] = found.losses[:, -1] - found.losses[:, 0]
+        direction = NES(mse, 9, cutoff=cutoff)._direction(case, case.draws("x"))
+        assert direction.square().mean(-1).sub(1).abs().max() < 0.1
+        spectrum = torch.fft.rfft(case.shaped(direction)).abs().square()
+        hertz = torch.fft.rfftfreq(4000 // channels, 1 / 4000)
+        moved[cutoff] = (spectrum[..., hertz > 110].sum() / spectrum.sum()).item()
+    assert (gained[100.0] > 2 * gained[1e6]).all()
+    assert moved[100.0] < 1e-6 and moved[1e6] > 0.9
+
+
+@pytest.mark.parametrize("queries", [4, 5, 6, 17, 30, 41, 42, 100, 101, 1000])
+@pytest.mark.parametrize("population", [1, 4, 20])
+def test_nes_spends_its_queries_and_no_more(queries: int, population: int) -> None:
+    mixture, vocals = signals(batch=2, samples=20)
+    system = Counting(3.0)
+    attack = NES(mse, queries, population)
+    found = attack(case_of(system, mixture, vocals, linf(0.01)))
+    left_over = int(len(attack.pairs) == 1 and queries % 2)
+    assert system.passes == queries - left_over
+    assert found.losses.shape == (2, len(attack.pairs) + 1)
+    enough = queries > 2 * population + 1
+    assert all(pairs >= (population if enough else 1) for pairs in attack.pairs)
 
 
 def test_a_universal_perturbation_sees_other_draws_in_every_epoch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,27 @@ from torch import Tensor
 
 from stemproof.attacks.objectives import negative_si_sdr
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.stored import Adversarials
 from stemproof.attacks.universal import UniversalPerturbation
-from stemproof.auditing.checks import Auditor, auditable
+from stemproof.auditing.auditable import auditable
+from stemproof.auditing.bench import Bench
+from stemproof.auditing.checks import Auditor
 from stemproof.auditing.flags import CHECKS, not_converged, raise_flags
 from stemproof.auditing.material import Material
-from stemproof.auditing.params import AuditParams
+from stemproof.auditing.params import AuditParams, Suite
 from stemproof.auditing.run import Audited, System, audit
+from stemproof.core.files import write_array
 from stemproof.core.random import derive_seed
+from stemproof.data.excerpts import Excerpts, Place
+from stemproof.data.store import PreparedTrack
 from stemproof.separators.protocol import Informed, Reconstructing, Separator, Side
 from stemproof.separators.wrappers import FixedDraws
 
 MakeParams = Callable[..., Any]
-SETTINGS = {"segments": 6, "steps": [1, 2, 5, 20], "queries": 60, "noise_draws": 3}
+SUITE: dict[str, Any] = {"segments": 6, "steps": [1, 2, 5, 20], "queries": 60, "noise_draws": 3}
+# Blind systems are audited as much as informed ones.
+SETTINGS = {**SUITE, "excerpts": Suite(**SUITE).model_dump()}
+PASSED: dict[str, Any] = {"passed": True, "checks": []}
 # Ten steps are enough for these toys.
 ATTACK = {"eps": 0.01, "pgd": {"steps": 10}}
 
@@ -116,12 +126,36 @@ def material(count: int = 6, samples: int = 400, channels: int = 1) -> Material:
     )[:count, None]
     vocals = np.concatenate([vocals * 0.8**channel for channel in range(channels)], axis=1)
     noise = 0.15 * rng.standard_normal(vocals.shape)
+    mixture, vocals = (x.astype(np.float32) for x in (vocals + noise, vocals))
+    # Two parts a track, as in prepared data.
+    stems = np.stack([mixture, vocals]).reshape(2, -1, 2, channels, samples)
+    whole = np.concatenate([stems[:, :, 0], stems[:, :, 1]], axis=-1)
+    tracks = [PreparedTrack(f"track {n}", f"{n}.npy", whole[:, n]) for n in range(whole.shape[1])]
+    places = [Place(n // 2, n % 2, n % 2 * samples, (n % 2 + 1) * samples) for n in range(count)]
     return Material(
         [f"track {number // 2}" for number in range(count)],
-        torch.tensor(vocals + noise, dtype=torch.float32),
-        torch.tensor(vocals, dtype=torch.float32),
+        torch.tensor(mixture),
+        torch.tensor(vocals),
         tuple(derive_seed("test", number) for number in range(count)),
+        excerpts=Excerpts(tracks, places, samples, channels),
     )
+
+
+def stored_of(
+    folder: Path,
+    separator: Any,
+    attack: AttackParams,
+    budget_used: float = 1.0,
+    gate: dict[str, Any] = PASSED,
+) -> Adversarials:
+    """What an attack found for a system, as the attack's own stage stores it."""
+    found = material(channels=separator.channels)
+    heard = Bench(separator, found, found, attack).own().reshape(found.mixture.shape).numpy()
+    files = {}
+    for number, track in enumerate(found.excerpts.tracks if found.excerpts else []):
+        file = files[track.file] = folder / track.file
+        write_array(file, np.concatenate(heard[2 * number : 2 * number + 2], axis=-1))
+    return Adversarials(folder, files, folder / "model", "0" * 64, budget_used, gate)
 
 
 @pytest.fixture
@@ -132,17 +166,29 @@ def settings(make_params: MakeParams) -> tuple[AttackParams, AuditParams]:
 
 def flags_of(separator: Any, settings: tuple[AttackParams, AuditParams]) -> dict[str, bool]:
     attack, audit_params = settings
-    auditor = Auditor(separator, material(), material(), attack, audit_params)
-    figures = auditor.figures()
-    figures["default_steps"] = auditor.default_steps
-    figures["transfer"] = {"self": {"self": figures["at_bs"]}}
+    figures = Auditor(bench(separator, attack), audit_params).figures()
+    figures["gate"] = PASSED
+    figures["transfer"] = {"self": {"self": {"drop": 1.0, "gain": 0.0, "parts": 6}}}
     figures["seeds"] = 3
-    return {flag.name: flag.raised for flag in raise_flags(figures, audit_params)}
+    flags = raise_flags(figures, audit_params)
+    assert all(flag.measured for flag in flags)
+    return {flag.name: flag.raised for flag in flags}
 
 
-def audited(params: Any, systems: Sequence[System], channels: int = 1) -> dict[str, Audited]:
-    found = material(channels=channels)
-    return audit(params.audit, params.attack, systems, found, found)
+def bench(separator: Any, attack: AttackParams, played: Tensor | None = None) -> Bench:
+    found = material(channels=separator.channels)
+    return Bench(separator, found, found, attack, played)
+
+
+def model(
+    name: str, seed: int, separator: Any, stored: Adversarials | None = None, **more: Any
+) -> System:
+    found = material(channels=separator.channels)
+    return System(name, seed, separator, found, found, stored, **more)
+
+
+def audited(params: Any, systems: Sequence[System]) -> dict[str, Audited]:
+    return audit(params.audit, params.attack, systems)
 
 
 def raised_of(result: Audited) -> dict[str, bool]:
@@ -161,7 +207,7 @@ def test_a_blind_system_goes_through_everything(make_params: MakeParams) -> None
     assert isinstance(blind, Separator)
     assert not isinstance(blind, Informed | Reconstructing)
     params = make_params(attack=ATTACK, audit=SETTINGS)
-    systems = [System("x", seed, blind, stored_budget=1.0) for seed in (1, 2, 3)]
+    systems = [model("x", seed, blind) for seed in (1, 2, 3)]
     assert systems[0].twin is None
     for mask in ("fixed", "recomputed"):
         params = make_params(attack={**ATTACK, "mask": mask}, audit=SETTINGS)
@@ -174,8 +220,8 @@ def test_a_blind_system_goes_through_everything(make_params: MakeParams) -> None
 
 def test_a_system_of_two_channels_is_audited(make_params: MakeParams) -> None:
     params = make_params(attack=ATTACK, audit=SETTINGS)
-    systems = [System("x", seed, Plain(2), stored_budget=1.0) for seed in (1, 2, 3)]
-    result = audited(params, systems, channels=2)["x"]
+    systems = [model("x", seed, Plain(2)) for seed in (1, 2, 3)]
+    result = audited(params, systems)["x"]
     assert not any(flag.raised for flag in result.flags), result.flags
 
 
@@ -183,7 +229,7 @@ def test_minimal_sparse_and_universal_figures(
     settings: tuple[AttackParams, AuditParams],
 ) -> None:
     attack, audit_params = settings
-    figures = Auditor(Plain(), material(), material(), attack, audit_params).figures()
+    figures = Auditor(bench(Plain(), attack), audit_params).figures()
     for norm in ("l2", "linf"):
         levels = figures["minimal_snr"][norm]
         assert list(levels) == ["1", "3", "6"]
@@ -240,11 +286,12 @@ def test_a_weak_loss_is_seen(make_params: MakeParams) -> None:
     assert weak == {"si_sdr": False, "mse": True}
 
 
-def test_a_violated_budget_and_a_stronger_transfer(make_params: MakeParams) -> None:
+def test_a_violated_budget_and_a_stronger_transfer(make_params: MakeParams, tmp_path: Path) -> None:
     params = make_params(attack=ATTACK, audit=SETTINGS)
+    killer = GradientKiller()
     systems = [
-        System("open", 1, Plain(), stored_budget=1.0),
-        System("masked", 1, GradientKiller(), stored_budget=1.02),
+        model("open", 1, Plain(), stored_of(tmp_path / "open", Plain(), params.attack)),
+        model("masked", 1, killer, stored_of(tmp_path / "masked", killer, params.attack, 1.02)),
     ]
     results = audited(params, systems)
     flags = {name: raised_of(result) for name, result in results.items()}
@@ -293,14 +340,14 @@ class Clipped(Plain):
 def test_a_mask_without_a_gradient_is_seen(make_params: MakeParams, honest: bool) -> None:
     attack = {"eps": 0.01, "mask": "recomputed", "pgd": {"steps": 10, "random_start": False}}
     params = make_params(attack=attack, audit=SETTINGS)
-    system = System("x", 1, Clipped(True, honest), stored_budget=1.0)
+    system = model("x", 1, Clipped(True, honest))
     result = audited(params, [system])["x"]
     flags = {flag.name: flag for flag in result.flags}
     assert flags["weak mask gradient"].raised == (not honest)
     assert set(result.figures["masks"]) == {"fixed", "recomputed"}
     # In the threat model of the fixed mask the other one is reported and raises nothing.
     params = make_params(attack={**attack, "mask": "fixed"}, audit=SETTINGS)
-    system = System("x", 1, Clipped(False, honest), stored_budget=1.0)
+    system = model("x", 1, Clipped(False, honest))
     result = audited(params, [system])["x"]
     flags = {flag.name: flag for flag in result.flags}
     assert not flags["weak mask gradient"].raised
@@ -312,7 +359,7 @@ def test_no_flag_on_three_seeds_of_a_system_that_recomputes_its_mask(
 ) -> None:
     attack = {"eps": 0.01, "mask": "recomputed", "pgd": {"steps": 20, "random_start": False}}
     params = make_params(attack=attack, audit={**SETTINGS, "tolerance_db": 0.2})
-    systems = [System("x", seed, Clipped(True), stored_budget=1.0) for seed in (1, 2, 3)]
+    systems = [model("x", seed, Clipped(True)) for seed in (1, 2, 3)]
     result = audited(params, systems)["x"]
     assert not any(flag.raised for flag in result.flags), result.flags
     assert result.summary()["attack"] == "pgd, linf"
@@ -322,9 +369,8 @@ def test_restarts_and_a_single_step_count_as_convergence(
     settings: tuple[AttackParams, AuditParams],
 ) -> None:
     attack, audit_params = settings
-    auditor = Auditor(Plain(), material(), material(), attack, audit_params)
-    figures = auditor.figures()
-    figures["default_steps"] = auditor.default_steps
+    figures = Auditor(bench(Plain(), attack), audit_params).figures()
+    assert figures["default_steps"] == 10
     assert not not_converged(figures, audit_params).raised
     worse = {"1": figures["at_bs"], "2": figures["at_bs"] - 0.06}
     assert not_converged({**figures, "restarts": worse}, audit_params).raised
@@ -339,8 +385,8 @@ def test_what_is_not_a_number_is_flagged(settings: tuple[AttackParams, AuditPara
             return torch.where(mixture == mixture[..., :1], torch.nan, clean)
 
     attack, audit_params = settings
-    auditor = Auditor(Broken(), material(), material(), attack, audit_params)
-    assert auditor.repeat_difference() > 0
+    auditor = Auditor(bench(Broken(), attack), audit_params)
+    assert auditor.bench.repeat_difference() > 0
     health = auditor.gradient_health()
     assert health["zero_share"] > audit_params.zero_gradient_share
     assert health["finite_difference_error"] == 1.0
@@ -350,43 +396,45 @@ def test_the_universal_perturbation_uses_its_budget(
     settings: tuple[AttackParams, AuditParams],
 ) -> None:
     attack, audit_params = settings
-    auditor = Auditor(Plain(), material(), material(), attack, audit_params)
     epochs = audit_params.universal_epochs
     learner = UniversalPerturbation(negative_si_sdr, attack.bound, epochs)
-    delta = auditor._learned(learner).delta
+    delta = bench(Plain(), attack).learned(learner).delta
     assert delta.abs().max() == pytest.approx(attack.eps, rel=1e-5)
 
 
 def test_what_was_played_to_all_is_what_is_audited(make_params: MakeParams) -> None:
     params = make_params(attack={**ATTACK, "method": "universal"}, audit=SETTINGS)
     played = torch.full((1, 400), 0.005)
-    auditor = Auditor(Plain(), material(), material(), params.attack, params.audit, played)
-    assert torch.allclose(auditor.own() - auditor.case.mixture, played, atol=1e-6)
+    made = bench(Plain(), params.attack, played)
+    assert torch.allclose(made.own() - made.mixture, played, atol=1e-6)
 
 
 def test_passes_are_averaged_as_in_the_attack(make_params: MakeParams) -> None:
     params = make_params(attack={**ATTACK, "eot_samples": 5}, audit=SETTINGS)
-    auditor = Auditor(HonestDropout(), material(), material(), params.attack, params.audit)
-    assert auditor.case.passes == 5
+    assert {case.passes for case in bench(HonestDropout(), params.attack).cases} == {5}
 
 
-def test_few_seeds_and_transfer_between_seeds(make_params: MakeParams) -> None:
+def test_few_seeds_and_transfer_between_seeds(make_params: MakeParams, tmp_path: Path) -> None:
     params = make_params(attack=ATTACK, audit=SETTINGS)
+    kept = stored_of(tmp_path / "plain", Plain(), params.attack)
 
     def raised(systems: list[System]) -> dict[str, bool]:
         result = audited(params, systems)["x"]
-        assert [list(scores) for scores in result.figures["transfer"].values()] == [
-            [system.model for system in systems]
-        ] * len(systems)
+        models = [system.model for system in systems]
+        transfer = result.figures["transfer"]
+        assert {played: list(cells) for played, cells in transfer.items()} == dict.fromkeys(
+            models, models
+        )
         return raised_of(result)
 
-    seeds = [System("x", seed, Plain(), stored_budget=1.0) for seed in (1, 2, 3)]
+    seeds = [model("x", seed, Plain(), kept) for seed in (1, 2, 3)]
     assert raised(seeds[:1])["few seeds"]
     assert not raised(seeds)["few seeds"]
-    untrained = System("x", 1, Plain(), stored_budget=1.0, trained=False)
+    untrained = model("x", 1, Plain(), kept, trained=False)
     assert not raised([untrained])["few seeds"]
     # The first seed is honest; the third hides its gradient and falls to what the others find.
-    hidden = System("x", 3, GradientKiller(), stored_budget=1.0)
+    killer = GradientKiller()
+    hidden = model("x", 3, killer, stored_of(tmp_path / "killer", killer, params.attack))
     flags = raised([*seeds[:2], hidden])
     assert flags["stronger from elsewhere"]
     assert not flags["zero gradients"]
@@ -397,7 +445,7 @@ def test_a_weak_method_is_seen(make_params: MakeParams, method: str) -> None:
     """The audit compares what was stored with PGD, whatever it was made by."""
     attack = {**ATTACK, "method": method, "search": {"queries": 20}}
     params = make_params(attack=attack, audit=SETTINGS)
-    system = System("x", 1, Plain(), stored_budget=1.0)
+    system = model("x", 1, Plain())
     flags = raised_of(audited(params, [system])["x"])
     assert flags["weak step rule"]
     if method == "noise":
@@ -409,7 +457,7 @@ def test_beside_a_method_without_a_ball_pgd_is_audited(
     make_params: MakeParams, method: str, norm: str
 ) -> None:
     params = make_params(attack={**ATTACK, "method": method, "norm": norm}, audit=SETTINGS)
-    system = System("x", 1, Plain(), stored_budget=1.0)
+    system = model("x", 1, Plain())
     result = audited(params, [system])["x"]
     ball = "l2" if norm == "l2" else "linf"
     plain = make_params(attack={**ATTACK, "norm": ball}, audit=SETTINGS)

@@ -130,6 +130,7 @@ def test_runs_that_write_other_files_do_not_meet(started: Any, tmp_path: Path) -
         ("generate", {"SLURM_PROCID": "1"}, False),
         ("generate", {"SLURM_PROCID": "0"}, True),
         # torchrun, inside SLURM and on the first machine
+        ("find_break_points", {"LOCAL_RANK": "1"}, False),
         ("evaluate", {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "LOCAL_RANK": "0"}, False),
         ("evaluate", {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "SLURM_PROCID": "1"}, True),
         ("prepare", {"LOCAL_RANK": "1"}, True),  # shared by no processes: each would write it all

@@ -28,7 +28,7 @@ MakeParams = Callable[..., AllParams]
 
 
 def test_defaults_are_the_papers_recipe() -> None:
-    params = load_params(AllParams, ROOT / "params.yaml")
+    params = load_params(AllParams, ROOT / "tests/params.yaml")
     assert (params.data.sample_rate, params.segments.seconds) == (44_100, 1.0)
     sizes, recipe = params.rsvm.sizes, params.rsvm.training
     assert (sizes.channels, sizes.kernel, sizes.hop) == (800, 2048, 256)
@@ -260,7 +260,7 @@ def test_missing_file_and_broken_yaml(tmp_path: Path) -> None:
 
 
 def test_the_tree_is_frozen() -> None:
-    params = load_params(AllParams, ROOT / "params.yaml")
+    params = load_params(AllParams, ROOT / "tests/params.yaml")
     with pytest.raises(Exception, match="frozen"):
         params.attack.eps = 1.0
     with pytest.raises(Exception, match="frozen"):

@@ -44,7 +44,9 @@ def test_prepared_data_is_what_was_recorded(
     track = data.tracks("test")[0]
     assert track.name == "test 0"
     vocals, _ = soundfile.read(songs / "test" / "test 0" / "vocals.wav", always_2d=True)
-    assert np.array_equal(track.vocals[0], vocals.mean(axis=1).astype(np.float32))
+    assert track.audio.shape == (2, 2, len(vocals)) and data.channels == 2
+    assert np.array_equal(track.vocals, vocals.T.astype(np.float32))
+    assert np.array_equal(track.mono(1, 0, len(vocals)), vocals.mean(axis=1).astype(np.float32))
     segments = data.training_segments(params.segments)
     drawn = segments.vocals([0, 5]) + segments.accompaniment([0, 5])
     mixtures = [segments._cut(number, 0) for number in (0, 5)]

@@ -11,6 +11,7 @@ import pytest
 from conftest import AllParams
 
 from stemproof.core.errors import InputError
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData, loud_mask, segment_starts
 
@@ -85,6 +86,9 @@ def test_a_changed_file_is_refused_when_the_data_are_opened(
         ('{"source": "demo", "sample_rate": 4000, "tracks": [{}]}', "not a manifest"),
         ('{"source": "demo", "sample_rate": 4000, "tracks": ["a"]}', "not a manifest"),
         ('{"source": "demo", "sample_rate": "fast", "tracks": []}', "not a manifest"),
+        # As a version wrote it that prepared mono recordings.
+        ('{"source": "demo", "sample_rate": 4000, "tracks": []}', "not a manifest"),
+        ('{"source": "demo", "sample_rate": 4000, "channels": [2], "tracks": []}', "not a"),
     ],
 )
 def test_a_damaged_manifest(prepared: Path, content: str, message: str, verify: bool) -> None:
@@ -93,9 +97,11 @@ def test_a_damaged_manifest(prepared: Path, content: str, message: str, verify: 
         PreparedData(prepared, verify)
 
 
-def test_a_file_of_another_shape_than_its_manifest_says(prepared: Path) -> None:
+@pytest.mark.parametrize("key", ["samples", "channels"])
+def test_a_file_of_another_shape_than_its_manifest_says(prepared: Path, key: str) -> None:
     manifest = json.loads((prepared / "manifest.json").read_text())
-    manifest["tracks"][0]["samples"] += 1
+    place = manifest["tracks"][0] if key == "samples" else manifest
+    place[key] += 1
     (prepared / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"train-0000.npy: damaged; prepare the data again"):
         PreparedData(prepared).tracks("train")
@@ -120,7 +126,11 @@ def test_a_segment_is_read_alone(prepared: Path) -> None:
     track = PreparedData(prepared).tracks("test")[0]
     mixture, vocals = track.segments(1000)
     assert mixture.shape == vocals.shape == (track.count(1000), 1, 1000)
-    some, _ = track.segments(1000, slice(1, 3))
+    some, _ = Excerpts.segments([track], 1000).read([1, 2])
     assert np.array_equal(some, mixture[1:3])
-    assert np.array_equal(np.ravel(vocals), track.vocals[0, : 1000 * track.count(1000)])
-    assert np.array_equal(track.read(1, 500, 20), track.vocals[:, 500:520])
+    mono = np.array(track.vocals).mean(axis=0)
+    assert np.array_equal(np.ravel(vocals), mono[: 1000 * track.count(1000)])
+    assert np.array_equal(track.mono(1, 500, 20), mono[500:520])
+    assert track.channels == 2
+    for stem in (0, 1):
+        assert np.array_equal(track.read(stem, 500, 20), track.audio[stem, :, 500:520])

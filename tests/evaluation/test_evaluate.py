@@ -29,6 +29,7 @@ from stemproof.figures.si_sdr import si_sdr
 from stemproof.figures.table import per_segment
 
 ALL = [figure.key for figure in per_segment()]
+EXCERPT = {figure.key for figure in per_segment() if figure.per == "excerpt"}
 SYSTEMS = {"informed": informed, "blind": Blind, "random": Restless}
 CLOSE = 1e-4  # dB
 
@@ -41,7 +42,7 @@ def same(first: pd.DataFrame, second: pd.DataFrame) -> None:
 
 def test_a_system_that_can_all_has_every_figure(tmp_path: Path) -> None:
     scored = evaluated(tmp_path, informed(), oracle())
-    assert list(scored.tracks.columns) == ["segments", *ALL]
+    assert list(scored.tracks.columns) == ["segments", *(k for k in ALL if k not in EXCERPT)]
     assert scored.tracks.index.tolist() == ["song 0", "song 1", "song 2"]
     # The last segment of each track is silent.
     assert scored.tracks["segments"].tolist() == [3, 4, 5]
@@ -53,8 +54,10 @@ def test_a_system_that_can_all_has_every_figure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("system", "reference", "absent"),
     [
-        ("blind", oracle, {"si_sdr"}),
-        ("informed", None, {"stft_bs"}),
+        # The oracle is told the vocals of what it stands beside, as an informed system is.
+        ("blind", oracle, {"si_sdr", "stft_bs"}),
+        ("informed", oracle, EXCERPT),
+        ("informed", None, {"stft_bs", *EXCERPT}),
         ("blind", None, {"si_sdr", "stft_bs"}),
     ],
 )
@@ -69,8 +72,11 @@ def test_a_figure_that_does_not_apply_is_no_column(
 def test_medians_are_over_the_loud_segments_of_a_track(tmp_path: Path) -> None:
     scored = evaluated(tmp_path, Blind())
     for track in recordings().all:
-        mixture, vocals = track.segments(LENGTH)
-        own = si_sdr(vocals, Blind().separate(mixture))[:-1]
+        # It hears the whole recording, and each segment of what it gives is scored.
+        whole = track.count(LENGTH) * LENGTH
+        estimate = Blind().separate(torch.from_numpy(track.mixture)[None])[0, 0, :whole]
+        _, vocals = track.segments(LENGTH)
+        own = si_sdr(vocals, estimate.reshape(-1, 1, LENGTH))[:-1]
         expected = float(np.median(own.numpy()))
         assert scored.tracks.loc[track.name, "bs"] == pytest.approx(expected, abs=CLOSE)
 
@@ -121,7 +127,7 @@ def test_the_noise_has_the_norm_of_the_perturbation_and_not_of_the_budget(
     """With a wider budget the same perturbations have the same control."""
     narrow, wide = attack_params(eps=0.01), attack_params(eps=0.02)
     data = recordings()
-    stored = adversarials(tmp_path, data, narrow)
+    stored = adversarials(tmp_path, data, narrow, Blind())
     tables = [
         evaluated(tmp_path, Blind(), attack=attack, data=data, stored=stored).tracks
         for attack in (narrow, wide)
@@ -132,10 +138,13 @@ def test_the_noise_has_the_norm_of_the_perturbation_and_not_of_the_budget(
 def test_segments_on_which_an_aim_was_missed_are_counted(tmp_path: Path) -> None:
     far = attack_params(method="minimal", minimal={"drop": 60.0})
     near = attack_params(method="minimal", minimal={"drop": 1e-3})
-    counts = [evaluated(tmp_path, Blind(), attack=attack).counts for attack in (far, near)]
-    assert counts[0]["n_not_reached"] == counts[0]["n_segments"]
-    assert counts[1]["n_not_reached"] < counts[1]["n_segments"]
-    assert "n_not_reached" not in evaluated(tmp_path, Blind()).counts
+    # Of an informed system segments are attacked, and of a blind one excerpts.
+    for system, total in ((informed(), 12), (Blind(), 3)):
+        counts = [evaluated(tmp_path, system, attack=attack).counts for attack in (far, near)]
+        assert counts[0]["n_segments"] == 12
+        assert counts[0]["n_not_reached"] == total
+        assert counts[1]["n_not_reached"] < total
+        assert "n_not_reached" not in evaluated(tmp_path, system).counts
 
 
 def test_bsseval_is_of_clean_and_attacked_vocals(tmp_path: Path) -> None:
@@ -166,7 +175,13 @@ def test_a_split_without_vocals_is_an_error(tmp_path: Path) -> None:
 
 def test_adversarials_of_another_length_are_refused(tmp_path: Path) -> None:
     data = recordings(1)
-    stored = adversarials(tmp_path, data, attack_params())
-    np.save(stored.files["0.npy"], np.zeros((2, 1, LENGTH), np.float32))
-    with pytest.raises(InputError, match="no adversarials for song 0; run generate"):
-        evaluated(tmp_path, Blind(), data=data, stored=stored)
+    samples = {"informed": 4 * LENGTH, "blind": 4 * LENGTH + 100}  # of the only track
+    for name, whole in samples.items():
+        system = SYSTEMS[name]()
+        stored = adversarials(tmp_path, data, attack_params(), system)
+        assert np.load(stored.files["0.npy"]).shape == (1, whole)
+        evaluated(tmp_path, system, data=data, stored=stored)
+        for shape in ((1, whole - LENGTH), (2, whole), (4, 1, LENGTH), (whole,)):
+            np.save(stored.files["0.npy"], np.zeros(shape, np.float32))
+            with pytest.raises(InputError, match="no adversarials for song 0; run generate"):
+                evaluated(tmp_path, system, data=data, stored=stored)

@@ -166,7 +166,7 @@ def test_real_music(previews: Path, tmp_path: Path, make_params: Callable[..., A
     prepare(params.data, params.segments, 1, tmp_path / "prepared")
     separator = separator_of(params, "baseline")
     for stored in PreparedData(tmp_path / "prepared").tracks("test"):
-        mixture, vocals = (np.array(row[0]) for row in stored.audio)
+        mixture, vocals = (stored.mono(stem, 0, stored.samples) for stem in (0, 1))
         x, s = torch.from_numpy(mixture)[None, None], torch.from_numpy(vocals)[None, None]
         draw = np.random.default_rng(0)
         with torch.no_grad():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,6 +90,38 @@ def test_a_single_system_is_compared_with_none() -> None:
         "n_tracks",
         "n_seeds",
     ]
+
+
+def silenced(models: Models, tracks: Any) -> Models:
+    """The same without the figures under attack on some tracks."""
+    result = {}
+    for seed, model in models.items():
+        table = model.tracks.copy()
+        table.loc[table.index[tracks], ["at_bs", "drop"]] = np.nan
+        result[seed] = replace(model, tracks=table)
+    return result
+
+
+def test_a_paired_difference_is_over_tracks_that_both_have(systems: dict[str, Models]) -> None:
+    systems["sibling"] = silenced(systems["sibling"], slice(3))
+    systems["reference"] = silenced(systems["reference"], slice(2, 5))
+    found = compare(systems, "reference", SETTINGS)["sibling"]
+    own, base = systems["sibling"], systems["reference"]
+    paired = [(own[n].tracks["drop"] - base[n].tracks["drop"])[5:].median() for n in (1, 2)]
+    assert found["paired_drop"]["difference"] == pytest.approx(np.mean(paired), abs=1e-12)
+    medians = [median(own, n, "at_bs") - median(base, n, "at_bs") for n in (1, 2)]
+    assert found["at_bs"]["difference"] == pytest.approx(np.mean(medians), abs=1e-12)
+
+
+def test_a_figure_that_nothing_is_left_of_is_not_compared(systems: dict[str, Models]) -> None:
+    systems["sibling"] = silenced(systems["sibling"], slice(None))
+    found = compare(systems, "reference", SETTINGS)
+    gone = {"at_bs", "rb", "rb_net", "paired_drop"}
+    assert set(compared()) - set(found["sibling"]) == gone
+    entries = [*found["sibling"].values(), *found["blind"].values()]
+    assert [e["p_holm"] for e in entries] == pytest.approx(holm([e["p"] for e in entries]))
+    own, base = plotted(systems["sibling"]), plotted(systems["reference"])
+    assert set(compared()) - set(contrast(own, base, SETTINGS)) == gone
 
 
 def plotted(models: Models) -> pd.DataFrame:

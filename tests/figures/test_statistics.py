@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,6 +171,100 @@ def test_bootstrap_covers_the_median() -> None:
         interval = bootstrap(median, sample, resamples=300, confidence=0.9, seed=seed)
         hits += interval.low <= 1.0 <= interval.high
     assert 165 <= hits <= 198
+
+
+def naive(
+    statistic: Any, figures: list[np.ndarray], resamples: int, confidence: float, seed: int
+) -> tuple[float, float, float]:
+    """The bootstrap resample by resample and seed by seed, in lists without NaN."""
+    seeds, tracks = figures[0].shape
+    draw = np.random.default_rng(seed)
+    drawn_tracks = draw.integers(0, tracks, size=(resamples, tracks))
+    drawn_seeds = draw.integers(0, seeds, size=(max(1, seeds - 1), resamples))
+
+    def of(row: int, chosen: Any) -> float:
+        values = [[figure[row, n] for n in chosen] for figure in figures]
+        if statistic is paired_median:
+            pairs = [a - b for a, b in zip(*values, strict=True)]
+            return middle(pairs)
+        return sum(sign * middle(part) for sign, part in zip((1, -1, -1, 1), values, strict=False))
+
+    def middle(values: list[float]) -> float:
+        known = sorted(value for value in values if not math.isnan(value))
+        if not known:
+            return math.nan
+        return (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
+
+    def mean_of(values: list[float]) -> float:
+        known = [value for value in values if not math.isnan(value)]
+        return sum(known) / len(known) if known else math.nan
+
+    replicas = [
+        mean_of([of(row, drawn_tracks[n]) for row in drawn_seeds[:, n]]) for n in range(resamples)
+    ]
+    known = [value for value in replicas if not math.isnan(value)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return mean_of([of(row, range(tracks)) for row in range(seeds)]), low, high
+
+
+@pytest.mark.parametrize("statistic", [median, median_difference, median_rise, paired_median])
+@pytest.mark.parametrize("gone", [0, 3, 12])
+def test_tracks_without_a_figure_are_left_out(statistic: Any, gone: int) -> None:
+    """Under attack, of one seed or of all, of single tracks or of most."""
+    draw = np.random.default_rng(gone)
+    count = {median: 1, median_rise: 4}.get(statistic, 2)
+    figures = [draw.normal(5, 1, size=(3, 7)) for _ in range(count)]
+    figures[-1].flat[draw.permutation(21)[:gone]] = np.nan
+    if gone:
+        figures[0][:, 2] = np.nan
+    found = bootstrap(statistic, *figures, resamples=200, confidence=0.9, seed=4)
+    value, low, high = naive(statistic, figures, 200, 0.9, 4)
+    assert (found.value, found.low, found.high) == pytest.approx((value, low, high), abs=1e-12)
+    assert found.is_known and 0 < found.p <= 1
+
+
+def test_a_seed_without_any_figure_is_left_out() -> None:
+    figures = np.random.default_rng(0).normal(5, 1, size=(3, 9))
+    figures[1] = np.nan
+    found = bootstrap(median, figures, resamples=300, confidence=0.9, seed=0)
+    assert found.value == pytest.approx(np.median(figures[[0, 2]], axis=1).mean())
+    assert found.low <= found.value <= found.high
+
+
+def test_where_nothing_is_left_nothing_is_known() -> None:
+    figures, gone = np.ones((2, 5)), np.full((2, 5), np.nan)
+    for parts in ((gone, figures), (figures, gone), (gone, gone)):
+        found = bootstrap(median_difference, *parts, resamples=100, confidence=0.9, seed=0)
+        assert not found.is_known
+        assert all(math.isnan(part) for part in (found.low, found.high, found.p))
+    # On no track both of a pair.
+    first, second = np.array([1.0, np.nan]), np.array([np.nan, 2.0])
+    options = {"resamples": 100, "confidence": 0.9, "seed": 0}
+    assert not bootstrap(paired_median, first, second, **options).is_known  # type: ignore[arg-type]
+    assert bootstrap(median_difference, first, second, **options).value == -1  # type: ignore[arg-type]
+
+
+def test_tracks_without_a_figure_count_for_no_p_value() -> None:
+    """Of nine tracks three are left, and all agree: no less than 1/4."""
+    figure = np.array([1.0, 1.1, 1.2, *[np.nan] * 6])
+    assert bootstrap(median, figure, resamples=999, confidence=0.95, seed=0).p == 0.25
+
+
+def test_where_nothing_is_missing_no_bit_moves() -> None:
+    """Against the bootstrap of whole tables, stated once more."""
+    draw = np.random.default_rng(1)
+    for seeds, tracks in ((1, 9), (3, 50), (4, 8)):
+        first, second = draw.normal(5, 1, size=(2, seeds, tracks))
+        found = bootstrap(median_difference, first, second, resamples=400, confidence=0.9, seed=2)
+        again = np.random.default_rng(2)
+        of_tracks = again.integers(0, tracks, size=(400, tracks))
+        of_seeds = again.integers(0, seeds, size=(max(1, seeds - 1), 400))
+        medians = [np.median(figure[:, of_tracks], axis=-1) for figure in (first, second)]
+        replicas = np.take_along_axis(medians[0] - medians[1], of_seeds, axis=0).mean(axis=0)
+        low, high = np.quantile(replicas, [(1 - 0.9) / 2, 1 - (1 - 0.9) / 2])
+        whole = np.median(first, axis=-1) - np.median(second, axis=-1)
+        assert (found.value, found.low, found.high) == (whole.mean(), low, high)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=7))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scored_cases import COUNTS, TRACKS, drawn
+from scored_cases import COUNTS, PASSED, TRACKS, drawn
 
 from stemproof.core.errors import InputError
+from stemproof.core.files import write_json
 from stemproof.figures import table
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import (
@@ -21,7 +22,7 @@ from stemproof.figures.store import (
     read_scored,
     write_scored,
 )
-from stemproof.figures.summary import summarize
+from stemproof.figures.summary import Scored, summarize
 from stemproof.figures.table import by_key
 
 SETTINGS = StatisticsParams(bootstrap=300)
@@ -35,10 +36,23 @@ KEYS = [
     *("rb_relative", "noise_worst_drop", "perturbation_snr", "output_gain"),
     *("n_seeds", "n_tracks", "n_segments", "n_skipped", "budget_used", "bsseval", "seeds"),
 ]
+EXCERPT = ["excerpt_bs", "excerpt_at_bs", "excerpt_drop"]
+OF_EXCERPTS = {f"{key}{end}" for key in EXCERPT for end in ("", "_low", "_high")}
+
+
+BREAKS = ["break_1db", "break_3db", "break_6db"]
+
+
+def with_breaks(scored: Scored, seed: int, rows: int = TRACKS) -> Scored:
+    """The same with break points of its first tracks, as the stage `evaluate` joins them."""
+    draw = np.random.default_rng(100 + seed)
+    found = pd.DataFrame({key: draw.normal(40, 5, rows) for key in BREAKS})
+    found.index = scored.tracks.index[:rows]
+    return scored.with_breaks(found, {"n_break_parts": 2 * rows, "n_unbroken": seed})
 
 
 def test_two_seeds_are_a_mean_of_medians() -> None:
-    models = {1: drawn(1), 2: drawn(2)}
+    models = {seed: with_breaks(drawn(seed), seed) for seed in (1, 2)}
     summary = summarize(models, SETTINGS)
 
     def of(seed: int, key: str) -> float:
@@ -65,16 +79,32 @@ def test_two_seeds_are_a_mean_of_medians() -> None:
 
 
 def test_the_keys_are_those_that_metrics_files_always_had() -> None:
-    assert set(summarize({1: drawn(1)}, SETTINGS)) == set(KEYS)
+    assert set(summarize({1: drawn(1, EXCERPT)}, SETTINGS)) == set(KEYS)
+    # A blind system has some of a whole excerpt beside them.
+    more = {f"{key}{end}" for key in EXCERPT for end in ("", "_low", "_high")}
+    assert set(summarize({1: drawn(1)}, SETTINGS)) == set(KEYS) | more
 
 
 @pytest.mark.parametrize("without", [["si_sdr"], ["stft_bs"], ["si_sdr", "stft_bs"]])
 def test_what_a_system_does_not_have_is_no_key(without: list[str]) -> None:
-    summary = summarize({1: drawn(1, without), 2: drawn(2, without)}, SETTINGS)
+    absent = [*without, *EXCERPT]
+    summary = summarize({1: drawn(1, absent), 2: drawn(2, absent)}, SETTINGS)
     gone = {f"{key}{end}" for key in without for end in ("", "_low", "_high")}
     assert set(summary) == set(KEYS) - gone
     for of_seed in summary["seeds"].values():
         assert not set(of_seed) & set(without)
+
+
+def test_break_points_stand_beside_the_figures_of_those_tracks_that_were_searched() -> None:
+    models = {seed: with_breaks(drawn(seed), seed, rows=5) for seed in (1, 2)}
+    summary = summarize(models, SETTINGS)
+    more = {f"{key}{end}" for key in (*BREAKS, *EXCERPT) for end in ("", "_low", "_high")}
+    assert set(summary) == set(KEYS) | more | {"n_break_parts", "n_unbroken"}
+    assert (summary["n_break_parts"], summary["n_unbroken"]) == (20, 3)
+    for key in BREAKS:
+        medians = [float(np.median(of.tracks[key].dropna())) for of in models.values()]
+        assert len(models[1].tracks[key].dropna()) == 5
+        assert summary[key] == pytest.approx(sum(medians) / 2)
 
 
 def test_a_difference_needs_both_of_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +129,67 @@ def test_aims_that_were_missed_add_up_over_seeds() -> None:
     assert "n_not_reached" not in summarize({1: drawn(1)}, SETTINGS)
 
 
+def silent(seed: int, keys: list[str], tracks: Any = slice(None), **changes: Any) -> Any:
+    """A model without some figures on some tracks, because it put out silence there."""
+    model = drawn(seed, **changes)
+    model.tracks.loc[model.tracks.index[tracks], keys] = np.nan
+    return model
+
+
+def test_what_collapsed_on_some_tracks_is_left_out() -> None:
+    keys = ["at_bs", "drop"]
+    models = {1: silent(1, keys, slice(4)), 2: drawn(2)}
+    summary = summarize(models, SETTINGS)
+    assert set(summary) == set(KEYS) | OF_EXCERPTS
+    for key in keys:
+        medians = [np.median(models[1].tracks[key][4:]), np.median(models[2].tracks[key])]
+        assert summary[key] == pytest.approx(np.mean(medians), abs=1e-12)
+        assert summary["seeds"]["1"][key] == medians[0]
+    expected = np.median(models[1].tracks["bs"]) - np.median(models[1].tracks["at_bs"][4:])
+    assert summary["seeds"]["1"]["rb"] == pytest.approx(expected, abs=1e-12)
+    whole = summarize({1: drawn(1), 2: drawn(2)}, SETTINGS)
+    assert all(summary[key] == whole[key] for key in ("bs", "bs_low", "noise_drop", "output_gain"))
+
+
+def test_what_collapsed_everywhere_is_no_key(tmp_path: Path) -> None:
+    models = {1: silent(1, ["at_bs", "drop"]), 2: silent(2, ["at_bs", "drop"])}
+    summary = summarize(models, SETTINGS)
+    assert summary["without_value"] == ["at_bs", "rb", "rb_net", "drop"]
+    lost = {f"{key}{end}" for key in summary["without_value"] for end in ("", "_low", "_high")}
+    assert set(KEYS) - set(summary) == lost | {"rb_relative"}
+    assert set(summary["seeds"]["1"]) == {"si_sdr", "bs"}
+    write_json(tmp_path / "x.json", summary)  # no NaN
+    # In one seed only: the other's are the figures.
+    part = summarize({1: silent(1, ["at_bs", "drop"]), 2: drawn(2)}, SETTINGS)
+    assert set(part) == set(KEYS) | OF_EXCERPTS
+    assert part["at_bs"] == part["seeds"]["2"]["at_bs"]
+    assert "at_bs" not in part["seeds"]["1"]
+
+
+def test_a_system_of_which_nothing_is_left_has_a_summary() -> None:
+    keys = ["bs", "at_bs", "drop", "noise_bs", "noise_drop", "noise_worst_drop"]
+    summary = summarize({1: silent(1, keys)}, SETTINGS)
+    assert {"bs", "rb", "rb_net", "noise_worst_drop"} < set(summary["without_value"])
+    assert summary["seeds"] == {"1": {"si_sdr": summary["si_sdr"]}}
+
+
+def test_collapses_add_up_over_seeds() -> None:
+    counted = {"n_collapsed_clean": 1, "n_collapsed": 4, "n_collapsed_noise": 2}
+    models = {seed: drawn(seed, counts={**COUNTS, **counted}) for seed in (1, 2)}
+    summary = summarize(models, SETTINGS)
+    assert {key: summary[key] for key in counted} == {k: 2 * v for k, v in counted.items()}
+
+
+def test_what_collapsed_is_read_back_as_such(tmp_path: Path) -> None:
+    keys = ["at_bs", "drop"]
+    models = {1: silent(1, keys, slice(4)), 2: silent(2, keys)}
+    for seed, model in models.items():
+        write_scored(tmp_path / str(seed), model, about(seed))
+    found = read_scored([tmp_path / "1", tmp_path / "2"], {"attack": {"eps": 0.1}})
+    for seed, model in found.scored.items():
+        pd.testing.assert_frame_equal(model.tracks, models[seed].tracks, check_exact=True)
+
+
 def test_without_bsseval_there_is_none() -> None:
     assert "bsseval" not in summarize({1: drawn(1, bsseval=None)}, SETTINGS)
 
@@ -117,6 +208,7 @@ def about(seed: int, trained: bool = True) -> dict[str, Any]:
         "seed": seed,
         "kind": "toy",
         "informed": False,
+        "gate": PASSED,
         "trained": trained,
         "training": {"epoch": seed},
         "environment": {"device": "CPU"},
@@ -138,6 +230,7 @@ def test_what_is_stored_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
     assert found.about == {
         "kind": "toy",
         "informed": False,
+        "gate": PASSED,
         "training": {"1": {"epoch": 1}, "2": {"epoch": 2}},
     }
 

@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from stemproof.figures import table
-from stemproof.figures.table import Figure, Played, by_key, compared, measured, per_segment
+from stemproof.figures.figure import Figure
+from stemproof.figures.played import Played
+from stemproof.figures.table import by_key, compared, measured, per_segment
 
 Signal = NDArray[np.float64]
 DRAWS = 4
@@ -75,6 +77,10 @@ FORMULAS: dict[str, Callable[[dict[str, Signal], int], float]] = {
         20 * math.log10(np.linalg.norm(s["mixture"][n]) / 0.01) - 10 * math.log10(200)
     ),
     "output_gain": gain,
+    # Over all that is heard at once, and not per segment.
+    "excerpt_bs": sdr("clean"),
+    "excerpt_at_bs": sdr("attacked"),
+    "excerpt_drop": lambda s, n: sdr("clean")(s, n) - sdr("attacked")(s, n),
 }
 MINUS = {"rb": ("bs", "at_bs"), "rb_net": ("noise_bs", "at_bs")}
 
@@ -86,7 +92,7 @@ def test_every_figure_has_a_formula_here() -> None:
 
 @pytest.mark.parametrize("key", FORMULAS)
 def test_a_figure_is_its_formula(key: str) -> None:
-    found = measured(played())[key]
+    found = measured(played(), by_key()[key].per)[key]
     expected = [FORMULAS[key](signals(), number) for number in range(2)]
     assert found.tolist() == pytest.approx(expected, abs=1e-6)
 
@@ -98,6 +104,12 @@ def test_what_does_not_apply_is_left_out(lacks: str, absent: set[str]) -> None:
     figures = measured(played(**{lacks: None}))
     assert set(measured(played())) - set(figures) == absent
     assert all(torch.isfinite(values).all() for values in figures.values())
+
+
+def test_figures_are_of_a_segment_or_of_an_excerpt() -> None:
+    of_excerpts = {key for key in FORMULAS if key.startswith("excerpt_")}
+    assert set(measured(played(), "excerpt")) == of_excerpts
+    assert set(measured(played())) == set(FORMULAS) - of_excerpts
 
 
 def test_keys_are_different_and_differences_are_of_what_is_measured() -> None:

@@ -14,6 +14,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from stemproof.attacks.broken import OF_ATTACK
+from stemproof.attacks.registry import METHODS
 from stemproof.core.params import Sections
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -25,10 +27,12 @@ NAMES = [
     "train-improved",
     "train-ablation",
     "generate-pgd-adversarials",
+    "find-break-points",
     "evaluate",
     "compare",
     "audit",
     "report",
+    "board",
 ]
 PACKAGE = ROOT / "stemproof/__init__.py"
 # Imported by name at run time: the code of the kinds, of which a model file carries a hash.
@@ -134,10 +138,16 @@ def test_the_parameters_of_a_stage_are_those_that_it_reads(name: str) -> None:
     needs = module(script(stage)).Needs
     assert issubclass(needs, Sections)
     declared = set(needs.model_fields) - needs.without_effect
-    listed = {key.partition(".")[0] for key in stage["params"]}
+    listed = {key.partition(".")[0] for key in stage.get("params", ())}
     assert declared == listed
     # A whole section, but for entries of the separators that have a name.
-    partial = {key for key in stage["params"] if "." in key}
+    partial = {key for key in stage.get("params", ()) if "." in key}
+    if name == "find-break-points":
+        # There is no budget: of the attack only that which is not of one, and the sections of
+        # methods that search where there is no gradient.
+        able = {own for own, method in METHODS.items() if "gradient" not in method.needs}
+        assert partial == {f"attack.{key}" for key in OF_ATTACK | able}
+        return
     assert all(key.startswith("separators.") for key in partial)
 
 
@@ -153,7 +163,7 @@ def test_deps_and_params_exist(name: str) -> None:
         made = any(out == dep or out.startswith(f"{dep}/") for out in outs)
         assert made or "$" in dep or (ROOT / dep).exists(), dep
     tree = yaml.safe_load((ROOT / "tests/params.yaml").read_text())
-    for key in stage["params"]:
+    for key in stage.get("params", ()):
         value: Any = tree
         for part in key.split("."):
             if "$" in part:

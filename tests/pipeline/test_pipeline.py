@@ -46,6 +46,20 @@ AFTER_TRAINING = [
 ]
 
 
+class LikeDVC(yaml.SafeDumper):
+    """Writes null as DVC does when it sets a parameter: as nothing."""
+
+
+LikeDVC.add_representer(
+    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "")
+)
+
+
+def dumped(tree: dict[str, Any]) -> str:
+    """The text of params.yaml; what DVC changes and changes back is this text again."""
+    return yaml.dump(tree, Dumper=LikeDVC, sort_keys=False)
+
+
 class Clone:
     """A copy of the project under git, in which commands run."""
 
@@ -64,9 +78,7 @@ class Clone:
             if (ROOT / name).is_file() and not generated:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, folder / name)
-        (folder / "params.yaml").write_text(
-            yaml.safe_dump(merged(default_tree(), changes), sort_keys=False)
-        )
+        (folder / "params.yaml").write_text(dumped(merged(default_tree(), changes)))
         self.git("init", "--quiet")
         self.commit("start")
 
@@ -109,7 +121,7 @@ class Clone:
         """Change params.yaml as an editor would."""
         path = self.folder / "params.yaml"
         tree = merged(yaml.safe_load(path.read_text()), changes)
-        path.write_text(yaml.safe_dump(tree, sort_keys=False))
+        path.write_text(dumped(tree))
 
     def stages_run(self, output: str) -> list[str]:
         return [
@@ -122,13 +134,17 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which `dvc repro` has run once."""
     clone = Clone(tmp_path_factory.mktemp("clone"), SMALL)
     ran = clone.stages_run(clone.dvc("repro"))
-    assert ran == [
+    expected = [
         "render-demo",
         "prepare-musdb18",
         "train-baseline@218",
         "train-improved@218",
+        "find-break-points@baseline-218",
+        "find-break-points@improved-218",
         *AFTER_TRAINING,
+        "board",
     ]
+    assert sorted(ran) == sorted(expected)
     clone.commit("results")
     return clone
 
@@ -200,7 +216,7 @@ def test_another_seed_and_system_run_only_what_they_add_and_make_claims(clone: C
             "train-improved@219",
             *(
                 f"{stage}@{model}"
-                for stage in ("generate-pgd-adversarials", "evaluate")
+                for stage in ("generate-pgd-adversarials", "find-break-points", "evaluate")
                 for model in ("baseline-219", "improved-219", "stft-218", "stft-219")
             ),
             "compare",
@@ -220,6 +236,8 @@ def test_another_seed_and_system_run_only_what_they_add_and_make_claims(clone: C
     said = clone.run("python", "stages/claim.py", "--name", "small")
     names = ("baseline", "improved", "stft")
     assert said.split() == [f"results/small/{name}.json" for name in names]
+    clone.dvc("repro", "board")
+    assert "(../results/small/improved.json)" in (clone.folder / "report/board.md").read_text()
     claim = json.loads((clone.folder / "results/small/improved.json").read_text())
     assert claim["git_commit"] == clone.git("rev-parse", "HEAD").strip()
     assert claim["attacked"]["rb"]["value"] == figures["rb"]
@@ -303,10 +321,10 @@ def test_code_that_is_added_makes_nothing_run_that_does_not_use_it(clone: Clone)
     assert "FGSM, one full step" in (clone.folder / "report/report.md").read_text()
     clone.reset()
     (package / "attacks/toy.py").unlink()
-    # A word of the report: the report.
+    # A word of the report: the report, and the board, which is of the same room.
     page = package / "report/templates/report.md"
     page.write_text(page.read_text().replace("## Limits", "## What this cannot say"))
-    assert out_of_date() == {"report"}
+    assert out_of_date() == {"report", "board"}
     clone.reset()
     # A kind of separator: only what may be of that kind, the further systems.
     (package / "separators/toy.py").write_text((package / "separators/stft.py").read_text())
@@ -331,14 +349,16 @@ def test_a_stage_that_was_started_by_hand_is_committed(clone: Clone) -> None:
 def test_an_ablation_goes_through_everything(clone: Clone) -> None:
     lists = ("-S", "ablations=[dropout-only]", "-S", "systems=[baseline,improved,dropout-only]")
     ran = clone.stages_run(clone.dvc("exp", "run", *lists))
-    assert ran == [
+    expected = [
         "train-ablation@dropout-only-218",
         "generate-pgd-adversarials@dropout-only-218",
+        "find-break-points@dropout-only-218",
         "evaluate@dropout-only-218",
         "compare",
         "audit",
         "report",
     ]
+    assert sorted(ran) == sorted(expected)
     assert "rb" in clone.system("dropout-only")
     assert "dropout-only" in (clone.folder / "report/report.md").read_text()
     clone.reset()

@@ -25,6 +25,7 @@ from stemproof.auditing.material import choose_material
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, written_aside
 from stemproof.core.runtime import make_fabric
+from stemproof.data.excerpts import Excerpts
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
 from stemproof.figures.compare import compare
@@ -360,6 +361,7 @@ def test_adversarial_training_costs_the_attack_more(
     [
         ("fgsm", "linf"),
         ("search", "l2"),
+        ("nes", "linf"),
         ("universal", "linf"),
         ("minimal", "l2"),
         ("sparse", "l0"),
@@ -373,7 +375,7 @@ def test_every_method_is_stored_and_evaluated_in_one_format(
     method: str,
     norm: str,
 ) -> None:
-    own = {"search": {"queries": 30}, "minimal": {"drop": 1.0}}
+    own = {"search": {"queries": 30}, "nes": {"queries": 60}, "minimal": {"drop": 1.0}}
     budget = {"eps": 0.03, "snr": 20.0, "samples": 50, "amplitude": 0.3}
     params = make_params(attack={"method": method, "norm": norm, **own, **budget})
     stored = attack(params, trained[1], prepared, tmp_path)
@@ -432,7 +434,7 @@ def test_nan_is_not_robustness(
     tmp_path: Path,
 ) -> None:
     params, separator = trained
-    with pytest.raises(InputError, match=r"not a number on [1-5] of [1-5] segments"):
+    with pytest.raises(InputError, match=r"not a number on [1-5] of [1-5] parts"):
         attack(params, Broken(separator.model), prepared, tmp_path)
 
 
@@ -548,7 +550,7 @@ def test_adversarials_that_do_not_fit_are_refused(
         opened(changed, prepared, tmp_path)
     file = sorted(folder.glob("*.npy"))[0]
     audio = np.load(file)
-    audio[0, 0, 0] += 1e-4
+    audio[0, 0] += 1e-4
     np.save(file, audio)
     with pytest.raises(InputError, match="damaged"):
         opened(params, prepared, tmp_path)
@@ -565,12 +567,22 @@ def test_adversarials_that_do_not_fit_are_refused(
 
 def test_a_violated_budget_is_seen(prepared: PreparedData, make_params: MakeParams) -> None:
     params = make_params(attack={"eps": 0.01})
-    track = prepared.tracks("test")[0]
-    mixture, _ = track.segments(params.segment_samples)
-    stored = mixture.numpy().copy()
-    assert budget_used(track, stored, params.attack) == 0
-    stored[1, 0, 3] += 0.0101
-    assert budget_used(track, stored, params.attack) == pytest.approx(1.01, rel=1e-3)
+    tracks, length = prepared.tracks("test"), params.segment_samples
+    for excerpts in (
+        Excerpts.segments(tracks, length),
+        Excerpts.recordings(tracks, length),
+        Excerpts.recordings(tracks, length, 2 * length),
+    ):
+        for number in range(2):
+            parts = [excerpts.read([part])[0][0] for part in excerpts.of_track(number)]
+            stored = torch.cat(parts, dim=-1).numpy()
+            assert budget_used(excerpts, number, stored, params.attack) == 0
+            # In any channel, also behind the last whole segment.
+            for channel, place in ((-1, length + 3), (0, -1)):
+                other = stored.copy()
+                other[channel, place] += 0.0101
+                used = budget_used(excerpts, number, other, params.attack)
+                assert used == pytest.approx(1.01, rel=1e-3)
 
 
 def test_no_nan_reaches_json(tmp_path: Path) -> None:
@@ -598,10 +610,9 @@ def test_more_samples_than_a_segment_has_are_refused(
     make_params: MakeParams,
 ) -> None:
     params = make_params(attack={"method": "sparse", "norm": "l0", "samples": 1001})
-    with pytest.raises(InputError, match=r"attack.samples = 1001, but a segment has 1000"):
+    with pytest.raises(InputError, match=r"attack.samples = 1001, but what .* at once has 1000"):
         attack(params, trained[1], prepared, tmp_path)
     params = make_params(audit={"sparse_samples": 1001})
-    with pytest.raises(InputError, match=r"audit.sparse_samples = 1001, but a segment has 1000"):
-        choose_material(
-            params.audit, params.attack, params.segments, prepared, "test", torch.device("cpu")
-        )
+    sections = params.attack, params.segments, prepared
+    with pytest.raises(InputError, match=r"audit.sparse_samples = 1001, but what .* has 1000"):
+        choose_material(params.audit, *sections, "test", trained[1], torch.device("cpu"))

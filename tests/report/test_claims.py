@@ -17,21 +17,14 @@ from scored_cases import drawn
 from stemproof.core.errors import InputError
 from stemproof.figures.compare import compare
 from stemproof.figures.summary import summarize
-from stemproof.report.claims import (
-    Claim,
-    Data,
-    Run,
-    _changed,
-    check_run,
-    code_commit,
-    make_claim,
-    read_claim,
-)
+from stemproof.report.claims import Claim, Data, Run, make_claim, read_claim
+from stemproof.report.provenance import _changed, check_run, code_commit
 from stemproof.report.words import threat_in_words
 
 SCHEMA = json.loads((ROOT / "results/claim.schema.json").read_text())
 PUBLISHED = sorted((ROOT / "results").glob("*/*.json"))
 COMMIT = "0" * 40
+ABOUT = {"kind": "rsvm", "informed": True, "gate": {"passed": True, "checks": []}}
 MakeParams = Callable[..., AllParams]
 
 
@@ -57,12 +50,18 @@ def parts(make_params: MakeParams) -> dict[str, Any]:
     }
     return {
         "run": run_of(params),
-        "metrics": {name: summarize(of, params.statistics) for name, of in systems.items()},
+        "metrics": {
+            name: {**summarize(of, params.statistics), **ABOUT} for name, of in systems.items()
+        },
         "comparison": compare(systems, params.reference, params.statistics),
         "audit": {
             "attack": "pgd, linf",
             "flags_raised": 1,
-            "reasons": [["few seeds", True, "one training seed"]],
+            "reasons": [
+                ["few seeds", "RAISED", "one training seed"],
+                ["not monotone", "not measured", "not measured"],
+                ["randomized", "clear", "the same bits"],
+            ],
         },
     }
 
@@ -89,6 +88,7 @@ def test_a_claim_is_valid_and_says_what_was_measured(parts: dict[str, Any], syst
     assert (written["reference"] is None) == (system == "baseline")
     if system == "improved":
         assert written["minus_reference"]["rb"]["p_holm"] >= written["minus_reference"]["rb"]["p"]
+    assert [flag["raised"] for flag in written["flags"]] == [True, False, False]
     assert "0.01 (full scale 1)" in written["threat_model"]
     assert Claim.model_validate(written) == claim
 
@@ -130,7 +130,9 @@ def test_a_claim_has_no_figure_that_its_system_has_not(
     settings = make_params().statistics
     systems = {"baseline": {1: drawn(1)}, "improved": {1: drawn(2, without)}}
     parts["comparison"] = compare(systems, "baseline", settings)
-    parts["metrics"] = {name: summarize(models, settings) for name, models in systems.items()}
+    parts["metrics"] = {
+        name: {**summarize(models, settings), **ABOUT} for name, models in systems.items()
+    }
     claim, whole = claim_of(parts, "improved"), claim_of(parts, "baseline")
     assert set(whole.clean) - set(claim.clean) == set(without)
     assert set(whole.attacked) == set(claim.attacked)

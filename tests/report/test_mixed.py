@@ -11,16 +11,17 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import AllParams
-from scored_cases import Blind, evaluated, informed, oracle
+from scored_cases import PASSED, Blind, evaluated, informed, oracle
 
 from stemproof.core.files import write_json, write_text
 from stemproof.figures import table
-from stemproof.figures.compare import compare
+from stemproof.figures.compare import compare_threats
+from stemproof.figures.figure import Figure
 from stemproof.figures.summary import Models, summarize
-from stemproof.figures.table import Figure
 from stemproof.report import docs
-from stemproof.report.build import Settings, Sources, build_report
+from stemproof.report.build import Sources, build_report
 from stemproof.report.claims import Data, Run, make_claim
+from stemproof.report.threats import Settings
 
 MakeParams = Callable[..., AllParams]
 NAMES = {"rsvm": True, "toy": False}  # whether it is informed
@@ -28,8 +29,9 @@ NAMES = {"rsvm": True, "toy": False}  # whether it is informed
 
 def audited(params: AllParams, is_informed: bool) -> dict[str, Any]:
     """Figures of an audit, as large as they need to be."""
+    cell = {"drop": 2.5, "gain": -0.25, "parts": 4}
     found: dict[str, Any] = {
-        "transfer": {"rsvm-1": {"rsvm-1": 5.0, "toy-1": 5.1}},
+        "transfer": {"rsvm-1": dict.fromkeys(("rsvm-1", "toy-1"), cell)},
         "minimal_snr": {"l2": {"1.0": 30.0}, "linf": {"1.0": 28.0}},
         "sparse": {"at_bs": 5.0, "samples": 100},
         "universal": {"at_bs": 5.0},
@@ -57,7 +59,7 @@ def reported(
     metrics, plots = folder / "metrics", folder / "plots"
     for name, models in systems.items():
         training = {str(seed): {"parameters": 10, "epoch": 1} for seed in models}
-        about = {"kind": name, "informed": names[name], "training": training}
+        about = {"kind": name, "informed": names[name], "gate": PASSED, "training": training}
         write_json(metrics / f"{name}.json", {**summarize(models, params.statistics), **about})
         tracks = pd.concat({seed: model.tracks for seed, model in models.items()}, names=["seed"])
         write_text(plots / "tracks" / f"{name}.csv", tracks.to_csv())
@@ -65,7 +67,7 @@ def reported(
         write_text(plots / "curves" / f"{name}.csv", curve)
         write_text(plots / "attack" / f"{name}.csv", "step,loss\n0,-5\n1,-4\n")
         write_json(plots / "audit" / f"{name}.json", audited(params, names[name]))
-    flags = {"attack": "pgd, linf", "flags_raised": 0, "reasons": [["few seeds", False, "none"]]}
+    flags = {"attack": "pgd, linf", "flags_raised": 0, "reasons": [["few seeds", "clear", "none"]]}
     write_json(metrics / "audit.json", dict.fromkeys(systems, flags))
     for file, axis in (("steps", "steps"), ("eps", "factor")):
         row = ",".join("5" for _ in systems)
@@ -74,7 +76,8 @@ def reported(
     splits = {split: dict.fromkeys(keys, 3) for split in ("train", "valid", "test")}
     write_json(metrics / "data.json", {"source": "demo", **splits})
     reference = next(iter(systems))
-    write_json(metrics / "comparison.json", compare(systems, reference, params.statistics))
+    comparison = compare_threats(systems, names, reference, params.statistics)
+    write_json(metrics / "comparison.json", comparison)
     write_json(metrics / "environment.json", {"environment": {"device": "CPU"}})
     sources = Sources(
         systems={name: metrics / f"{name}.json" for name in systems},
@@ -106,11 +109,11 @@ def test_a_mixed_run_is_reported(tmp_path: Path, make_params: MakeParams) -> Non
     pages = reported(tmp_path, make_params(), mixed(tmp_path), NAMES)
     page = pages["report.md"]
     result = cells(page, "SI-SDR | BS")
-    assert result["toy"]["SI-SDR"] == "- [not of this system]"
-    assert float(result["rsvm"]["SI-SDR"].split()[0]) != 0
-    differences = cells(page, "minus rsvm")
-    assert differences["toy"]["BS"].startswith(("+", "-"))
-    assert "SI-SDR" not in differences["toy"]
+    assert float(result["rsvm"]["SI-SDR"].split()[0]) != 0 and "toy" not in result
+    blind = cells(page, "| clean SI-SDR | attacked SI-SDR |")
+    assert list(blind) == ["toy"]
+    # Each is alone in its threat model, and compared with none.
+    assert "Differences" not in page
     assert "*Informed* separators: rsvm." in page
     # Only one of the two has a mask.
     assert list(cells(page, "fixed mask, its own attack")) == ["rsvm"]
@@ -126,8 +129,10 @@ def test_a_run_of_blind_systems_speaks_of_no_mask(tmp_path: Path, make_params: M
     assert "Informed" not in page
     assert "mask" not in page.replace("STFT oracle mask", "")
     assert "STFT oracle mask" not in page
-    assert "SI-SDR" not in cells(page, "RB = BS - AT-BS")["toy"]
-    assert "Validation BS" in pages["index.html"]
+    heading = "loss of medians = clean SI-SDR - attacked SI-SDR"
+    assert "SI-SDR" not in cells(page, heading)["toy"]
+    assert "BS" not in page.replace("BSSEval", "")
+    assert "Validation clean SI-SDR" in pages["index.html"]
     assert "Validation SI-SDR of the reconstruction" not in pages["index.html"]
 
 
@@ -142,17 +147,23 @@ def claim(params: AllParams, systems: Mapping[str, Models], name: str) -> Any:
         environment={},
         git_commit="0" * 40,
     )
-    comparison = compare(systems, next(iter(systems)), params.statistics)
-    summary = summarize(systems[name], params.statistics)
-    audit = {"attack": "pgd", "flags_raised": 0, "reasons": [["x", False, "y"]]}
+    names = {**dict.fromkeys(systems, True), **NAMES}
+    comparison = compare_threats(systems, names, next(iter(systems)), params.statistics)
+    about = {"kind": name, "informed": names[name], "gate": PASSED}
+    summary = {**summarize(systems[name], params.statistics), **about}
+    audit = {"attack": "pgd", "flags_raised": 0, "reasons": [["x", "clear", "y"]]}
     return make_claim(run, name, summary, comparison, audit)
 
 
 def test_a_mixed_run_is_claimed(tmp_path: Path, make_params: MakeParams) -> None:
     systems = mixed(tmp_path)
     blind, whole = (claim(make_params(), systems, name) for name in ("toy", "rsvm"))
-    assert set(whole.clean) - set(blind.clean) == {"si_sdr"}
-    assert set(blind.minus_reference) == set(table.compared()) - {"si_sdr"}
+    assert set(whole.clean) - set(blind.clean) == {"si_sdr", "stft_bs"}
+    assert set(blind.clean) - set(whole.clean) == {"excerpt_bs"}
+    assert set(blind.attacked) - set(whole.attacked) == {"excerpt_at_bs", "excerpt_drop"}
+    assert (whole.threat, blind.threat) == ("informed", "blind")
+    # There is no other of their threat model.
+    assert not blind.minus_reference and not whole.minus_reference and blind.reference is None
     assert set(whole.seeds) == {"1", "2"} and set(blind.seeds) == {"1"}
 
 
@@ -185,19 +196,21 @@ def test_one_entry_adds_a_figure_everywhere(
     monkeypatch.setattr(table, "FIGURES", (*table.FIGURES, own, other))
     params = make_params()
     systems = mixed(tmp_path)
+    systems["other"] = systems["rsvm"]
+    names = {**NAMES, "other": True}
     assert "loudest" in systems["toy"][1].tracks and "held" not in systems["toy"][1].tracks
-    page = reported(tmp_path, params, systems, NAMES)["report.md"]
+    page = reported(tmp_path, params, systems, names)["report.md"]
     summary = json.loads((tmp_path / "metrics/toy.json").read_text())
     assert summary["loudest_low"] <= summary["loudest"] <= summary["loudest_high"]
     assert "held" not in summary
     comparison = json.loads((tmp_path / "metrics/comparison.json").read_text())
-    assert "loudest" in comparison["toy"] and "held" not in comparison["toy"]
-    claimed = claim(params, systems, "toy")
+    assert "loudest" in comparison["other"] and "held" in comparison["other"]
+    claimed = claim(params, mixed(tmp_path), "toy")
     assert claimed.clean["loudest"].value == summary["loudest"]
-    assert "loudest" in claimed.minus_reference and "held" not in claimed.clean
-    beside = cells(page, "RB / BS")
-    assert beside["toy"]["loudest sample"].startswith(f"{summary['loudest']:.5f} [")
-    assert beside["toy"]["held back"] == "- [not of this system]"
-    assert "loudest sample" in cells(page, "minus rsvm")["toy"]
-    assert "loudest sample" in cells(page, "system | seed | SI-SDR")["toy"]
+    assert "held" not in claimed.clean
+    beside = cells(page, "loss of medians / clean SI-SDR")["toy"]
+    assert beside["loudest sample"].startswith(f"{summary['loudest']:.5f} [")
+    assert "held back" in cells(page, "RB / BS")["rsvm"] and "held back" not in beside
+    assert "loudest sample" in cells(page, "minus rsvm")["other"]
+    assert "loudest sample" in cells(page, "system | seed | SI-SDR")["rsvm"]
     assert "| `loudest` | 1 | loudest sample: largest sample of" in docs.figures()

@@ -10,8 +10,8 @@ from conftest import AllParams
 
 from stemproof.attacks.registry import METHODS
 from stemproof.paper.li2022 import verdicts
-from stemproof.report.build import smallest_p
 from stemproof.report.tables import differences
+from stemproof.report.threats import smallest_p
 from stemproof.report.words import threat_in_words
 
 
@@ -77,7 +77,7 @@ def test_a_threat_model_says_what_the_adversary_knows(
     assert "It knows the weights, the true vocals" in words()
     assert "first step 0.5 of the budget" in words()
     assert "first step" not in words(pgd={"step_rule": "auto"})
-    for method in ("search", "noise"):
+    for method in ("search", "nes", "noise"):
         assert "outputs only" in words(method=method)
         assert "knows the weights" not in words(method=method)
     universal = words(method="universal")
@@ -108,6 +108,7 @@ def test_the_table_of_differences_leaves_out_what_is_not_a_system() -> None:
     entry = {"difference": 0.1, "low": 0.0, "high": 0.2, "p": 0.04, "p_holm": 0.08}
     keys = ("si_sdr", "bs", "at_bs", "rb", "rb_net", "paired_drop")
     comparison = {"reference": "baseline", "n_tracks": 3, "robust": dict.fromkeys(keys, entry)}
-    table = differences(comparison)
+    table = differences(comparison, informed=True)
+    assert table is not None
     assert [row[0].text for row in table.rows] == ["robust"]
     assert table.rows[0][1].note == "+0.00, +0.20; p = 0.080"

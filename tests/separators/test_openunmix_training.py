@@ -20,6 +20,7 @@ from torch import Tensor
 from stemproof.core.errors import InputError
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_fabric
+from stemproof.data import excerpts as heard
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import MIXTURE, VOCALS, PreparedData
 from stemproof.separators.checkpoint import load, read_header, save
@@ -67,10 +68,11 @@ def write_data(folder: Path, channels: int = 2, samples: int = 2 * RATE + 11) ->
                 "name": f"song {number}",
                 "file": file.name,
                 "samples": samples,
+                "rendered": False,
                 "sha256": digest,
             }
         )
-    about = {"source": "test", "sample_rate": RATE, "tracks": entries}
+    about = {"source": "test", "sample_rate": RATE, "channels": channels, "tracks": entries}
     (folder / "manifest.json").write_text(json.dumps(about))
     return PreparedData(folder)
 
@@ -212,7 +214,8 @@ def test_the_package_reads_what_was_trained(data: PreparedData, tmp_path: Path) 
     arguments = {**about, "hidden_size": 16}
     (folder / "vocals.json").write_text(json.dumps({"args": arguments}))
     torch.save(model.networks[0].state_dict(), folder / "vocals.pth")
-    mixture, _ = data.tracks("valid")[0].segments(2000)
+    excerpts = heard.Excerpts.segments(data.tracks("valid")[:1], 2000, channels=2)
+    mixture, _ = excerpts.read(range(len(excerpts)))
     with pytest.MonkeyPatch.context() as patch:
         if importlib.util.find_spec("torchaudio") is None:
             patch.setitem(sys.modules, "torchaudio", types.ModuleType("torchaudio"))

@@ -19,7 +19,7 @@ from stemproof.data.codec import decode, example_stem, import_musdb
 from stemproof.data.demo.band import Score, bass, chords, drums, stereo
 from stemproof.data.demo.voice import VOWELS, Note, Singer, sing
 from stemproof.data.params import DemoParams
-from stemproof.data.recordings.musdb import RENDERED, SETUP, STEM_SUFFIX, STEMS, read_setup
+from stemproof.data.recordings.musdb import REAL, RENDERED, SETUP, STEM_SUFFIX, STEMS, read_setup
 
 Signal = NDArray[np.float64]
 MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
@@ -197,4 +197,5 @@ def _write_setup(destination: Path, validation: list[str]) -> None:
     setup = yaml.safe_load((Path(musdb.__path__[0]) / "configs" / "mus.yaml").read_text())
     setup["validation_tracks"] = validation
     setup[RENDERED] = True  # tells data.source = demo from recordings
+    setup[REAL] = [_real_song()]
     write_text(destination / SETUP, yaml.safe_dump(setup, sort_keys=False))

@@ -21,7 +21,8 @@ from stemproof.data.recordings.protocol import MIXTURE, SPLITS, Recording
 STEMS = ("drums", "bass", "other", "vocals")
 STEM_SUFFIX = ".stem.mp4"
 SETUP = "mus.yaml"
-RENDERED = "rendered"  # key in mus.yaml of a folder of rendered songs
+# Keys in mus.yaml of a folder of rendered songs: that it is one, and which songs are not.
+RENDERED, REAL = "rendered", "real"
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class MusdbRecording:
         split: ``train``, ``valid`` or ``test``.
         name: of the song.
         track: musdb's own object.
+        rendered: whether it is no recording of musicians.
     """
 
     split: str
     name: str
     track: Any
+    rendered: bool = False
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -108,7 +111,11 @@ class MusdbLayout:
                 subsets=["test"] if split == "test" else ["train"],
                 split=None if split == "test" else split,
             )
-            songs += [MusdbRecording(split, track.name, track) for track in database.tracks]
+            real = setup.get(REAL) or []
+            songs += [
+                MusdbRecording(split, track.name, track, self.rendered and track.name not in real)
+                for track in database.tracks
+            ]
             if not database.tracks:
                 raise InputError(
                     f"{root}: no track for the {split} split; validation tracks are those that "

@@ -10,7 +10,7 @@ from torch import nn
 
 from stemproof.core.errors import InputError
 from stemproof.core.params import Section
-from stemproof.separators.kind import Kind, Made, Making
+from stemproof.separators.kind import Kind, Made, Making, ReadyFor
 from stemproof.separators.openunmix.folder import Folder, read_folder
 from stemproof.separators.openunmix.model import VOCALS, OpenUnmix
 from stemproof.separators.openunmix.params import OpenUnmixSettings
@@ -26,9 +26,16 @@ def _make(making: Making) -> Made:
     if own.weights is None:
         trained = train(making, own)
         return Made(trained.model, trained.settings, trained.curves)
+    return _ready(own, ReadyFor(making.where))
+
+
+def _ready(own: Section, wanted: ReadyFor) -> Made:
+    """Take the weights of a folder as they are."""
+    assert isinstance(own, OpenUnmixSettings)
+    assert own.weights is not None
     folder = own.weights.expanduser()
     found = read_folder(folder)
-    settings = _settings(found, own, f"separators.{making.name}", folder)
+    settings = _settings(found, own, wanted.where, folder)
     model = _rebuild(settings)
     weights = {target.name: target.weights for target in found.targets}
     for name, network in zip(settings["targets"], model.networks, strict=True):
@@ -90,4 +97,5 @@ KIND = Kind(
     separator=_separator,
     summary="Open-Unmix (Stöter et al., 2019), with ready weights or trained here; told nothing",
     is_trained=_is_trained,
+    ready=_ready,
 )

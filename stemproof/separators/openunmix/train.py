@@ -17,6 +17,7 @@ from stemproof.core.files import fingerprint
 from stemproof.core.random import derive_seed
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.runtime import shard_of
+from stemproof.data import store
 from stemproof.data.store import PreparedTrack, too_loud
 from stemproof.separators.kind import Making, Row
 from stemproof.separators.openunmix.excerpts import Excerpts, check_lengths, statistics
@@ -156,8 +157,11 @@ class _Loss:
         with torch.no_grad():
             for track in tracks:
                 for number in range(track.count(length)):
-                    pair = track.segments(length, slice(number, number + 1))
-                    losses.append(self(*pair).item())
+                    parts = (
+                        torch.from_numpy(track.read(stem, number * length, length))[None]
+                        for stem in (store.MIXTURE, store.VOCALS)
+                    )
+                    losses.append(self(*parts).item())
         return sum(losses) / len(losses)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -36,6 +37,10 @@ class InformedRSVM:
     def twin(self) -> InformedRSVM:
         """The same model with the other kind of mask."""
         return type(self)(self.model, other(self.mask))
+
+    def doubled(self) -> InformedRSVM:
+        """The same system in double precision."""
+        return type(self)(copy.deepcopy(self.model).double(), self.mask)
 
     def side(self, mixture: Tensor, vocals: Tensor) -> Tensor:
         """The binary mask (batch x filters x frames), or the vocals (batch x 1 x samples)."""

@@ -1,4 +1,4 @@
-"""The command ``stemproof``: what there is, and whether a claim is one."""
+"""The command ``stemproof``: what there is, songs through systems, and whether a claim is one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from typing import Annotated
 
 import typer
 
+from stemproof.cli.attack import attack
+from stemproof.cli.audit import audit
+from stemproof.cli.separate import separate
 from stemproof.core.errors import user_message
 
 app = typer.Typer(
     help="How robust is a music source separator to an adversary, and how do you know?",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
+for command in (separate, attack, audit):
+    app.command()(command)
 
 
 @app.command()
@@ -46,16 +53,31 @@ def figures() -> None:
 def claim(
     files: Annotated[list[Path], typer.Argument(help="claims, as stages/claim.py writes them")],
 ) -> None:
-    """Check that files are claims, and say what each claims in one line."""
-    from stemproof.report.claims import read_claim
+    """Check that files are claims which agree with themselves, and say what each claims."""
+    from stemproof.report.checking import read_checked
 
     for file in files:
-        found = read_claim(file)
-        rb = found.attacked["rb"]
-        typer.echo(
-            f"{file}: {found.variant}, RB {rb.value:.2f} dB [{rb.low:.2f}, {rb.high:.2f}], "
-            f"{found.flags_raised} of {len(found.flags)} flags raised"
-        )
+        typer.echo(f"{file}: {read_checked(file).in_words()}")
+
+
+@app.command()
+def board(
+    claims: Annotated[
+        list[Path] | None, typer.Argument(help="claims; those under results/ if none are named")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for board.md and board.html")] = Path("report"),
+) -> None:
+    """Write a table of claims for each threat model, ranked by break points."""
+    from stemproof.core.errors import InputError
+    from stemproof.core.files import write_text
+    from stemproof.report.board import build_board, find_claims
+
+    files = claims or find_claims()
+    if not files:
+        raise InputError("no claims under results/; name some, or write one with stages/claim.py")
+    for name, text in build_board(files, out).items():
+        write_text(out / name, text)
+        typer.echo(out / name)
 
 
 def _table(rows: list[tuple[str, str]]) -> None:
@@ -74,7 +96,3 @@ def main() -> None:
             raise
         typer.echo(f"error: {said}", err=True)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

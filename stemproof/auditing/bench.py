@@ -1,0 +1,166 @@
+"""One model and the parts of recordings that it is attacked on, a batch after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stemproof.attacks.budgets import Bound, used
+from stemproof.attacks.build import build_attack
+from stemproof.attacks.case import Case
+from stemproof.attacks.noise import Noise
+from stemproof.attacks.params import AttackParams
+from stemproof.attacks.pgd import build_pgd
+from stemproof.attacks.protocol import Attack
+from stemproof.attacks.restarts import Restarts
+from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
+from stemproof.auditing.auditable import auditable
+from stemproof.auditing.material import Material, Values
+from stemproof.auditing.scores import outcome
+from stemproof.core.batches import batches
+from stemproof.figures.si_sdr import si_sdr
+from stemproof.separators.protocol import Separator
+
+
+class Bench:
+    """Attacks on one model; what they reach is an SI-SDR in dB for each part."""
+
+    def __init__(
+        self,
+        separator: Separator,
+        material: Material,
+        training: Material,
+        attack: AttackParams,
+        played: Tensor | None = None,
+    ) -> None:
+        """Prepare a model.
+
+        Args:
+            separator: the model.
+            material: parts of test recordings.
+            training: parts of training recordings, for a universal perturbation.
+            attack: what the figures were made with; ``batch`` segments are attacked at once.
+            played: the universal perturbation of those figures (1 x samples); without it, method
+                universal learns one on the training parts at hand.
+        """
+        self.separator = separator
+        self.material = material
+        self.training = training
+        self.attack = auditable(attack)
+        self.played = played
+        self.cases = self.cases_of(material)
+        self._crafted: dict[Any, Tensor] = {}
+
+    def cases_of(self, material: Material) -> list[Case]:
+        """Some parts as cases of the audited attack."""
+        size = max(self.attack.batch // material.segments, 1)
+        return [
+            Case.of(
+                self.separator,
+                material.mixture[part],
+                material.vocals[part],
+                self.attack.bound,
+                material.seeds[part],
+                self.attack.eot_samples,
+            )
+            for part in batches(len(material.tracks), size)
+        ]
+
+    @property
+    def mixture(self) -> Tensor:
+        """Clean mixtures, parts x samples."""
+        return self.material.mixture.flatten(1)
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps of the audited PGD."""
+        return build_pgd(self.attack).steps
+
+    def outcome(self, heard: Tensor, cases: list[Case] | None = None) -> Values:
+        """What an attack reached: SI-SDR of the vocals when ``heard`` is played.
+
+        Args:
+            heard: parts x samples.
+            cases: of other parts than those that are audited.
+
+        Returns:
+            One value a part, minus infinity where what was put out has collapsed.
+        """
+        cases = self.cases if cases is None else cases
+        pieces = heard.split([len(case.mixture) for case in cases])  # type: ignore[no-untyped-call]
+        return np.concatenate([outcome(c, piece) for c, piece in zip(cases, pieces, strict=True)])
+
+    def own(self) -> Tensor:
+        """Adversarial mixtures of the audited attack itself, parts x samples."""
+        if self.attack.method == "pgd":
+            return self.pgd()
+        attack = build_attack(self.attack)
+        if not isinstance(attack, UniversalPerturbation):
+            return self.run(attack)
+        if self.played is not None:
+            return self.run(SamePerturbation(self.played, attack.objective))
+        return self.run(self.learned(attack))
+
+    def pgd(self, factor: float = 1.0, restarts: int | None = None, **changes: Any) -> Tensor:
+        """Adversarial mixtures of PGD in a multiple of the budget, with some parts replaced.
+
+        Several checks ask for the same attack; each is run once.
+        """
+        runs = self.attack.restarts if restarts is None else restarts
+        attack: Attack = replace(build_pgd(self.attack), **changes)
+        if runs > 1:
+            attack = Restarts(attack, runs)
+        key = (factor, attack)
+        if key not in self._crafted:
+            bound = self.attack.bound
+            # The budget of the parameters itself is not computed from a multiple.
+            self._crafted[key] = self.run(attack, bound if factor == 1 else bound.times(factor))
+        return self._crafted[key]
+
+    def run(self, attack: Attack, bound: Bound | None = None) -> Tensor:
+        """Adversarial mixtures of any attack, parts x samples; by default in the budget."""
+        bound = bound or self.attack.bound
+        return torch.cat([attack(case.within(bound)).adversarial for case in self.cases])
+
+    def learned(self, attack: UniversalPerturbation) -> SamePerturbation:
+        """A universal perturbation of the training parts."""
+        return attack.learned(self.cases_of(self.training))
+
+    def under_noise(self, name: str, draw: Noise, times: int) -> Values:
+        """Outcomes under random noise of the budget's size, draws x parts."""
+        found = []
+        for case in self.cases:
+            draws = case.draws(f"audit {name}")
+            heard = (case.mixture + draw(case.mixture, case.budget, draws) for _ in range(times))
+            found.append(np.stack([outcome(case, noisy) for noisy in heard]))
+        return np.concatenate(found, axis=1)
+
+    def mixture_as_estimate(self) -> Values:
+        """SI-SDR of the clean mixture itself, one a part."""
+        vocals = self.material.vocals.flatten(1)
+        return si_sdr(vocals, self.mixture).double().cpu().numpy()
+
+    def worst(self) -> Values:
+        """The worst of all PGD that was run in the budget itself, one value a part."""
+        found = [self.outcome(heard) for (factor, _), heard in self._crafted.items() if factor == 1]
+        return np.min(np.stack(found), axis=0)
+
+    def repeat_difference(self) -> float:
+        """Largest difference between two passes over the same input."""
+        largest = 0.0
+        for case in self.cases:
+            shaped = case.shaped(case.mixture)
+            with torch.no_grad():
+                first = self.separator.separate(shaped, case.side)
+                second = self.separator.separate(shaped, case.side)
+            difference = torch.nan_to_num((first - second).abs(), nan=1.0).max()
+            largest = max(largest, float(difference))
+        return largest
+
+    def budget_used(self, adversarial: Tensor) -> float:
+        """Largest perturbation as a fraction of the budget."""
+        return used(self.attack.bound.budget(self.mixture), self.mixture, adversarial)

@@ -1,0 +1,182 @@
+"""A folder of songs with stems, as somebody has it: found, checked, prepared as a test split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from stemproof.core.errors import InputError, explaining
+from stemproof.core.files import FloatArray, sha256, write_array, write_json
+from stemproof.data.audio import STEM_FILE, Audio, read_audio
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import MANIFEST, PreparedData, loud_mask
+
+MIXTURE, VOCALS = "mixture", "vocals"
+SUFFIXES = (".wav", ".flac")
+STREAMS = {MIXTURE: 0, VOCALS: 4}  # of a .stem.mp4 of MUSDB18
+LAYOUT = "a song is a folder with mixture.wav and vocals.wav, or a .stem.mp4"
+
+
+@dataclass(frozen=True)
+class Song:
+    """One song.
+
+    Attributes:
+        name: of its folder or file.
+        mixture: the file of the mixture.
+        vocals: the file of the vocals, which can be the same.
+    """
+
+    name: str
+    mixture: Path
+    vocals: Path
+
+    def read(self, stem: str) -> Audio:
+        """The ``mixture`` or the ``vocals``.
+
+        Raises:
+            InputError: the file is missing, or no audio.
+        """
+        file = self.mixture if stem == MIXTURE else self.vocals
+        return read_audio(file, STREAMS[stem] if file.name.endswith(STEM_FILE) else 0)
+
+
+def find_songs(root: Path) -> list[Song]:
+    """The songs of a folder; of one with a folder ``test`` those in there, as in MUSDB18.
+
+    Raises:
+        InputError: there is no such folder, or no song in it.
+    """
+    with explaining(root, "read"):
+        if not root.is_dir():
+            what = "no folder" if root.exists() else "no such folder"
+            raise InputError(f"{root}: {what}; name one with songs: {LAYOUT}")
+        folder = root / "test" if (root / "test").is_dir() else root
+        found = sorted(folder.iterdir())
+    songs = []
+    for place in found:
+        if place.name.endswith(STEM_FILE):
+            songs.append(Song(place.name.removesuffix(STEM_FILE), place, place))
+        elif place.is_dir():
+            files = {
+                stem: [file for end in SUFFIXES if (file := place / f"{stem}{end}").is_file()]
+                for stem in (MIXTURE, VOCALS)
+            }
+            if files[MIXTURE] and files[VOCALS]:
+                songs.append(Song(place.name, files[MIXTURE][0], files[VOCALS][0]))
+            elif files[MIXTURE] or files[VOCALS]:
+                missing = VOCALS if files[MIXTURE] else MIXTURE
+                raise InputError(f"{place}: no {missing}.wav; {LAYOUT}")
+    if not songs:
+        raise InputError(f"{folder}: no song in it; {LAYOUT}")
+    return songs
+
+
+def prepare_songs(
+    songs: Sequence[Song], destination: Path, cut: SegmentParams, excerpt: float | None = None
+) -> PreparedData:
+    """Store songs as the test split of prepared data.
+
+    Args:
+        songs: what :func:`find_songs` gave.
+        destination: a folder of one's own.
+        cut: segments that figures are computed on.
+        excerpt: seconds of every song that are kept, where its vocals are loudest; None for all.
+
+    Raises:
+        InputError: a song cannot be used; the message names the file.
+    """
+    entries = []
+    first: Audio | None = None
+    for number, song in enumerate(tqdm(songs, desc="read", unit="song")):
+        mixture, vocals = song.read(MIXTURE), song.read(VOCALS)
+        _check_stems(song, mixture, vocals)
+        first = first or mixture
+        if (mixture.sample_rate, mixture.channels) != (first.sample_rate, first.channels):
+            raise InputError(
+                f"{song.mixture}: {_words(mixture)}, but {songs[0].mixture} has {_words(first)}; "
+                "all songs of a folder must be alike: convert it, or leave it out"
+            )
+        audio = np.stack([mixture.samples, vocals.samples])
+        length = cut.samples(mixture.sample_rate)
+        if audio.shape[-1] < length:
+            raise InputError(
+                f"{song.mixture}: shorter than the {cut.seconds:g} s that figures are computed on; "
+                "leave the song out"
+            )
+        if excerpt is not None:
+            wanted = max(round(excerpt * mixture.sample_rate), length)
+            start = loudest(vocals.samples, wanted)
+            audio = audio[..., start : start + wanted]
+        _check_sound(song, audio, length, cut.loud_db)
+        file = f"test-{number:04d}.npy"
+        write_array(destination / file, audio)
+        about = {"split": "test", "name": song.name, "file": file, "samples": audio.shape[-1]}
+        entries.append({**about, "rendered": False, "sha256": sha256(destination / file)})
+    assert first is not None
+    about = {"source": "songs", "sample_rate": first.sample_rate, "channels": first.channels}
+    write_json(destination / MANIFEST, {**about, "tracks": entries})
+    return PreparedData(destination)
+
+
+def loudest(vocals: FloatArray, samples: int) -> int:
+    """Where the part with the most energy begins.
+
+    Args:
+        vocals: channels x samples.
+        samples: of the part.
+    """
+    energy = np.square(vocals, dtype=np.float64).sum(axis=0)
+    total = np.concatenate([[0.0], np.cumsum(energy)])
+    if len(energy) <= samples:
+        return 0
+    return int(np.argmax(total[samples:] - total[:-samples]))
+
+
+def check_vocals(path: Path, vocals: Audio, of: Path, mixture: Audio) -> None:
+    """Are these the vocals of that mixture, as far as their shapes tell?
+
+    Args:
+        path: file of the vocals.
+        vocals: what it holds.
+        of: file of the mixture.
+        mixture: what it holds.
+
+    Raises:
+        InputError: rate, channels or length differ.
+    """
+    if vocals.sample_rate != mixture.sample_rate or vocals.channels != mixture.channels:
+        raise InputError(
+            f"{path}: {_words(vocals)}, but {of} has {_words(mixture)}; the vocals must be as they "
+            "are in the mixture: convert them"
+        )
+    if vocals.samples.shape != mixture.samples.shape:
+        raise InputError(
+            f"{path}: {vocals.samples.shape[1]} samples, but {of} has "
+            f"{mixture.samples.shape[1]}; the vocals must be as long as the mixture"
+        )
+
+
+def _check_stems(song: Song, mixture: Audio, vocals: Audio) -> None:
+    check_vocals(song.vocals, vocals, song.mixture, mixture)
+    if not mixture.samples.any():
+        raise InputError(f"{song.mixture}: silent from beginning to end; leave the song out")
+
+
+def _check_sound(song: Song, audio: FloatArray, length: int, loud_db: float) -> None:
+    """Does a segment count, so that there are figures of the song?"""
+    mono = audio[1].mean(axis=0)
+    whole = mono[: len(mono) // length * length].reshape(-1, length)
+    if not loud_mask(whole, loud_db).any():
+        raise InputError(
+            f"{song.vocals}: silent, or nearly so, in every second; there are no figures of a song "
+            "without vocals: leave it out"
+        )
+
+
+def _words(audio: Audio) -> str:
+    return f"{audio.sample_rate} Hz and {audio.channels} channel(s)"

@@ -1,0 +1,123 @@
+"""The report's tables of the audit: flags, transfer, masks, and other attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stemproof.figures.table import by_key
+from stemproof.report.tables import Cell, Metrics, Table, db
+
+NONE = Cell("-", "nothing to compare")
+
+
+def flags(audits: Mapping[str, Metrics]) -> Table:
+    """One row a check, one column a system."""
+    found = Table(["check", *audits], kind="flags")
+    for checks in zip(*(audit["reasons"] for audit in audits.values()), strict=True):
+        row = [Cell(str(checks[0][0]))]
+        for _, word, reason in checks:
+            row.append(Cell(word, reason, word.replace("not measured", "unmeasured").lower()))
+        found.rows.append(row)
+    return found
+
+
+def transfer(audits: Mapping[str, Metrics]) -> Table:
+    """What every model (column) loses by what was crafted on every model (row).
+
+    Where both are in a run, each model is said to be informed or blind.
+    """
+    audited = [audit["transfer"] for audit in audits.values() if "transfer" in audit]
+    played = {name: cells for models in audited for name, cells in models.items()}
+    threats = {
+        model: audit["threat"]
+        for audit in audits.values()
+        for model in audit.get("transfer", ())
+        if "threat" in audit
+    }
+
+    def said(model: str) -> str:
+        return f"{model} ({threats[model]})" if len(set(threats.values())) > 1 else model
+
+    found = Table(["crafted on", *map(said, played)])
+    for source in dict.fromkeys(source for cells in played.values() for source in cells):
+        row = [Cell(said(source))]
+        for cells in played.values():
+            cell = cells.get(source, {})
+            parts = cell.get("parts", 0)
+            row.append(Cell(db(cell["drop"], 3), f"on {parts} parts") if "drop" in cell else NONE)
+        found.rows.append(row)
+    return found
+
+
+def _level(levels: Metrics, key: str, digits: int = 2) -> Cell:
+    """AT-BS of an audit, which is absent where most of what was put out has collapsed."""
+    return Cell(db(levels[key], digits)) if key in levels else Cell("-", "collapsed")
+
+
+def masks(audits: Mapping[str, Metrics]) -> Table | None:
+    """AT-BS with a fixed and with a recomputed mask, under the attack on either.
+
+    None when no system has a mask.
+    """
+    masked = {name: audit for name, audit in audits.items() if "masks" in audit}
+    if not masked:
+        return None
+    found = Table(
+        [
+            "system",
+            "fixed mask, its own attack",
+            "recomputed mask, its own attack",
+            "recomputed mask, attack on the fixed one",
+        ]
+    )
+    for name, audit in masked.items():
+        crossed = audit["masks"]
+        figures = [
+            _level(crossed.get(crafted, {}), played, 3)
+            for crafted, played in (
+                ("fixed", "fixed"),
+                ("recomputed", "recomputed"),
+                ("fixed", "recomputed"),
+            )
+        ]
+        found.rows.append([Cell(name), *figures])
+    return found
+
+
+def elsewhere(audits: Mapping[str, Metrics], informed: bool) -> Table:
+    """Other attacks on the systems of one threat model, not comparable with each other.
+
+    Args:
+        audits: of these systems.
+        informed: which threat model.
+    """
+    words = by_key()["at_bs"].said(informed)
+    first = next(iter(audits.values()))
+    # A level that one system does not reach is still a column.
+    reached = [audit["minimal_snr"] for audit in audits.values() if "minimal_snr" in audit]
+    levels = list(dict.fromkeys(level for norms in reached for level in norms["l2"]))
+    sparse = next((a["sparse"]["samples"] for a in audits.values() if "sparse" in a), 0)
+    found = Table(
+        [
+            "system",
+            *(f"SNR that costs {level} dB, L2 / L-inf" for level in levels),
+            f"{words}, {sparse} samples changed",
+            f"{words}, one universal perturbation",
+            f"{words}, random search ({first['black_box']['queries']} queries)",
+        ]
+    )
+    for name, audit in audits.items():
+        row = [Cell(name)]
+        for level in levels:
+            norms = audit.get("minimal_snr", {})
+            both = [
+                db(norms[norm][level]) if level in norms.get(norm, {}) else "not reached"
+                for norm in ("l2", "linf")
+            ]
+            row.append(Cell(" / ".join(both) if norms else "-", "" if norms else "not measured"))
+        row += [
+            _level(audit[key], "at_bs") if key in audit else Cell("-", "not measured")
+            for key in ("sparse", "universal", "black_box")
+        ]
+        found.rows.append(row)
+    return found

@@ -1,0 +1,93 @@
+"""Where a claim comes from: figures that are up to date with code and data, and a git commit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from stemproof.core.errors import InputError
+
+# What the figures are computed with; changes elsewhere do not touch a claim.
+CODE = ("dvc.yaml", "published", "stemproof", "stages")
+
+
+def check_run(folder: Path, root: Path, stages: Sequence[str] = ("report",)) -> None:
+    """Do the figures in a folder come from its parameters, code and data?
+
+    Asks DVC, which compares what every stage read and wrote with ``dvc.lock``.
+
+    Args:
+        folder: the project.
+        root: the recordings, which need not be at hand any more; what was made of them is.
+        stages: the last ones; all that they depend on is asked for.
+
+    Raises:
+        InputError: a stage has not been run, or what it reads or wrote has changed since.
+    """
+    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", *stages]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    try:
+        found = json.loads(done.stdout) if done.returncode == 0 else None
+    except json.JSONDecodeError:
+        found = None
+    if found is None:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise InputError(
+            f"a claim needs `dvc status`, but it fails ({said}); install DVC and run dvc repro"
+        )
+    for stage, changes in found.items():
+        changed = [path for path in _changed(changes) if Path(path) != root]
+        if changed:
+            raise InputError(
+                f"{stage} is not up to date ({', '.join(changed[:3])}"
+                f"{', ...' if len(changed) > 3 else ''}); run dvc repro"
+            )
+
+
+def _changed(changes: list[Any]) -> Iterator[str]:
+    """Names of what DVC calls changed: files, parameters, or the command."""
+    for change in changes:
+        if isinstance(change, str):
+            yield change
+            continue
+        for paths in change.values():
+            for path, state in paths.items():
+                yield from state if isinstance(state, dict) else [path]
+
+
+def code_commit(folder: Path) -> str:
+    """The commit of the code that stands in a folder.
+
+    Raises:
+        InputError: it is not a git checkout, or the code differs from its last commit.
+    """
+    try:
+        commit = _git(folder, "rev-parse", "HEAD").strip()
+        changed = _git(folder, "status", "--porcelain", "--", *CODE).splitlines()
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or error
+        raise InputError(
+            f"{folder}: a claim names a git commit, but git fails ({said}); "
+            "install git and work in a clone of the repository"
+        ) from None
+    if changed:
+        raise InputError(
+            f"a claim names a git commit, but {changed[0][3:]} differs from it; commit first"
+        )
+    return commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    return done.stdout
