@@ -41,7 +41,7 @@ def long_track(sizes: Sizes) -> Row:
         peaks = {"prepare": run_stage(folder, "prepare")[1]}
         for system in sizes.of(["baseline", "improved"], ["improved"]):
             peaks[f"train {system}"] = run_stage(folder, "train", system)[1]
-        for stage in ("generate", "evaluate"):
+        for stage in ("generate", "find_break_points", "evaluate"):
             # Of the larger model.
             peaks[stage] = run_stage(folder, stage, "improved")[1]
     largest = max(peaks.values())

@@ -84,7 +84,11 @@ def less_memory(peaks: dict[int, list[float]]) -> Row:
 def peak_memory(folder: Path, systems: list[str]) -> float:
     """The largest of the stages that go through the tracks, in MiB."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    stages = [(stage, system) for stage in ("generate", "evaluate") for system in systems]
+    stages = [
+        (stage, system)
+        for stage in ("generate", "find_break_points", "evaluate")
+        for system in systems
+    ]
     return max(run_stage(folder, *stage)[1] for stage in stages)
 
 

@@ -187,10 +187,10 @@ def test_stages_in_two_processes(project: Path) -> None:
     written: list[dict[str, bytes]] = []
     for devices in (1, 2):
         write_params(project, processes={"devices": devices})
-        for known in ("checkpoints", "data/adversarial"):
+        for known in ("checkpoints", "data/adversarial", "metrics/breaks"):
             shutil.rmtree(project / known, ignore_errors=True)
         for name in alone:
-            for stage in ("generate", "evaluate"):
+            for stage in ("generate", "find_break_points", "evaluate"):
                 run_stage(project, stage, "--system", name, "--seed", "218")
         run_stage(project, "compare")
         files = [*project.glob("data/adversarial/**/*.*"), *project.glob("metrics/**/*.json")]
@@ -595,8 +595,8 @@ def test_the_evaluation_gives_a_cluster_as_much_as_it_can_take(
     assert capacity(workers, one) == 1
     train(project, "baseline")
     model = ("--system", "baseline", "--seed", "218")
-    run_stage(project, "generate", *model)
-    run_stage(project, "evaluate", *model)
+    for stage in ("generate", "find_break_points", "evaluate"):
+        run_stage(project, stage, *model)
     path = project / "metrics/models/baseline/218/figures.json"
     here = json.loads(path.read_text())["bsseval"]
     with dask_cluster(project) as address:
