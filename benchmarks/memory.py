@@ -106,6 +106,6 @@ def write_prepared(folder: Path, count: int, seconds: int, sounding: int) -> Non
         digest = digest or sha256(file)  # all are the same
         split = "valid" if number == count else "train"
         entry = {"split": split, "name": str(number), "file": file.name}
-        tracks.append(entry | {"samples": samples, "sha256": digest})
+        tracks.append(entry | {"samples": samples, "rendered": False, "sha256": digest})
     manifest = {"source": "demo", "sample_rate": RATE, "channels": CHANNELS}
     (folder / MANIFEST).write_text(json.dumps({**manifest, "tracks": tracks}))
