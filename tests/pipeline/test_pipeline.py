@@ -261,7 +261,8 @@ def test_another_seed_and_system_run_only_what_they_add_and_make_claims(clone: C
         code.write("# changed\n")
     clone.git("commit", "--quiet", "--message", "other code", "stemproof/figures/medians.py")
     said = clone.run("python", "stages/claim.py", "--name", "small", fails=True)
-    assert "is not up to date (stemproof/figures/medians.py" in said
+    # Stages depend on the module or on its room; which of them DVC names first varies.
+    assert "is not up to date (stemproof/figures" in said
     clone.git("reset", "--quiet", "--hard", "HEAD~1")
     shutil.rmtree(clone.folder / "results/small")
     clone.reset()
