@@ -15,8 +15,10 @@ from stemproof.attacks.protocol import Attack
 # SI-SDR that a perturbation costs, in dB.
 LEVELS = (1.0, 3.0, 6.0)
 QUIETEST = 120.0  # dB of mixture over perturbation; a system that breaks there has no robustness
-# Of the length of a perturbation, from one step to the next.
+# Of a perturbation's length, as a factor, from one step to the next.
 LARGEST_CHANGE = 2.0
+# Share of the gradient's direction in the next one's.
+LARGEST_TURN = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,16 @@ class BreakPoints:
     """Search the smallest perturbation in L2 that costs each of some levels.
 
     Direction and length are searched apart, as in DDN (Rony et al., CVPR 2019): the direction
-    follows the gradient on a sphere, and the sphere's radius goes to where the loss would reach the
-    level if it rose linearly along the direction (DDN shrinks or grows it by a fixed factor). The
-    search for a level begins where that for the one below ended, and every point that is visited
-    counts for every level that it reaches. At last the smallest perturbation of each level is
-    scaled down by bisection.
+    follows the gradient on a sphere, and the sphere's radius goes towards where the loss would
+    reach the level if it rose linearly along the direction (DDN shrinks or grows it by a fixed
+    factor), at first by most of the way and at last by little of it. The search for a level begins
+    where that for the one before ended, and every point that is visited counts for every level that
+    it reaches. Deep networks have directions that are good for one level only, so there are two
+    searches, one from the lowest level to the highest and one back, and the smaller perturbation
+    counts. At last that of each level is scaled down by bisection.
 
     Attributes:
-        steps: gradients for each level.
+        steps: gradients for each level in each of the two searches.
         levels: dB that a perturbation shall cost, rising.
         bisections: halvings of the interval of scales, forward passes each.
         loudest: dB of mixture over perturbation, below which is not searched.
@@ -66,7 +70,7 @@ class BreakPoints:
     @property
     def passes(self) -> float:
         """Forward and backward passes over an item; a forward pass counts a third."""
-        return 1 + len(self.levels) * (self.steps + self.bisections / 3)
+        return 1 + len(self.levels) * (2 * self.steps + self.bisections / 3)
 
     def __call__(self, case: Case) -> Broken:
         """Search for a batch; the case's budget is not used.
@@ -75,40 +79,64 @@ class BreakPoints:
             ValueError: a loss or a gradient is not a number.
         """
         energy = case.mixture.norm(dim=-1)
-        largest = energy * 10 ** (-self.loudest / 20)
         clean, gradient = self._loss(case, torch.zeros_like(case.mixture))
         goals = torch.stack([clean + level for level in self.levels], dim=1)
+        rising = list(range(len(self.levels)))
+        best, kept = self._searched(case, clean, gradient, goals, rising)
+        other, other_kept = self._searched(case, clean, gradient, goals, rising[::-1])
+        smaller = other < best
+        best = torch.where(smaller, other, best)
+        kept = torch.where(smaller.T[:, :, None], other_kept, kept)
+        for number in rising:
+            scale = self._scaled_down(case, kept[number], goals[:, number])
+            best[:, number] *= scale
+            kept[number] *= scale[:, None]
+        return _broken(energy, best, kept, clean, self.loudest)
+
+    def _searched(
+        self, case: Case, clean: Tensor, gradient: Tensor, goals: Tensor, order: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Lengths, items x levels, and perturbations, levels first, of one search.
+
+        Args:
+            case: the batch.
+            clean: loss on the clean mixtures, one an item.
+            gradient: there, items x samples.
+            goals: losses to reach, items x levels.
+            order: numbers of the levels, one searched after the other.
+        """
+        largest = case.mixture.norm(dim=-1) * 10 ** (-self.loudest / 20)
         best = torch.full_like(goals, torch.inf)
         kept = case.mixture.new_zeros(len(self.levels), *case.mixture.shape)
         direction = _unit(gradient)
         slope = gradient.norm(dim=-1).clamp_min(1e-12)
-        radius = torch.minimum((goals[:, 0] - clean) / slope, largest)
-        for number in range(len(self.levels)):
+        radius = torch.minimum((goals[:, order[0]] - clean) / slope, largest)
+        before: int | None = None
+        for number in order:
             goal = goals[:, number]
-            if number:
-                # On from the smallest that cost less.
-                from_here = best[:, number - 1].isfinite()
-                radius = torch.where(from_here, best[:, number - 1], radius)
-                direction = torch.where(from_here[:, None], _unit(kept[number - 1]), direction)
-                ratio = self.levels[number] / self.levels[number - 1]
+            if before is not None:
+                # On from the smallest of the level before.
+                from_here = best[:, before].isfinite()
+                radius = torch.where(from_here, best[:, before], radius)
+                direction = torch.where(from_here[:, None], _unit(kept[before]), direction)
+                ratio = self.levels[number] / self.levels[before]
                 radius = torch.minimum(radius * ratio, largest)
             for step in range(self.steps):
                 delta = radius[:, None] * direction
                 loss, gradient = self._loss(case, delta)
                 best, kept = _better(best, kept, loss[:, None] >= goals, delta, radius)
-                # From large turns to small ones, so that the direction settles; above the first
-                # level it has settled already.
-                largest_turn = 0.5 if number else 1.0
-                turn = largest_turn * (1 - 0.9 * step / max(self.steps - 1, 1))
+                # From large turns and changes to small ones, so that both settle.
+                share = step / max(self.steps - 1, 1)
+                turn = LARGEST_TURN * (1 - 0.9 * share)
                 direction = _unit((1 - turn) * direction + turn * _unit(gradient))
                 rise = (loss - clean).clamp_min(1e-6)
                 change = ((goal - clean) / rise).clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)
+                # A level that nothing has reached yet is gone for all the way.
+                reached = best[:, number].isfinite()
+                change = torch.where(reached, change ** (0.7 - 0.5 * share), change)
                 radius = torch.minimum(radius * change, largest)
-        for number in range(len(self.levels)):
-            scale = self._scaled_down(case, kept[number], goals[:, number])
-            best[:, number] *= scale
-            kept[number] *= scale[:, None]
-        return _broken(energy, best, kept, clean, self.loudest)
+            before = number
+        return best, kept
 
     def _loss(self, case: Case, delta: Tensor) -> tuple[Tensor, Tensor]:
         """Loss per item, and its gradient in the perturbation."""

@@ -83,6 +83,27 @@ class Up(nn.Module):
         return self.norm(F.relu(self.conv(signal)[..., :-1, :-1]))
 
 
+class MaskConv(nn.Module):
+    """The last convolution, 4 x 4 with dilation 2, as a matrix product over its sixteen taps.
+
+    With a single channel coming in, PyTorch's own dilated convolution takes four times as long on a
+    CPU, a fifth of the whole network forward and backward.
+    """
+
+    SIZE, DILATION, PADDING = 4, 2, 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(CHANNELS[0], 1, self.SIZE, self.SIZE))
+        self.bias = nn.Parameter(torch.zeros(CHANNELS[0]))
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Batch x 1 x frames x bins to batch x 2 x frames x bins."""
+        taps = F.unfold(signal, self.SIZE, dilation=self.DILATION, padding=self.PADDING)
+        summed = self.weight.flatten(1) @ taps + self.bias[:, None]
+        return summed.unflatten(-1, signal.shape[2:])
+
+
 class UNet(nn.Module):
     """Magnitudes of the mixture to those of one stem.
 
@@ -100,7 +121,7 @@ class UNet(nn.Module):
             Up(width if width == CHANNELS[-1] else 2 * width, out)
             for width, out in pairwise(widths)
         )
-        self.mask = nn.Conv2d(1, CHANNELS[0], kernel_size=4, dilation=2, padding=3)
+        self.mask = MaskConv()
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """Batch x 2 x frames x bins both ways; frames and bins are multiples of 64."""
