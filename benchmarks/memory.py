@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from harness import Row, Sizes
 from project import PREPARED, new_project, run_stage
 from stemproof.core.files import sha256
 from stemproof.data.codec import import_musdb
-from stemproof.data.store import MANIFEST
+from stemproof.data.store import write_manifest
 
 RATE = 44_100
 CHANNELS = 2
@@ -108,4 +107,4 @@ def write_prepared(folder: Path, count: int, seconds: int, sounding: int) -> Non
         entry = {"split": split, "name": str(number), "file": file.name}
         tracks.append(entry | {"samples": samples, "rendered": False, "sha256": digest})
     manifest = {"source": "demo", "sample_rate": RATE, "channels": CHANNELS}
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "tracks": tracks}))
+    write_manifest(folder, {**manifest, "tracks": tracks})
