@@ -19,7 +19,8 @@ LOUDEST = 2.0
 # How far the mean of the channels may lie below them, in dB: 14 is the most in the previews.
 CANCELLED_DB = 40.0
 # How far the rest of a mixture without its stems must lie below it, in dB. The stems of MUSDB18 are
-# compressed one by one: 21.4 is the least in the previews, but for one song.
+# compressed one by one: 21.4 is the least in the previews, but for one song, and 15.4 is that of
+# the recording that stempeg ships.
 STEMS_SUM_DB = 10.0
 # In this one the left channel is not the sum (errata at https://sigsep.github.io/datasets/musdb.html):
 # 7.3 dB in the previews. It is read as it was published.

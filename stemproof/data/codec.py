@@ -68,6 +68,7 @@ def probe(filename: str | Path) -> dict[str, Any]:
 
     Raises:
         av.error.FFmpegError: the file is no audio container.
+        ValueError: FFmpeg does not know what an audio stream in it is.
     """
     path = Path(filename)
     # Opening a container takes a fifth as long as decoding seven seconds of it, and musdb asks
@@ -94,6 +95,8 @@ def _probe(path: Path, modified: int, size: int) -> list[dict[str, Any]]:
 def _describe(stream: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"index": stream.index, "codec_type": stream.type}
     if stream.type == "audio":
+        if stream.codec_context is None or not stream.rate:
+            raise ValueError("an audio stream of no known codec or rate")
         # FFmpeg names none where there are no samples.
         seconds = float((stream.duration or 0) * (stream.time_base or 0))
         samples = round(seconds * stream.rate)

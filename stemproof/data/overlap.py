@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from stemproof.core.errors import InputError
+from stemproof.core.errors import InputError, explaining
 
 
 def refuse_outputs(root: Path, outputs: Iterable[Path]) -> None:
@@ -22,7 +22,9 @@ def refuse_outputs(root: Path, outputs: Iterable[Path]) -> None:
     place = Path(os.path.realpath(root))
     for output in outputs:
         written = Path(os.path.realpath(output))
-        if _holds(written, place) or _holds(place, written):
+        with explaining(root, "read"):
+            overlaps = _holds(written, place) or _holds(place, written)
+        if overlaps:
             raise InputError(
                 f"data.root = {root} overlaps {output}, where this pipeline writes its own files; "
                 "move the recordings to a folder of their own and name that one"
