@@ -51,7 +51,7 @@ def long_track(sizes: Sizes) -> Row:
 def write_songs(root: Path, long: int, short: int) -> None:
     """Stereo noise in the MUSDB18-HQ layout: a long track in training and test, a short one."""
     draw = np.random.default_rng(0)
-    for track, seconds in {"train/long": long, "train/short": short, "test/long": long}.items():
+    for track, seconds in {"train/long": long, "train/short": short, "test/other": long}.items():
         path = root / track
         path.mkdir(parents=True)
         stems = {
