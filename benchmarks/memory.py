@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from harness import Row, Sizes
 from project import PREPARED, new_project, run_stage
 from stemproof.core.files import sha256
 from stemproof.data.codec import import_musdb
-from stemproof.data.store import MANIFEST
+from stemproof.data.store import write_manifest
 
 RATE = 44_100
 CHANNELS = 2
@@ -52,7 +51,7 @@ def long_track(sizes: Sizes) -> Row:
 def write_songs(root: Path, long: int, short: int) -> None:
     """Stereo noise in the MUSDB18-HQ layout: a long track in training and test, a short one."""
     draw = np.random.default_rng(0)
-    for track, seconds in {"train/long": long, "train/short": short, "test/long": long}.items():
+    for track, seconds in {"train/long": long, "train/short": short, "test/other": long}.items():
         path = root / track
         path.mkdir(parents=True)
         stems = {
@@ -108,4 +107,4 @@ def write_prepared(folder: Path, count: int, seconds: int, sounding: int) -> Non
         entry = {"split": split, "name": str(number), "file": file.name}
         tracks.append(entry | {"samples": samples, "rendered": False, "sha256": digest})
     manifest = {"source": "demo", "sample_rate": RATE, "channels": CHANNELS}
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "tracks": tracks}))
+    write_manifest(folder, {**manifest, "tracks": tracks})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from stemproof.core.files import sha256, write_array
-from stemproof.data.store import PreparedData
+from stemproof.data.store import PreparedData, write_manifest
 from stemproof.separators.protocol import Side
 
 RATE, LENGTH = 4000, 1000
@@ -76,5 +75,5 @@ def stereo_data(
             about["rendered"] = False
             entries.append({**about, "sha256": sha256(folder / file)})
     manifest = {"source": "demo", "sample_rate": RATE, "channels": len(audio[0])}
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "tracks": entries}))
+    write_manifest(folder, {**manifest, "tracks": entries})
     return PreparedData(folder)

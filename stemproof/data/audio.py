@@ -12,14 +12,15 @@ import soundfile
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, opened, written_aside
-from stemproof.data.codec import decode
+from stemproof.data.checks import check_samples
+from stemproof.data.codec import announced_samples, audio_streams, decode
+from stemproof.data.entries import STEM_STREAMS, STEM_SUFFIX, is_stem_file
 
 Subtype = Literal["FLOAT", "PCM_16", "PCM_24"]
 SUBTYPES: tuple[Subtype, ...] = get_args(Subtype)
 BITS = {"PCM_16": 16, "PCM_24": 24}
 # What libsndfile reads, to the bit; the rest is FFmpeg's.
 UNCOMPRESSED = (".wav", ".flac", ".aif", ".aiff")
-STEM_FILE = ".stem.mp4"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def read_audio(path: Path, stream: int = 0) -> Audio:
         stream: number of the audio stream; of a .stem.mp4 the first is the mixture.
 
     Raises:
-        InputError: there is no such file, it is no audio, is empty, or a sample is not a number.
+        InputError: there is no such file, it is no audio, is empty or truncated, a sample is not
+            a number or far beyond full scale, or a .stem.mp4 has not the five streams of one.
     """
     with opened(path, "no such file; correct its name"):
         pass
@@ -67,31 +69,41 @@ def read_audio(path: Path, stream: int = 0) -> Audio:
         ) from None
     if not found.samples.size:
         raise InputError(f"{path}: no samples in it; name another recording")
-    if not np.isfinite(found.samples).all():
-        raise InputError(
-            f"{path}: holds samples that are not numbers (NaN or infinity); replace the recording"
-        )
+    check_samples(path, found.samples)
     return found
 
 
 def _by_libsndfile(path: Path) -> Audio | None:
-    """None for what is no format of libsndfile, whatever its name says."""
+    """None for what is no format of libsndfile, whatever its name says, or has no samples to it."""
     try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            announced, rate = file.frames, int(file.samplerate)
+            audio = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
         return None
-    return Audio(np.ascontiguousarray(audio.T), int(rate))
+    if path.suffix.lower() == ".wav":  # of which it tells what there is, and not what was announced
+        announced = announced_samples(path, 0)
+    _refuse_truncated(len(audio), announced)
+    return Audio(np.ascontiguousarray(audio.T), rate) if len(audio) else None
 
 
-def _by_ffmpeg(path: Path, stream: int) -> Audio:
-    with av.open(str(path)) as container:
-        streams = container.streams.audio
-        if len(streams) <= stream:
-            raise ValueError(f"it has {len(streams)} audio stream(s)")
-        index, rate = streams[stream].index, int(streams[stream].rate)
+def _refuse_truncated(found: int, announced: int) -> None:
+    if found < announced:
+        raise ValueError(f"truncated; {found} of {announced} samples could be read")
+
+
+def _by_ffmpeg(path: Path, number: int) -> Audio:
+    streams, stems = audio_streams(path), is_stem_file(path)
+    if stems and len(streams) != STEM_STREAMS:
+        raise ValueError(f"{len(streams)} audio streams, and a {STEM_SUFFIX} has {STEM_STREAMS}")
+    if len(streams) <= number:
+        raise ValueError(f"it has {len(streams)} audio stream(s)")
+    stream = streams[number]
     # Stems are read as musdb reads them, so that figures agree; else nothing is rounded or clipped.
-    audio = decode(path, index, rounded=path.name.endswith(STEM_FILE))
-    return Audio(np.ascontiguousarray(audio.T), rate)
+    audio = decode(path, stream["index"], rounded=stems)
+    if stems:  # what other compressed files announce is not exact
+        _refuse_truncated(len(audio), stream["duration_ts"])
+    return Audio(np.ascontiguousarray(audio.T), int(stream["sample_rate"]))
 
 
 def write_audio(path: Path, audio: Audio, subtype: Subtype = "FLOAT") -> str | None:

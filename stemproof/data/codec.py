@@ -22,6 +22,10 @@ from stemproof.core.files import FloatArray
 from stemproof.core.stempeg import ffmpeg_installed, reader_by_program, stempeg_importable
 
 Decoder = Literal["pyav", "ffmpeg"]
+WIDE = ("pcm_f", "pcm_s24", "pcm_s32")  # codecs that hold more than 16 bits
+# Bytes of a wav file's data from which on its header is no promise: what could not seek back, to
+# write the size into it, left 0xFFFFFFFF (FFmpeg) or 0x7FFFF000 (SoX), and RF64 has it elsewhere.
+UNKNOWN_SIZE = 0x7FFFF000
 
 
 def import_musdb(decoder: Decoder) -> ModuleType:
@@ -64,6 +68,7 @@ def probe(filename: str | Path) -> dict[str, Any]:
 
     Raises:
         av.error.FFmpegError: the file is no audio container.
+        ValueError: FFmpeg does not know what an audio stream in it is.
     """
     path = Path(filename)
     # Opening a container takes a fifth as long as decoding seven seconds of it, and musdb asks
@@ -72,48 +77,112 @@ def probe(filename: str | Path) -> dict[str, Any]:
     return {"streams": [dict(stream) for stream in _probe(path, seen.st_mtime_ns, seen.st_size)]}
 
 
+def opened_container(path: str | Path) -> Any:
+    """Open a file with FFmpeg's libraries; texts in it that are no UTF-8 matter to nobody.
+
+    Raises:
+        av.error.FFmpegError: the file is no audio container.
+    """
+    return av.open(str(path), metadata_errors="replace")
+
+
 @lru_cache(maxsize=4096)
 def _probe(path: Path, modified: int, size: int) -> list[dict[str, Any]]:
-    with av.open(str(path)) as container:
+    with opened_container(path) as container:
         return [_describe(stream) for stream in container.streams]
 
 
 def _describe(stream: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"index": stream.index, "codec_type": stream.type}
     if stream.type == "audio":
-        samples = round(float(stream.duration * stream.time_base) * stream.rate)
+        if stream.codec_context is None or not stream.rate:
+            raise ValueError("an audio stream of no known codec or rate")
+        # FFmpeg names none where there are no samples.
+        seconds = float((stream.duration or 0) * (stream.time_base or 0))
+        samples = round(seconds * stream.rate)
         described |= {
+            "codec": stream.codec_context.name,
             "sample_rate": str(stream.rate),
             "channels": stream.channels,
             "duration_ts": samples,
-            "duration": str(samples / stream.rate),
+            "duration": str(seconds),
             "tags": {"handler_name": stream.metadata.get("handler_name")},
         }
     return described
 
 
-def announced_samples(filename: str | Path, stem: int) -> int:
-    """How many samples a file's header promises, for its ``stem``-th audio stream (or its only)."""
-    if str(filename).endswith(".wav"):
+def audio_streams(filename: str | Path) -> list[dict[str, Any]]:
+    """What :func:`probe` says of the audio streams: a file can have a picture before them.
+
+    Raises:
+        av.error.FFmpegError: the file is no audio container.
+    """
+    return [stream for stream in probe(filename)["streams"] if stream["codec_type"] == "audio"]
+
+
+def announced_samples(filename: str | Path, number: int) -> int:
+    """How many samples a file's header promises, for one of its audio streams.
+
+    Args:
+        filename: the file.
+        number: of the audio stream.
+
+    Returns:
+        0 where it promises nothing.
+    """
+    if str(filename).lower().endswith(".wav"):
         return _wav_samples(Path(filename))
-    streams = [s for s in probe(filename)["streams"] if s["codec_type"] == "audio"]
-    return int(streams[min(stem, len(streams) - 1)]["duration_ts"])
+    return int(audio_streams(filename)[number]["duration_ts"])
 
 
 def _wav_samples(path: Path) -> int:
-    """Frames that a RIFF header announces; FFmpeg and libsndfile tell what is there instead."""
-    block = 0
+    """Frames that a RIFF or RF64 header announces; decoders tell what is there instead."""
+    block, long_size = 0, 0
     with path.open("rb") as stream:
-        stream.seek(12)
+        if stream.read(12)[:4] not in (b"RIFF", b"RF64", b"BW64"):
+            return 0
         while len(head := stream.read(8)) == 8:
             kind, size = struct.unpack("<4sI", head)
-            if kind == b"fmt ":
-                block = struct.unpack("<HHIIHH", stream.read(16))[4]
-                size -= 16
-            elif kind == b"data" and block:
-                return int(size // block)
-            stream.seek(size + size % 2, 1)
+            content = stream.read(min(size, 24)) if kind in (b"fmt ", b"ds64") else b""
+            if kind == b"fmt " and len(content) >= 16:
+                block = struct.unpack("<H", content[12:14])[0]
+            elif kind == b"ds64" and len(content) >= 16:  # EBU Tech 3306: sizes of 64 bits
+                long_size = struct.unpack("<Q", content[8:16])[0]
+            elif kind == b"data":
+                known = size if size < UNKNOWN_SIZE else long_size
+                return int(known // block) if block else 0
+            stream.seek(size + size % 2 - len(content), 1)
     return 0
+
+
+def read_stream(filename: str | Path, number: int, decoder: Decoder) -> FloatArray:
+    """Decode one audio stream as musdb does, frames x channels, full scale 1.
+
+    Args:
+        filename: the file.
+        number: of the stream, among its audio streams.
+        decoder: see :func:`import_musdb`, which must have been called.
+
+    Raises:
+        av.error.FFmpegError: the stream cannot be decoded.
+    """
+    stream = audio_streams(filename)[number]
+    if decoder == "pyav":
+        return decode(filename, stream["index"])
+    # 16 bits would cut what lies beyond full scale, and round what has more.
+    wide = stream["codec"].startswith(WIDE)
+    found = reader_by_program()(
+        str(filename),
+        int(stream["sample_rate"]),
+        int(stream["channels"]),
+        None,
+        None,
+        np.float64,
+        "f32le" if wide else "s16le",
+        stream["index"],
+    )
+    # 16-bit steps and float32 are all that a decoder gives, whatever type they come in.
+    return np.asarray(found, dtype=np.float32)
 
 
 def decode(filename: str | Path, stream_index: int, rounded: bool = True) -> FloatArray:
@@ -130,10 +199,9 @@ def decode(filename: str | Path, stream_index: int, rounded: bool = True) -> Flo
     Raises:
         av.error.FFmpegError: the stream cannot be decoded.
     """
-    with av.open(str(filename)) as container:
+    with opened_container(filename) as container:
         stream: Any = container.streams[stream_index]
-        exact = stream.codec_context.name.startswith(("pcm_f", "pcm_s24", "pcm_s32"))
-        wide = exact or not rounded
+        wide = stream.codec_context.name.startswith(WIDE) or not rounded
         resampler = av.AudioResampler(
             format="flt" if wide else "s16", layout=stream.layout, rate=stream.rate
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stemproof.core.params import Section, Seed
+
+LONGEST_PATH = 4096  # characters; Linux has no longer ones
 
 
 class DemoParams(Section):
@@ -30,6 +32,18 @@ class DataParams(Section):
     root: Path
     decoder: Literal["pyav", "ffmpeg"]
     sample_rate: int = Field(ge=1000, le=192_000)
+
+    @field_validator("root")
+    @classmethod
+    def _same_to_dvc(cls, root: Path) -> Path:
+        if str(root).startswith("~"):
+            raise ValueError("a path that begins with ~ is none to DVC; write out the whole path")
+        if len(str(root)) > LONGEST_PATH or "\0" in str(root):
+            raise ValueError(
+                f"{len(str(root))} characters, and no path has more than {LONGEST_PATH} or a zero "
+                "byte; name a folder"
+            )
+        return root
 
 
 class SegmentParams(Section):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from stemproof.core.errors import InputError
@@ -18,7 +16,6 @@ from stemproof.core.files import (
     read_json,
     sha256,
     write_array,
-    write_json,
 )
 from stemproof.core.ownership import (
     MARKER,
@@ -27,14 +24,30 @@ from stemproof.core.ownership import (
     refuse_strangers,
     remove_written,
 )
-from stemproof.data.overlap import refuse_outputs
+from stemproof.data.checks import (
+    audio_hash,
+    check_channels,
+    check_samples,
+    check_sum,
+    power,
+    sum_db,
+)
+from stemproof.data.overlap import refuse_link, refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
+from stemproof.data.problems import Problems
 from stemproof.data.recordings.protocol import SPLITS, Recording
 from stemproof.data.recordings.registry import find_source
-from stemproof.data.store import ENTRY, MANIFEST, MIXTURE, VOCALS, loud_mask, segment_starts
+from stemproof.data.store import (
+    MANIFEST,
+    MIXTURE,
+    VOCALS,
+    Entry,
+    loud_mask,
+    segment_starts,
+    write_manifest,
+)
 
 Record = dict[str, Any]
-NAMED = 20  # files that one error names
 
 
 def prepare(
@@ -63,16 +76,18 @@ def prepare(
         how far the stems add up, per split.
 
     Raises:
-        InputError: a track cannot be used, or ``destination`` holds files of anyone else; the
-            message names the file.
+        InputError: tracks cannot be used, and the message names their files; or ``destination``
+            is a link, or holds files of anyone else.
     """
     source = find_source(data.source)
-    root, length = data.root.expanduser(), cut.samples(data.sample_rate)
+    length = cut.samples(data.sample_rate)
     work = destination.with_name(f"{destination.name}.part")
+    for folder in (destination, work):
+        refuse_link(folder)
     refuse_outputs(data.root, (destination, work, *outputs))
     prepared_before = _prepared_before(destination)
     refuse_strangers(destination, prepared_before)
-    tracks = source.find(root, data.decoder, data.sample_rate, length)
+    tracks = source.find(data.root, data.decoder, data.sample_rate, length)
     _check_found(tracks, data)
     files = [_file_of(track, index) for index, track in enumerate(tracks)]
     # Written beside the old data, which stays until the new is whole.
@@ -81,18 +96,11 @@ def prepare(
     jobs = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
         delayed(_prepare_track)(track, index, data, cut, work) for index, track in enumerate(tracks)
     )
-    records: Iterable[Record] = tqdm(jobs, total=len(tracks), desc="prepare", unit="track")
-    records = list(records)
-    _refuse_silent_mixtures(records)
-    write_json(
-        work / MANIFEST,
-        {
-            "source": data.source,
-            "sample_rate": data.sample_rate,
-            "channels": _one_number_of_channels(records),
-            "tracks": [{key: record[key] for key in ENTRY} for record in records],
-        },
-    )
+    outcomes = list(tqdm(jobs, total=len(tracks), desc="prepare", unit="track"))
+    records = _sound(outcomes)
+    about = {"source": data.source, "channels": int(records[0]["channels"])}
+    entries = [{key: record[key] for key in Entry.model_fields} for record in records]
+    write_manifest(work, {**about, "sample_rate": data.sample_rate, "tracks": entries})
     summary = {split: _summarize(records, split, data.sample_rate) for split in SPLITS}
     for split, figures in summary.items():
         if figures["segments"] == figures["silent_segments"]:
@@ -105,8 +113,7 @@ def prepare(
     for name in (MARKER, *files, MANIFEST):
         move_file(work / name, destination / name)
     remove_written(work)
-    about = {"source": data.source, "source_words": source.words}
-    return {**about, "channels": _one_number_of_channels(records), **summary}
+    return {**about, "source_words": source.words, **summary}
 
 
 def _prepared_before(folder: Path) -> list[str]:
@@ -120,51 +127,68 @@ def _prepared_before(folder: Path) -> list[str]:
 def _check_found(tracks: Sequence[Recording], data: DataParams) -> None:
     """Every split has recordings, and each of them vocals and a name of its own."""
     assert all("vocals" in track.stems for track in tracks)
+    found = f"data.root = {data.root}: data.source = {data.source} finds"
     for split in SPLITS:
-        names = [track.name for track in tracks if track.split == split]
-        found = f"data.root = {data.root}: data.source = {data.source} finds"
-        if not names:
+        if not any(track.split == split for track in tracks):
             raise InputError(f"{found} no recording for the {split} split; add one")
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(f"{found} {name} twice in the {split} split; rename one of them")
+    problems, first = Problems(), dict[str, Recording]()
+    for track in tracks:
+        if track.name not in first:
+            first[track.name] = track
+        else:
+            other = first[track.name]
+            splits = "twice in the {}" if other.split == track.split else "in the {} and the {}"
+            problems.add(
+                f"{found} {track.name} {splits.format(other.split, track.split)} split, as "
+                f"{other.path_of('mixture')} and {track.path_of('mixture')}; a song counts once, "
+                "and none is trained on and tested on: rename one of them, or leave it out"
+            )
+    problems.refuse()
 
 
 def _file_of(track: Recording, index: int) -> str:
     return f"{track.split}-{index:04d}.npy"
 
 
-def _refuse_silent_mixtures(records: Iterable[Record]) -> None:
-    silent = [str(record["path"]) for record in records if record["silent"]]
-    if silent:
-        more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
-        raise InputError(
-            f"{', '.join(silent[:NAMED])}{more}: the mixture, as mono, is silent from beginning to "
-            "end; replace the recording or leave the track out"
-        )
+def _sound(outcomes: Iterable[Record | InputError]) -> list[Record]:
+    """The records of tracks that can be used, each beside the others.
 
-
-def _one_number_of_channels(records: Sequence[Record]) -> int:
-    """The number of channels of all tracks: systems are fitted to it."""
-    first = records[0]
-    for record in records:
-        if record["channels"] != first["channels"]:
-            raise InputError(
-                f"{record['path']}: {record['channels']} channel(s), but {first['path']} has "
-                f"{first['channels']}; all recordings must have as many"
-            )
-    return int(first["channels"])
+    Raises:
+        InputError: some cannot be; or two are the same recording; or one has other channels.
+    """
+    problems, records, first = Problems(), list[Record](), dict[str, Path]()
+    for outcome in outcomes:
+        with problems.noted():
+            if isinstance(outcome, InputError):
+                raise outcome
+            records.append(outcome)
+            path, same = outcome["path"], first.setdefault(outcome["audio"], outcome["path"])
+            if same != path:
+                raise InputError(
+                    f"{same} and {path} are the same recording, sample for sample; a song counts "
+                    "once, and none is trained on and tested on: leave one of them out"
+                )
+            if outcome["channels"] != records[0]["channels"]:
+                raise InputError(
+                    f"{path}: {outcome['channels']} channel(s), but {records[0]['path']} has "
+                    f"{records[0]['channels']}; all recordings must have as many"
+                )
+    problems.refuse()
+    return records
 
 
 def _prepare_track(
     track: Recording, index: int, data: DataParams, cut: SegmentParams, destination: Path
-) -> Record:
-    audio, stems_sum_snr_db = _decode(track)
+) -> Record | InputError:
+    length = cut.samples(data.sample_rate)
+    try:
+        audio, stems_sum_snr_db = _decode(track, length)
+    except InputError as error:
+        return error  # to be named beside the others
     file = _file_of(track, index)
     write_array(destination / file, audio)
     mono = audio.mean(axis=1)
     overlap = cut.train_overlap if track.split == "train" else 0.0
-    length = cut.samples(data.sample_rate)
     starts = segment_starts(mono.shape[1], length, overlap)
     # One at a time: overlapping segments together are many times the track.
     loud = [
@@ -174,7 +198,7 @@ def _prepare_track(
         "split": track.split,
         "name": track.name,
         "path": track.path_of("mixture"),
-        "silent": not mono[MIXTURE].any(),
+        "audio": audio_hash(audio[MIXTURE]),
         "channels": audio.shape[1],
         "rendered": bool(getattr(track, "rendered", False)),
         "file": file,
@@ -186,21 +210,32 @@ def _prepare_track(
     }
 
 
-def _decode(track: Recording) -> tuple[FloatArray, float | None]:
+def _decode(track: Recording, shortest: int) -> tuple[FloatArray, float | None]:
     """Decode the mixture, then one stem after the other.
 
     Returns:
         Mixture and vocals (2 x channels x samples), and the SNR of the mixture to what the stems
-        leave of it, in dB; None when they leave nothing of a mixture that is not silent.
+        leave of it, in dB; None when they leave nothing.
 
     Raises:
-        InputError: a stem is damaged, of another length, or holds NaN.
+        InputError: a stem is damaged, too short, of another length or number of channels, or holds
+            samples that none has; the mixture is silent; channels cancel; stems do not add up.
     """
+    path = track.path_of("mixture")
     mixture = _read(track, "mixture")
+    if len(mixture) < shortest:
+        raise InputError(
+            f"{path}: {len(mixture)} samples, shorter than one segment ({shortest} samples; see "
+            "segments.seconds)"
+        )
+    if not mixture.any():
+        raise InputError(
+            f"{path}: the mixture is silent from beginning to end; replace the recording or leave "
+            "the track out"
+        )
     kept = np.empty((2, mixture.shape[1], len(mixture)), dtype=np.float32)
     kept[MIXTURE] = mixture.T
     rest = mixture.astype(np.float64)
-    signal_power = _power(rest)
     del mixture
     for name in track.stems:
         audio = _read(track, name)
@@ -217,27 +252,18 @@ def _decode(track: Recording) -> tuple[FloatArray, float | None]:
         if name == "vocals":
             kept[VOCALS] = audio.T
         rest -= audio
-    error_power = _power(rest)
-    if signal_power == 0:
-        return kept, -math.inf
-    if error_power == 0:
-        return kept, None
-    return kept, 10 * float(np.log10(signal_power / error_power))
+    for number, name in ((MIXTURE, "mixture"), (VOCALS, "vocals")):
+        check_channels(track.path_of(name), name, kept[number])
+    left = sum_db(power(kept[MIXTURE]), power(rest))
+    check_sum(path, track.name, left)
+    return kept, left
 
 
 def _read(track: Recording, stem: str) -> FloatArray:
     """One stem, frames x channels."""
     audio = track.read(stem)
-    if not np.isfinite(audio).all():
-        raise InputError(
-            f"{track.path_of(stem)}: holds samples that are not numbers (NaN or infinity); "
-            "replace the recording or leave the track out"
-        )
+    check_samples(track.path_of(stem), audio)
     return audio
-
-
-def _power(signal: NDArray[np.float64]) -> float:
-    return float(np.vdot(signal, signal))
 
 
 def _summarize(records: Iterable[Record], split: str, sample_rate: int) -> dict[str, Any]:

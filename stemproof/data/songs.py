@@ -10,10 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 from stemproof.core.errors import InputError, explaining
-from stemproof.core.files import FloatArray, sha256, write_array, write_json
-from stemproof.data.audio import STEM_FILE, Audio, read_audio
+from stemproof.core.files import FloatArray, sha256, write_array
+from stemproof.data.audio import Audio, read_audio
+from stemproof.data.checks import audio_hash, check_channels, check_sum, power, sum_db
+from stemproof.data.entries import STEM_STREAMS, LeftOut, is_stem_file, song_name, visible
 from stemproof.data.params import SegmentParams
-from stemproof.data.store import MANIFEST, PreparedData, loud_mask
+from stemproof.data.problems import Problems
+from stemproof.data.store import PreparedData, loud_mask, write_manifest
 
 MIXTURE, VOCALS = "mixture", "vocals"
 SUFFIXES = (".wav", ".flac")
@@ -42,7 +45,7 @@ class Song:
             InputError: the file is missing, or no audio.
         """
         file = self.mixture if stem == MIXTURE else self.vocals
-        return read_audio(file, STREAMS[stem] if file.name.endswith(STEM_FILE) else 0)
+        return read_audio(file, STREAMS[stem] if is_stem_file(file) else 0)
 
 
 def find_songs(root: Path) -> list[Song]:
@@ -56,24 +59,41 @@ def find_songs(root: Path) -> list[Song]:
             what = "no folder" if root.exists() else "no such folder"
             raise InputError(f"{root}: {what}; name one with songs: {LAYOUT}")
         folder = root / "test" if (root / "test").is_dir() else root
-        found = sorted(folder.iterdir())
-    songs = []
-    for place in found:
-        if place.name.endswith(STEM_FILE):
-            songs.append(Song(place.name.removesuffix(STEM_FILE), place, place))
-        elif place.is_dir():
-            files = {
-                stem: [file for end in SUFFIXES if (file := place / f"{stem}{end}").is_file()]
-                for stem in (MIXTURE, VOCALS)
-            }
-            if files[MIXTURE] and files[VOCALS]:
-                songs.append(Song(place.name, files[MIXTURE][0], files[VOCALS][0]))
-            elif files[MIXTURE] or files[VOCALS]:
-                missing = VOCALS if files[MIXTURE] else MIXTURE
-                raise InputError(f"{place}: no {missing}.wav; {LAYOUT}")
+    songs, problems, left_out = list[Song](), Problems(), LeftOut()
+    for place in visible(folder, left_out):
+        with problems.noted():
+            song = _song(place)
+            if song is None:
+                left_out.others.append(place.name)
+            elif song.name in [other.name for other in songs]:
+                raise InputError(f"{place}: a song of that name is there twice; leave one out")
+            else:
+                songs.append(song)
+    left_out.tell(folder)
+    problems.refuse()
     if not songs:
         raise InputError(f"{folder}: no song in it; {LAYOUT}")
     return songs
+
+
+def _song(place: Path) -> Song | None:
+    """The song that an entry of a folder is; None for what is none.
+
+    Raises:
+        InputError: it lacks one of its files.
+    """
+    if is_stem_file(place):
+        return Song(song_name(place), place, place)
+    files = {
+        stem: [file for end in SUFFIXES if (file := place / f"{stem}{end}").is_file()]
+        for stem in (MIXTURE, VOCALS)
+    }
+    if files[MIXTURE] and files[VOCALS]:
+        return Song(place.name, files[MIXTURE][0], files[VOCALS][0])
+    if files[MIXTURE] or files[VOCALS]:
+        missing = VOCALS if files[MIXTURE] else MIXTURE
+        raise InputError(f"{place}: no {missing}.wav; {LAYOUT}")
+    return None
 
 
 def prepare_songs(
@@ -90,37 +110,60 @@ def prepare_songs(
     Raises:
         InputError: a song cannot be used; the message names the file.
     """
-    entries = []
-    first: Audio | None = None
+    entries, problems = list[dict[str, object]](), Problems()
+    first: tuple[Song, Audio] | None = None
+    seen = dict[str, Path]()
     for number, song in enumerate(tqdm(songs, desc="read", unit="song")):
-        mixture, vocals = song.read(MIXTURE), song.read(VOCALS)
-        _check_stems(song, mixture, vocals)
-        first = first or mixture
-        if (mixture.sample_rate, mixture.channels) != (first.sample_rate, first.channels):
-            raise InputError(
-                f"{song.mixture}: {_words(mixture)}, but {songs[0].mixture} has {_words(first)}; "
-                "all songs of a folder must be alike: convert it, or leave it out"
-            )
-        audio = np.stack([mixture.samples, vocals.samples])
-        length = cut.samples(mixture.sample_rate)
-        if audio.shape[-1] < length:
-            raise InputError(
-                f"{song.mixture}: shorter than the {cut.seconds:g} s that figures are computed on; "
-                "leave the song out"
-            )
-        if excerpt is not None:
-            wanted = max(round(excerpt * mixture.sample_rate), length)
-            start = loudest(vocals.samples, wanted)
-            audio = audio[..., start : start + wanted]
-        _check_sound(song, audio, length, cut.loud_db)
-        file = f"test-{number:04d}.npy"
-        write_array(destination / file, audio)
-        about = {"split": "test", "name": song.name, "file": file, "samples": audio.shape[-1]}
-        entries.append({**about, "rendered": False, "sha256": sha256(destination / file)})
+        with problems.noted():
+            mixture, vocals = song.read(MIXTURE), song.read(VOCALS)
+            _check_stems(song, mixture, vocals)
+            same = seen.setdefault(audio_hash(mixture.samples), song.mixture)
+            if same != song.mixture:
+                raise InputError(
+                    f"{same} and {song.mixture} are the same recording, sample for sample; a song "
+                    "counts once: leave one of them out"
+                )
+            first = first or (song, mixture)
+            _check_alike(song, mixture, *first)
+            audio = _cut(song, mixture, vocals, cut, excerpt)
+            if problems.found:
+                continue
+            file = f"test-{number:04d}.npy"
+            write_array(destination / file, audio)
+            about = {"split": "test", "name": song.name, "file": file, "samples": audio.shape[-1]}
+            entries.append({**about, "rendered": False, "sha256": sha256(destination / file)})
+    problems.refuse()
     assert first is not None
-    about = {"source": "songs", "sample_rate": first.sample_rate, "channels": first.channels}
-    write_json(destination / MANIFEST, {**about, "tracks": entries})
+    about = {"source": "songs", "sample_rate": first[1].sample_rate, "channels": first[1].channels}
+    write_manifest(destination, {**about, "tracks": entries})
     return PreparedData(destination)
+
+
+def _check_alike(song: Song, mixture: Audio, first: Song, its: Audio) -> None:
+    if (mixture.sample_rate, mixture.channels) != (its.sample_rate, its.channels):
+        raise InputError(
+            f"{song.mixture}: {_words(mixture)}, but {first.mixture} has {_words(its)}; "
+            "all songs of a folder must be alike: convert it, or leave it out"
+        )
+
+
+def _cut(
+    song: Song, mixture: Audio, vocals: Audio, cut: SegmentParams, excerpt: float | None
+) -> FloatArray:
+    """Mixture and vocals, or the loudest excerpt of them: 2 x channels x samples."""
+    audio = np.stack([mixture.samples, vocals.samples])
+    length = cut.samples(mixture.sample_rate)
+    if audio.shape[-1] < length:
+        raise InputError(
+            f"{song.mixture}: shorter than the {cut.seconds:g} s that figures are computed on; "
+            "leave the song out"
+        )
+    if excerpt is not None:
+        wanted = max(round(excerpt * mixture.sample_rate), length)
+        start = loudest(vocals.samples, wanted)
+        audio = audio[..., start : start + wanted]
+    _check_sound(song, audio, length, cut.loud_db)
+    return audio
 
 
 def loudest(vocals: FloatArray, samples: int) -> int:
@@ -165,6 +208,15 @@ def _check_stems(song: Song, mixture: Audio, vocals: Audio) -> None:
     check_vocals(song.vocals, vocals, song.mixture, mixture)
     if not mixture.samples.any():
         raise InputError(f"{song.mixture}: silent from beginning to end; leave the song out")
+    check_channels(song.mixture, MIXTURE, mixture.samples)
+    check_channels(song.vocals, VOCALS, vocals.samples)
+    if is_stem_file(song.mixture):
+        rest = mixture.samples.astype(np.float64)
+        for stream in range(1, STEM_STREAMS):
+            stem = read_audio(song.mixture, stream)
+            check_vocals(song.mixture, stem, song.mixture, mixture)
+            rest -= stem.samples
+        check_sum(song.mixture, song.name, sum_db(power(mixture.samples), power(rest)))
 
 
 def _check_sound(song: Song, audio: FloatArray, length: int, loud_db: float) -> None:

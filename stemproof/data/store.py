@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import FloatArray, read_array, read_json, sha256
+from stemproof.core.files import FloatArray, read_array, read_json, sha256, write_json
 from stemproof.data.params import SegmentParams
 
 MANIFEST = "manifest.json"
-# What it says of each track.
-ENTRY = ("split", "name", "file", "samples", "rendered", "sha256")
+VERSION = 2  # of the manifest; data of 1 were prepared with fewer checks
 LOUDEST = 100.0  # full scale is 1; of larger samples float32 may not hold what is computed
 MIXTURE, VOCALS = 0, 1  # stems of a prepared track, in the order of its file
 
@@ -172,6 +172,44 @@ def too_loud(tracks: Iterable[PreparedTrack]) -> str | None:
     return None
 
 
+class Entry(BaseModel):
+    """What a manifest says of a track."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    split: Literal["train", "valid", "test"]
+    name: str = Field(min_length=1)
+    file: str = Field(pattern=r"^[\w-]+\.npy$")
+    samples: int = Field(ge=1)
+    rendered: bool
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(BaseModel):
+    """What was prepared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: int
+    source: str
+    sample_rate: int = Field(ge=1)
+    channels: int = Field(ge=1)
+    tracks: list[Entry]
+
+    @field_validator("tracks")
+    @classmethod
+    def _each_once(cls, tracks: list[Entry]) -> list[Entry]:
+        for key in ("name", "file"):
+            if len({getattr(entry, key) for entry in tracks}) < len(tracks):
+                raise ValueError(f"two tracks have one {key}")
+        return tracks
+
+
+def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the manifest of a folder: the fields of :class:`Manifest`, and the present version."""
+    write_json(folder / MANIFEST, {"version": VERSION, **about})
+
+
 class PreparedData:
     """The folder that ``prepare-musdb18`` wrote, opened and verified.
 
@@ -188,42 +226,47 @@ class PreparedData:
 
     def __init__(self, folder: Path, verify: bool = True) -> None:
         self.folder = folder
-        self.manifest = read_json(folder / MANIFEST)
-        _check_manifest(self.manifest, folder / MANIFEST)
+        self.manifest = _read_manifest(folder / MANIFEST)
         self.fingerprint = sha256(folder / MANIFEST)
-        for entry in self.manifest["tracks"] if verify else ():
-            if sha256(folder / entry["file"]) != entry["sha256"]:
+        for entry in self.manifest.tracks if verify else ():
+            if sha256(folder / entry.file) != entry.sha256:
                 raise InputError(
-                    f"{folder / entry['file']}: changed since it was prepared; run "
+                    f"{folder / entry.file}: changed since it was prepared; run "
                     "prepare-musdb18 again"
                 )
 
     @property
     def source(self) -> str:
         """The value of ``data.source`` that it was made with."""
-        return str(self.manifest["source"])
+        return self.manifest.source
 
     @property
     def sample_rate(self) -> int:
         """Of all tracks, in Hz."""
-        return int(self.manifest["sample_rate"])
+        return self.manifest.sample_rate
 
     @property
     def channels(self) -> int:
         """Of all tracks."""
-        return int(self.manifest["channels"])
+        return self.manifest.channels
 
     def tracks(self, split: str) -> list[PreparedTrack]:
-        """The tracks of one split, in the manifest's order."""
+        """The tracks of one split, in the manifest's order.
+
+        Raises:
+            InputError: there is none to test on, or a file has not the shape in the manifest.
+        """
         tracks = []
-        for entry in self.manifest["tracks"]:
-            if entry["split"] != split:
+        for entry in self.manifest.tracks:
+            if entry.split != split:
                 continue
-            path = self.folder / entry["file"]
+            path = self.folder / entry.file
             audio = read_array(path)
-            if audio.shape != (2, self.channels, entry["samples"]):
+            if audio.shape != (2, self.channels, entry.samples):
                 raise InputError(f"{path}: damaged; prepare the data again")
-            tracks.append(PreparedTrack(entry["name"], entry["file"], audio, entry["rendered"]))
+            tracks.append(PreparedTrack(entry.name, entry.file, audio, entry.rendered))
+        if split == "test" and not tracks:
+            raise InputError(f"{self.folder}: no track in the test split; prepare others")
         return tracks
 
     def training_segments(self, segments: SegmentParams) -> TrainingSegments:
@@ -233,16 +276,23 @@ class PreparedData:
         )
 
 
-def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
-    """Refuse what has not the keys of a manifest.
+def _read_manifest(path: Path) -> Manifest:
+    """Read the manifest of prepared data.
 
     Raises:
-        InputError: it has not.
+        InputError: there is none; it is of another version, or not one.
     """
+    tree = read_json(path)
+    version = tree.get("version", 1)
+    if version != VERSION:
+        raise InputError(
+            f"{path}: of version {version}, and {VERSION} is read; run prepare-musdb18 again"
+        )
     try:
-        int(manifest["sample_rate"]), int(manifest["channels"])
-        complete = all(set(ENTRY) <= set(entry) for entry in manifest["tracks"])
-    except (KeyError, TypeError, ValueError):
-        complete = False
-    if not complete:
-        raise InputError(f"{path}: not a manifest of prepared data; run prepare-musdb18 again")
+        return Manifest.model_validate(tree)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where, said = ".".join(map(str, problem["loc"])), problem["msg"]
+        raise InputError(
+            f"{path}: not a manifest of prepared data ({where}: {said}); run prepare-musdb18 again"
+        ) from None

@@ -25,7 +25,7 @@ from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.core.errors import InputError
 from stemproof.core.files import sha256, write_array
 from stemproof.core.shards import WHOLE, Shard
-from stemproof.data.store import PreparedData
+from stemproof.data.store import PreparedData, write_manifest
 
 MakeParams = Callable[..., Any]
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def write_prepared(folder: Path) -> PreparedData:
             digest = {"samples": track.samples, "rendered": False, "sha256": sha256(folder / file)}
             entries.append({**about, **digest})
     about = {"source": "demo", "sample_rate": 4000, "channels": 2, "tracks": entries}
-    (folder / "manifest.json").write_text(json.dumps(about))
+    write_manifest(folder, about)
     return PreparedData(folder)
 
 

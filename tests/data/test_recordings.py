@@ -100,8 +100,12 @@ def test_what_every_data_set_must_hold_to(
     np.savetxt(song, rows)
     with pytest.raises(InputError, match="song 0.txt: holds samples that are not numbers"):
         run(params, tmp_path / "out")
-    np.savetxt(song, 0 * rows[:, :7])
-    with pytest.raises(InputError, match="song 0.txt: the mixture, as mono, is silent"):
+    np.savetxt(song, 0.1 + 0 * rows[:, :7])
+    said = r"song 0.txt: 7 samples, shorter than one segment \(1000 samples; see segments"
+    with pytest.raises(InputError, match=said):
+        run(params, tmp_path / "out")
+    np.savetxt(song, 0 * np.nan_to_num(rows))
+    with pytest.raises(InputError, match="song 0.txt: the mixture is silent"):
         run(params, tmp_path / "out")
     song.unlink()
     (tones / "valid_song 2.txt").rename(tones / "train_song 2.txt")
@@ -111,7 +115,7 @@ def test_what_every_data_set_must_hold_to(
         run(params, tmp_path / "out")
 
 
-def test_names_are_unique_in_a_split(
+def test_names_are_unique(
     tones: Path, tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random numbers and medians go by the name of a track."""
@@ -119,7 +123,7 @@ def test_names_are_unique_in_a_split(
     found = source.find(tones, "pyav", 4000, 1)
     monkeypatch.setattr(type(source), "find", lambda *_: [*found, found[-1]])
     params = make_params(data={"source": "tones", "root": str(tones)})
-    with pytest.raises(InputError, match=r"finds song 2 twice in the valid split; rename one"):
+    with pytest.raises(InputError, match=r"finds song 2 twice in the valid split, as .*: rename "):
         run(params, tmp_path / "out")
 
 

@@ -76,19 +76,28 @@ def test_a_changed_file_is_refused_when_the_data_are_opened(
     assert "\n" not in str(error.value)
 
 
+HEAD = '"version": 2, "source": "demo", "sample_rate": 4000, "channels": 2'
+
+
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "manifest.json: not valid JSON"),
         ("[]", "manifest.json: a JSON object was expected"),
-        ("{}", "manifest.json: not a manifest of prepared data; run prepare-musdb18 again$"),
-        ('{"source": "demo", "sample_rate": 4000, "tracks": [{}]}', "not a manifest"),
-        ('{"source": "demo", "sample_rate": 4000, "tracks": ["a"]}', "not a manifest"),
-        ('{"source": "demo", "sample_rate": "fast", "tracks": []}', "not a manifest"),
-        # As a version wrote it that prepared mono recordings.
-        ('{"source": "demo", "sample_rate": 4000, "tracks": []}', "not a manifest"),
-        ('{"source": "demo", "sample_rate": 4000, "channels": [2], "tracks": []}', "not a"),
+        ("{}", "manifest.json: of version 1, and 2 is read; run prepare-musdb18 again$"),
+        ('{"version": 3, "tracks": 7}', "of version 3, and 2 is read; run prepare-musdb18 again$"),
+        ('{"version": "2"}', "of version 2, and"),
+        (
+            '{"version": 2}',
+            r"not a manifest of .* \(source: .*\); run prepare-musdb18 again$",
+        ),
+        (f"{{{HEAD}}}", r"not a manifest of prepared data \(tracks: "),
+        (f'{{{HEAD}, "tracks": [{{}}]}}', r"not a manifest .* \(tracks.0.split: "),
+        (f'{{{HEAD}, "tracks": ["a"]}}', r"not a manifest .* \(tracks.0: "),
+        (f'{{{HEAD}, "tracks": [], "x": 1}}', r"not a manifest .* \(x: "),
+        (f"{{{HEAD}}}".replace("4000", '"fast"'), r"not a manifest .* \(sample_rate: "),
+        (f"{{{HEAD}}}".replace("2}", "[2]}"), r"not a manifest .* \(channels: "),
     ],
 )
 def test_a_damaged_manifest(prepared: Path, content: str, message: str, verify: bool) -> None:

@@ -22,7 +22,7 @@ from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_fabric
 from stemproof.data import excerpts as heard
 from stemproof.data.params import SegmentParams
-from stemproof.data.store import MIXTURE, VOCALS, PreparedData
+from stemproof.data.store import MIXTURE, VOCALS, PreparedData, write_manifest
 from stemproof.separators.checkpoint import load, read_header, save
 from stemproof.separators.kind import Made, Making, described
 from stemproof.separators.openunmix import KIND
@@ -73,7 +73,7 @@ def write_data(folder: Path, channels: int = 2, samples: int = 2 * RATE + 11) ->
             }
         )
     about = {"source": "test", "sample_rate": RATE, "channels": channels, "tracks": entries}
-    (folder / "manifest.json").write_text(json.dumps(about))
+    write_manifest(folder, about)
     return PreparedData(folder)
 
 

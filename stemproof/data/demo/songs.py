@@ -18,8 +18,9 @@ from stemproof.core.ownership import fresh_directory
 from stemproof.data.codec import decode, example_stem, import_musdb
 from stemproof.data.demo.band import Score, bass, chords, drums, stereo
 from stemproof.data.demo.voice import VOWELS, Note, Singer, sing
+from stemproof.data.entries import song_name
 from stemproof.data.params import DemoParams
-from stemproof.data.recordings.musdb import REAL, RENDERED, SETUP, STEM_SUFFIX, STEMS, read_setup
+from stemproof.data.recordings.setup import REAL, RENDERED, SETUP, STEMS, read_setup
 
 Signal = NDArray[np.float64]
 MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
@@ -83,7 +84,8 @@ def render_demo(demo: DemoParams, workers: int, destination: Path) -> None:
 def _rendered_before(folder: Path) -> list[str]:
     """Files of songs that were rendered by a version that left no marker, by their names."""
     try:
-        rendered = read_setup(folder / SETUP).get(RENDERED)
+        setup = read_setup(folder / SETUP)
+        rendered = setup is not None and setup.rendered
     except InputError:
         rendered = False
     song = re.compile(
@@ -95,7 +97,7 @@ def _rendered_before(folder: Path) -> list[str]:
 
 
 def _real_song() -> str:
-    return example_stem().name.removesuffix(STEM_SUFFIX)
+    return song_name(example_stem())
 
 
 def render_song(seed: np.random.SeedSequence, seconds: float, rate: int) -> dict[str, Signal]:

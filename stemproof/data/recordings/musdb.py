@@ -1,44 +1,60 @@
-"""What data sets in the layout of MUSDB18 share: musdb finds and reads their songs.
+"""What data sets in the layout of MUSDB18 share: how their songs are found and read.
 
-There are two forms, one ``.stem.mp4`` file a song, and a folder of ``.wav`` files a song.
+There are two forms, one ``.stem.mp4`` file a song, and a folder of ``.wav`` files a song. Songs are
+the entries directly under ``train/`` and ``test/``; names, splits and samples are those of musdb.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
-import numpy as np
-import yaml
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray
-from stemproof.data.codec import Decoder, announced_samples, import_musdb, probe
+from stemproof.data.codec import (
+    Decoder,
+    announced_samples,
+    audio_streams,
+    import_musdb,
+    read_stream,
+)
+from stemproof.data.entries import (
+    STEM_STREAMS,
+    STEM_SUFFIX,
+    LeftOut,
+    is_stem_file,
+    song_name,
+    visible,
+)
+from stemproof.data.problems import Problems
 from stemproof.data.recordings.protocol import MIXTURE, SPLITS, Recording
+from stemproof.data.recordings.setup import SETUP, STEMS, Setup, read_setup
 
-STEMS = ("drums", "bass", "other", "vocals")
-STEM_SUFFIX = ".stem.mp4"
-SETUP = "mus.yaml"
-# Keys in mus.yaml of a folder of rendered songs: that it is one, and which songs are not.
-RENDERED, REAL = "rendered", "real"
+SUBSETS = ("train", "test")
 
 
 @dataclass(frozen=True)
 class MusdbRecording:
-    """A song as musdb knows it.
+    """A song.
 
     Attributes:
         split: ``train``, ``valid`` or ``test``.
         name: of the song.
-        track: musdb's own object.
+        files: of the mixture and its stems: each its own, or one for all.
+        streams: which audio stream of its file each is.
+        decoder: what reads them.
         rendered: whether it is no recording of musicians.
     """
 
     split: str
     name: str
-    track: Any
+    files: Mapping[str, Path]
+    streams: Mapping[str, int]
+    decoder: Decoder
     rendered: bool = False
 
     @property
@@ -48,7 +64,7 @@ class MusdbRecording:
 
     def path_of(self, stem: str) -> Path:
         """The file that holds a stem."""
-        return Path(self._part(stem).path)
+        return self.files[stem]
 
     def read(self, stem: str) -> FloatArray:
         """The whole of a stem, frames x 2.
@@ -56,21 +72,17 @@ class MusdbRecording:
         Raises:
             InputError: the file is damaged or truncated.
         """
-        part, path = self._part(stem), self.path_of(stem)
+        path, stream = self.files[stem], self.streams[stem]
         try:
-            # 16-bit steps and float32 are all that a decoder gives, whatever type they come in.
-            audio = np.asarray(part.audio, dtype=np.float32)
-        except (av.error.FFmpegError, OSError, ValueError, Warning) as error:
+            audio = read_stream(path, stream, self.decoder)
+            announced = announced_samples(path, stream)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be decoded ({error})") from None
-        announced = announced_samples(path, part.stem_id)
         if len(audio) < announced:
             raise InputError(
                 f"{path}: truncated; {len(audio)} of {announced} samples could be read"
             )
         return audio
-
-    def _part(self, stem: str) -> Any:
-        return self.track if stem == MIXTURE else self.track.sources[stem]
 
 
 @dataclass(frozen=True)
@@ -96,43 +108,78 @@ class MusdbLayout:
     ) -> list[Recording]:
         """List the songs; arguments and errors are those of the protocol."""
         _check_layout(root, self.as_wav, self.name)
-        setup = read_setup(root / SETUP)
-        _check_kind(root, self, bool(setup.get(RENDERED)))
-        # One truncated file makes musdb.DB itself raise without naming it: look first.
-        for path in _audio_files(root, self.as_wav):
-            _check_file(path, sample_rate, minimum_samples, 1 if self.as_wav else 5)
-        musdb = import_musdb(decoder)
-        songs: list[Recording] = []
+        own = read_setup(root / SETUP)
+        _check_kind(root, self, own is not None and own.rendered)
+        packaged = Path(import_musdb(decoder).__path__[0]) / "configs" / SETUP
+        setup = own or read_setup(packaged)
+        assert setup is not None
+        problems, left_out = Problems(), LeftOut()
+        songs: list[MusdbRecording] = []
+        for subset in SUBSETS:
+            with problems.noted():
+                _refuse_link(root / subset)
+            for place in visible(root / subset, left_out):
+                with problems.noted():
+                    if self._is_song(place):
+                        songs.append(self._song(place, subset, setup, decoder))
+                    else:
+                        left_out.others.append(f"{subset}/{place.name}")
+        left_out.tell(root)
+        if own is not None:
+            _check_names(root, own, songs, problems)
+        for song in songs:
+            for path in dict.fromkeys(song.files.values()):
+                with problems.noted():
+                    _check_file(path, sample_rate, minimum_samples, self.as_wav)
+        problems.refuse()
         for split in SPLITS:
-            database = musdb.DB(
-                root=str(root),
-                setup_file=SETUP if setup else None,
-                is_wav=self.as_wav,
-                subsets=["test"] if split == "test" else ["train"],
-                split=None if split == "test" else split,
-            )
-            real = setup.get(REAL) or []
-            songs += [
-                MusdbRecording(split, track.name, track, self.rendered and track.name not in real)
-                for track in database.tracks
-            ]
-            if not database.tracks:
+            if not any(song.split == split for song in songs):
                 raise InputError(
                     f"{root}: no track for the {split} split; validation tracks are those that "
                     "musdb names, or a mus.yaml in this folder"
                 )
-        return songs
+        return sorted(songs, key=lambda song: SPLITS.index(song.split))
+
+    def _is_song(self, place: Path) -> bool:
+        """Whether an entry is a song, of this form.
+
+        Raises:
+            InputError: it is one of the other form, or a link.
+        """
+        if place.is_dir() or not place.exists():
+            _refuse_link(place)
+        other_form = is_stem_file(place) if self.as_wav else (place / "mixture.wav").exists()
+        if other_form:
+            form = "folders of wav files" if self.as_wav else f"{STEM_SUFFIX} files"
+            raise InputError(
+                f"{place}: data.source = {self.name} reads {form}; move it to a data.root of its "
+                "own kind"
+            )
+        return place.is_dir() if self.as_wav else is_stem_file(place)
+
+    def _song(self, place: Path, subset: str, setup: Setup, decoder: Decoder) -> MusdbRecording:
+        name, parts = song_name(place), (MIXTURE, *STEMS)
+        held_out = subset == "train" and name in setup.validation_tracks
+        return MusdbRecording(
+            "valid" if held_out else subset,
+            name,
+            {part: place / setup.file_of(part) if self.as_wav else place for part in parts},
+            {part: 0 if self.as_wav else setup.stem_ids[part] for part in parts},
+            decoder,
+            self.rendered and name not in (setup.real or ()),
+        )
 
 
 def _check_layout(root: Path, as_wav: bool, source: str) -> None:
     if not root.is_dir():
         raise InputError(f"data.root = {root}: no such folder")
-    for subset in ("train", "test"):
+    for subset in SUBSETS:
         folder = root / subset
         if not folder.is_dir():
             raise InputError(f"data.root = {root}: it has no folder {subset}/")
-        has_stems = any(folder.glob(f"*{STEM_SUFFIX}"))
-        has_folders = any(entry.is_dir() for entry in folder.iterdir())
+        entries = visible(folder, LeftOut())
+        has_stems = any(is_stem_file(entry) for entry in entries)
+        has_folders = any(entry.is_dir() for entry in entries)
         if as_wav and not has_folders:
             hint = "; for .stem.mp4 files set data.source = musdb18" if has_stems else ""
             raise InputError(f"{folder}: data.source = {source} needs a folder a track{hint}")
@@ -141,23 +188,15 @@ def _check_layout(root: Path, as_wav: bool, source: str) -> None:
             raise InputError(f"{folder}: data.source = musdb18 needs {STEM_SUFFIX} files{hint}")
 
 
-def read_setup(path: Path) -> dict[str, Any]:
-    """musdb's set-up in the data folder, or nothing when there is none.
-
-    Raises:
-        InputError: the file is not one.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        setup = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    needed = ("mixture", "sources", "targets", "stem_ids", "validation_tracks")
-    missing = [key for key in needed if not isinstance(setup, dict) or key not in setup]
-    if missing:
-        raise InputError(f"{path}: not a set-up of musdb; it lacks {', '.join(missing)}")
-    return dict(setup)
+def _refuse_link(place: Path) -> None:
+    """DVC hashes files behind links, but does not look into folders behind them."""
+    if place.is_symlink():
+        target = os.path.realpath(place)
+        what = f"a link to the folder {target}" if place.exists() else "a link that leads nowhere"
+        raise InputError(
+            f"{place}: {what}, where DVC does not see a song that changes; put the folder itself "
+            "there, or links to its files (data.root itself may be a link)"
+        )
 
 
 def _check_kind(root: Path, layout: MusdbLayout, rendered: bool) -> None:
@@ -174,23 +213,33 @@ def _check_kind(root: Path, layout: MusdbLayout, rendered: bool) -> None:
         )
 
 
-def _audio_files(root: Path, as_wav: bool) -> list[Path]:
-    if not as_wav:
-        return sorted(root.glob(f"t*/*{STEM_SUFFIX}"))
-    folders = sorted(entry for entry in root.glob("t*/*") if entry.is_dir())
-    return [folder / f"{name}.wav" for folder in folders for name in (MIXTURE, *STEMS)]
+def _check_names(root: Path, own: Setup, songs: list[MusdbRecording], problems: Problems) -> None:
+    """A song that is misspelt in mus.yaml would be trained on, or be taken for a rendered one."""
+    held_out = {song.name for song in songs if song.split == "valid"}
+    everywhere = {song.name for song in songs}
+    for key, names, there in (
+        ("validation_tracks", own.validation_tracks, held_out),
+        ("real", own.real or (), everywhere),
+    ):
+        for name in names:
+            if name not in there:
+                where = "train/" if key == "validation_tracks" else "train/ or test/"
+                problems.add(
+                    f"{root / SETUP}: {key} names {name!r}, and there is no such song in {where}; "
+                    "correct the name, or take it out"
+                )
 
 
-def _check_file(path: Path, sample_rate: int, minimum_samples: int, n_streams: int) -> None:
+def _check_file(path: Path, sample_rate: int, minimum_samples: int, as_wav: bool) -> None:
     if not path.is_file():
         raise InputError(f"{path}: missing; a track needs mixture, {', '.join(STEMS)}")
     try:
-        described = probe(path)["streams"]
-    except (av.error.FFmpegError, OSError, TypeError) as error:
+        streams = audio_streams(path)
+    except (av.error.FFmpegError, OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not readable as audio, or truncated ({error})") from None
-    streams = [stream for stream in described if stream["codec_type"] == "audio"]
-    if len(streams) < n_streams:
-        raise InputError(f"{path}: {n_streams} audio streams were expected, it has {len(streams)}")
+    wanted = 1 if as_wav else STEM_STREAMS
+    if len(streams) != wanted:
+        raise InputError(f"{path}: {wanted} audio streams were expected, it has {len(streams)}")
     for stream in streams:
         if int(stream["sample_rate"]) != sample_rate:
             raise InputError(

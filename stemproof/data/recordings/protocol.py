@@ -22,7 +22,7 @@ class Recording(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the song, unique in its split; random numbers and tables go by it."""
+        """Of the song, unique in all splits; random numbers and tables go by it."""
         ...
 
     @property
