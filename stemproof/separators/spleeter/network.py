@@ -101,7 +101,7 @@ class MaskConv(nn.Module):
         """Batch x 1 x frames x bins to batch x 2 x frames x bins."""
         taps = F.unfold(signal, self.SIZE, dilation=self.DILATION, padding=self.PADDING)
         summed = self.weight.flatten(1) @ taps + self.bias[:, None]
-        return summed.unflatten(-1, signal.shape[2:])
+        return summed.reshape(*summed.shape[:-1], *signal.shape[2:])
 
 
 class UNet(nn.Module):
