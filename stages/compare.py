@@ -27,6 +27,8 @@ from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import FIGURES, mean_curve, of_one_data_set, read_scored
 from stemproof.figures.summary import summarize
 
+PLOTTED = (("curves", "training.csv", "epoch"), ("attack", "attack.csv", "step"))
+
 
 class Needs(Sections):
     """Parameters of this stage; those of others are held against what was made with them."""
@@ -64,7 +66,7 @@ def main() -> None:
         wanted = {(name, seed) for name in params.systems for seed in seeds}
         set_aside(MODEL_METRICS, wanted, ASIDE, FIGURES)
     results = {
-        name: read_scored([scored_folder(name, seed) for seed in seeds], made_with)
+        name: read_scored([scored_folder(name, seed) for seed in seeds], made_with, name)
         for name in params.systems
     }
     of_one_data_set(results)
@@ -80,8 +82,8 @@ def main() -> None:
             {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
         )
         write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
-        for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
-            curve = mean_curve([folder / file for folder in models.folders])
+        for plot, file, axis in PLOTTED:
+            curve = mean_curve([folder / file for folder in models.folders], axis)
             write_text(PLOTS / plot / f"{name}.csv", curve)
     write_json(METRICS / "comparison.json", comparison)
     # Not among DVC's metrics: it would drown them.

@@ -1,15 +1,15 @@
 """evaluate: clean, attacked and noisy figures of one model."""
 
 import shutil
-from typing import Annotated, ClassVar
-
-from typer import Option
+from typing import ClassVar
 
 from common import (
     METRICS,
     PLOTS,
     PREPARED,
     Sections,
+    SeedOption,
+    SystemOption,
     adversarial_folder,
     breaks_folder,
     load_params,
@@ -20,14 +20,16 @@ from stemproof.attacks.broken import BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import CURVE, open_adversarials
 from stemproof.attacks.threat import fitted
-from stemproof.core.files import read_json
+from stemproof.core.documents import read_document
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers
 from stemproof.core.runtime import describe_environment, make_place
+from stemproof.core.tables import read_table
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.evaluation.params import EvaluateParams
+from stemproof.figures.documents import Training
 from stemproof.figures.store import FIGURES, TRACKS, write_scored
 from stemproof.separators.checkpoint import load, read_header
 from stemproof.separators.protocol import Informed
@@ -51,14 +53,17 @@ class Needs(Sections):
 
 
 def main(
-    system: Annotated[str, Option(help="one of `systems`")],
-    seed: Annotated[int, Option(help="one of `train.seeds`")],
+    system: SystemOption,
+    seed: SeedOption,
 ) -> None:
     """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
     params = load_params(Needs)
     refuse_strangers(scored_folder(system, seed), FILES)
     place = make_place(params.runtime, params.processes)
     data = PreparedData(PREPARED)
+    training = read_document(METRICS / "train" / system / f"{seed}.json", Training)
+    curve = PLOTS / "train" / system / f"{seed}.csv"
+    read_table(curve, filled=["epoch"])  # is it whole?
     folder = adversarial_folder(system, seed)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     made_with = settings_of(params.breaks, params.attack, params.segments)
@@ -89,7 +94,7 @@ def main(
         "informed": isinstance(separator, Informed),
         "gate": dict(stored.gate),
         "settings": dict(header.settings),
-        "training": read_json(METRICS / "train" / system / f"{seed}.json"),
+        "training": training,
         "environment": describe_environment(params.runtime),
         "made_with": {
             "segments": params.segments.model_dump(mode="json"),
@@ -101,7 +106,7 @@ def main(
         "model_sha256": stored.model_sha256,
     }
     results = fresh_directory(scored_folder(system, seed), FILES, FILES)
-    shutil.copyfile(PLOTS / "train" / system / f"{seed}.csv", results / "training.csv")
+    shutil.copyfile(curve, results / "training.csv")
     shutil.copyfile(folder / CURVE, results / "attack.csv")
     write_scored(results, scored, about)
 

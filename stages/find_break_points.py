@@ -1,13 +1,13 @@
 """find-break-points: the smallest perturbations of the test split that one model breaks under."""
 
-from typing import Annotated, ClassVar
-
-from typer import Option
+from typing import ClassVar
 
 from common import (
     CHECKPOINTS,
     PREPARED,
     Sections,
+    SeedOption,
+    SystemOption,
     breaks_folder,
     load_params,
     model_file,
@@ -37,8 +37,8 @@ class Needs(Sections):
 
 
 def main(
-    system: Annotated[str, Option(help="one of `systems`")],
-    seed: Annotated[int, Option(help="one of `train.seeds`")],
+    system: SystemOption,
+    seed: SeedOption,
 ) -> None:
     """Write metrics/breaks/SYSTEM/SEED: a table of parts of recordings."""
     params = load_params(Needs)

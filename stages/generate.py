@@ -1,13 +1,13 @@
 """generate-pgd-adversarials: attack the test split for one model."""
 
-from typing import Annotated, ClassVar
-
-from typer import Option
+from typing import ClassVar
 
 from common import (
     CHECKPOINTS,
     PREPARED,
     Sections,
+    SeedOption,
+    SystemOption,
     adversarial_folder,
     load_params,
     model_file,
@@ -34,8 +34,8 @@ class Needs(Sections):
 
 
 def main(
-    system: Annotated[str, Option(help="one of `systems`")],
-    seed: Annotated[int, Option(help="one of `train.seeds`")],
+    system: SystemOption,
+    seed: SeedOption,
 ) -> None:
     """Write data/adversarial/SYSTEM/SEED: adversarial mixtures, and the model they are against."""
     params = load_params(Needs)

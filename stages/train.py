@@ -1,10 +1,17 @@
 """train-baseline, train-improved, train-ablation: one system with one training seed."""
 
-from typing import Annotated
-
-from typer import Option
-
-from common import CHECKPOINTS, METRICS, PLOTS, PREPARED, Sections, load_params, model_file, run
+from common import (
+    CHECKPOINTS,
+    METRICS,
+    PLOTS,
+    PREPARED,
+    Sections,
+    SeedOption,
+    SystemOption,
+    load_params,
+    model_file,
+    run,
+)
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_fabric
@@ -27,8 +34,8 @@ class Needs(Sections):
 
 
 def main(
-    system: Annotated[str, Option(help="a name under `separators` in params.yaml")],
-    seed: Annotated[int, Option(help="one of `train.seeds`")],
+    system: SystemOption,
+    seed: SeedOption,
 ) -> None:
     """Train a system (or take it untrained) and store weights, curves and a summary."""
     params = load_params(Needs)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stemproof.core.errors import InputError
+from stemproof.core.params import RESERVED
 from stemproof.figures.figure import Figure
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.statistics import (
@@ -24,8 +25,6 @@ from stemproof.figures.summary import Models, by_seed
 from stemproof.figures.table import compared, per_segment
 
 OTHER = "other_threat"
-# Keys of a comparison beside the names of systems.
-RESERVED = ("reference", "n_tracks", "n_seeds", OTHER)
 Columns = Mapping[str, Values]  # seeds x tracks, of each measured figure
 
 

@@ -213,6 +213,7 @@ def about(seed: int, trained: bool = True) -> dict[str, Any]:
         "training": {"epoch": seed},
         "environment": {"device": "CPU"},
         "made_with": {"attack": {"eps": 0.1}},
+        "data": 64 * "0",
     }
 
 
