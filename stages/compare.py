@@ -27,8 +27,6 @@ from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import FIGURES, mean_curve, of_one_data_set, read_scored
 from stemproof.figures.summary import summarize
 
-PLOTTED = (("curves", "training.csv", "epoch"), ("attack", "attack.csv", "step"))
-
 
 class Needs(Sections):
     """Parameters of this stage; those of others are held against what was made with them."""
@@ -82,8 +80,8 @@ def main() -> None:
             {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
         )
         write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
-        for plot, file, axis in PLOTTED:
-            curve = mean_curve([folder / file for folder in models.folders], axis)
+        for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
+            curve = mean_curve([folder / file for folder in models.folders])
             write_text(PLOTS / plot / f"{name}.csv", curve)
     write_json(METRICS / "comparison.json", comparison)
     # Not among DVC's metrics: it would drown them.

@@ -209,7 +209,7 @@ def budget_used(
         mixture, _ = excerpts.read(chosen)
         clean, stored = mixture.flatten(1), parts_of(excerpts, chosen, adversarial).flatten(1)
         found = used(params.bound.budget(clean), clean, stored)
-        largest = found if math.isnan(found) else max(found, largest)  # NaN stays
+        largest = float(np.maximum(largest, found))  # NaN stays
     return largest
 
 

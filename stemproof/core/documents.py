@@ -61,10 +61,10 @@ def check_document(path: Path, content: dict[str, Any], model: type[Document]) -
         raise InputError(f"{path}: format {found!r} is no number; {model.cure}")
     if found > newest:
         raise InputError(
-            f"{path}: format {found} of a newer release; this one reads up to {newest}"
+            f"{path}: format {found} of a newer release; this one reads up to {newest}: update it"
         )
     if found < oldest:
-        raise InputError(f"{path}: format {found}, this release reads {oldest} on; {model.cure}")
+        raise InputError(f"{path}: format {found}, this one reads from {oldest} on; {model.cure}")
     try:
         model.model_validate(content)
     except ValidationError as error:

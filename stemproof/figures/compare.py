@@ -42,7 +42,15 @@ def compare(
         systems: models by training seed, of each system; all of one threat model.
         reference: what the others are compared with.
         settings: bootstrap.
+
+    Raises:
+        InputError: the figures of two systems are of other tracks.
     """
+    # Differences are paired by place.
+    played = {name: next(iter(of.values())).tracks.index for name, of in systems.items()}
+    for name, tracks in played.items():
+        if not tracks.equals(played[reference]):
+            raise InputError(f"{name} has figures of other tracks than {reference}; run dvc repro")
     base = _columns(systems[reference])
     others = [name for name in systems if name != reference]
     result: dict[str, Any] = {

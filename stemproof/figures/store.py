@@ -20,7 +20,7 @@ from stemproof.figures.summary import Scored
 FIGURES, TRACKS = "figures.json", "tracks.csv"
 FORMAT = 1
 # Columns that the table of every model has.
-OF_ALL = ("track", "segments", "bs", "at_bs", "drop", "noise_bs", "noise_drop", "mixture_si_sdr")
+OF_ALL = ("track", "bs", "at_bs", "drop", "noise_bs", "noise_drop", "mixture_si_sdr")
 AGAIN = "run evaluate again"
 OTHER_DATA = "figures of other recordings than those beside it; run dvc repro"
 
@@ -128,26 +128,17 @@ def of_one_data_set(systems: Mapping[str, SystemModels]) -> None:
     for models in systems.values():
         if models.data != first.data:
             raise InputError(f"{models.folders[0]}: {OTHER_DATA}")
-    # What is paired by its place in a table must be of the same tracks.
-    for informed in (True, False):
-        same = [models for models in systems.values() if models.about["informed"] == informed]
-        for models in same:
-            tables = [next(iter(of.scored.values())).tracks for of in (models, same[0])]
-            if not tables[0].index.equals(tables[1].index):
-                raise InputError(
-                    f"{models.folders[0] / TRACKS}: other tracks than {same[0].folders[0]}; {AGAIN}"
-                )
 
 
-def mean_curve(files: Sequence[Path], axis: str) -> str:
-    """The mean of a curve over training seeds, as CSV.
-
-    Args:
-        files: a table a seed.
-        axis: the column that it is drawn over.
+def mean_curve(files: Sequence[Path]) -> str:
+    """The mean over training seeds of a curve whose first column is its axis, as CSV.
 
     Raises:
-        InputError: one is missing, damaged or without rows.
+        InputError: one is missing, damaged, without rows, or has other columns than the first.
     """
-    curves = pd.concat([read_table(file, filled=[axis]) for file in files])
-    return str(curves.groupby(axis).mean().to_csv(float_format="%.9g"))
+    curves = [read_table(file) for file in files]
+    axis, columns = curves[0].columns[0], curves[0].columns
+    for file, curve in zip(files, curves, strict=True):
+        if not curve.columns.equals(columns) or curve[axis].isna().any():
+            raise InputError(f"{file}: not such a curve as {files[0]}; {AGAIN}")
+    return str(pd.concat(curves).groupby(axis).mean().to_csv(float_format="%.9g"))
