@@ -170,7 +170,9 @@ def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
         return f"{key}: {message}" if key else message
     if problem["type"] in ("model_type", "dict_type"):
         ours = issubclass(model, Section | Sections)
-        message = "a section was expected, lines of `key: value`" if ours else "an object was expected"
+        message = (
+            "a section was expected, lines of `key: value`" if ours else "an object was expected"
+        )
     return f"{key} = {_short(problem['input'])} is not allowed: {message}"
 
 
