@@ -82,7 +82,7 @@ class Section(BaseModel):
                         raise ValueError(f"{key} must be a number, not {str(item).lower()}")
                     if isinstance(item, str) and _reads_as_number(item):
                         raise ValueError(f"{key} must be a number, not the text {_short(item)}")
-                elif field and _is_all(field.annotation, (bool,)) and not isinstance(item, bool):
+                elif field and _is_all(field.annotation, (bool,)) and not _is_truth(item):
                     raise ValueError(f"{key} must be true or false, not {_short(item)}")
         return section
 
@@ -217,6 +217,10 @@ def _reads_as_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_truth(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
 
 
 def _short(value: Any) -> str:

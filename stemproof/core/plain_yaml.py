@@ -21,7 +21,7 @@ BOOL, INT, FLOAT, TEXT, MERGE = (
 )
 # What YAML 1.1 or 1.2, or one of their readers, takes for a number.
 NUMBER = re.compile(
-    r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*|(?<=[-+])_[0-9_]+"
+    r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*|(?<=[-+])_[0-9_]*"
     r"|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
     r"|(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9_]+|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?)"
 )
@@ -40,24 +40,22 @@ def parse_yaml(text: str, where: str) -> Any:
     Raises:
         InputError: it is not YAML, has a key twice, or a value on which readers differ.
     """
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
-        _Check(loader, where).size(node, ())
+        _Check(loader, text, where).size(node, ())
         return loader.construct_document(node)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{where}: not valid YAML ({error}); correct it") from None
-    finally:
-        loader.dispose()
 
 
 class _Check:
     """Goes through the nodes of a document, before anything is made of them."""
 
-    def __init__(self, loader: yaml.SafeLoader, where: str) -> None:
-        self.loader, self.where = loader, where
+    def __init__(self, loader: yaml.SafeLoader, text: str, where: str) -> None:
+        self.loader, self.text, self.where = loader, text, where
         self.sizes: dict[int, int] = {}
 
     def size(self, node: Node, keys: tuple[str, ...]) -> int:
@@ -84,6 +82,8 @@ class _Check:
         return total + 1
 
     def _mapping(self, node: MappingNode, keys: tuple[str, ...]) -> int:
+        if node.flow_style and self.text[node.start_mark.index] not in "{&":
+            raise InputError(f"{self._at(keys)}: put braces around key and value, or quotes")
         seen: set[Any] = set()
         total = 0
         for key, value in node.value:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import AllParams
 
 from stemproof.core.errors import InputError, RefusedError
@@ -155,11 +154,3 @@ def test_what_is_missing_and_what_is_out_of_reach_are_two_things(tmp_path: Path)
         is_there(tmp_path / "file" / "x")
     with pytest.raises(InputError, match="no such file; name a system of the run"):
         read_table(tmp_path / "none.csv", "no such file; name a system of the run")
-
-
-def test_a_published_file_with_other_things_in_it(tmp_path: Path) -> None:
-    path = tmp_path / "analysis_x.pytorch"
-    for content in ([1], {"conv_a1.weight": 1, "conv_a2.weight": "x"}):
-        torch.save(content, path)
-        with pytest.raises(InputError, match=r"analysis_x.pytorch: it has no conv_a1.*; put the"):
-            load_published(path, path)
