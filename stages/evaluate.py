@@ -63,7 +63,7 @@ def main(
     data = PreparedData(PREPARED)
     training = read_document(METRICS / "train" / system / f"{seed}.json", Training)
     curve = PLOTS / "train" / system / f"{seed}.csv"
-    read_table(curve, filled=["epoch"])  # is it whole?
+    read_table(curve, axis="epoch")  # is it whole?
     folder = adversarial_folder(system, seed)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     made_with = settings_of(params.breaks, params.attack, params.segments)

@@ -23,7 +23,7 @@ from stemproof.attacks.score_based import score_based
 from stemproof.attacks.store import Victim
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.attacks.unfinished import read_whole
-from stemproof.core.documents import Document, Hash, read_document
+from stemproof.core.documents import ABSENT, Document, Hash, read_document
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import (
     FloatArray,
@@ -59,7 +59,7 @@ class AboutBreaks(Document):
 
     made_with: dict[str, JsonValue]
     model_sha256: Hash
-    table_sha256: Hash | None = None
+    table_sha256: Hash = ABSENT
 
 
 class BreakParams(Section):

@@ -16,7 +16,7 @@ from torch import Tensor
 from stemproof.attacks.budgets import used
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.threat import excerpts_for, played_to
-from stemproof.core.documents import Count, Document, Hash, Part, read_document
+from stemproof.core.documents import ABSENT, Count, Document, Hash, Part, read_document
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_array, sha256
 from stemproof.core.params import first_difference
@@ -59,7 +59,7 @@ class Index(Document):
     segments: dict[str, JsonValue]
     data: str
     model_sha256: Hash
-    universal_sha256: Hash | None = None
+    universal_sha256: Hash = ABSENT
     tracks: Annotated[list[Entry], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -13,12 +13,16 @@ from stemproof.core.params import problems_of
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
+ABSENT: Any = Field(default=None)  # of what a file need not have
 FIRST = 1  # the format of files that name none
 NAMED = 3  # problems that one message names
 
 
 class Part(BaseModel):
-    """A part of a document: types are exact, and numbers finite; other keys are of no interest."""
+    """A part of a document: types are exact, and numbers finite; other keys are of no interest.
+
+    What may be left out is ``ABSENT``, and no key then: ``null`` is refused.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 

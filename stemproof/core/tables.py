@@ -25,6 +25,7 @@ def read_table(
     missing: str = MISSING,
     needs: Sequence[str] = (),
     filled: Sequence[str] = (),
+    axis: str | None = None,
     empty: bool = False,
 ) -> pd.DataFrame:
     """Read a CSV file.
@@ -34,6 +35,7 @@ def read_table(
         missing: what is said when there is none.
         needs: columns that it must have.
         filled: columns that it must have, without a gap.
+        axis: a column that it must have, and that rises from row to row.
         empty: whether it may be without rows.
 
     Raises:
@@ -51,7 +53,11 @@ def read_table(
                 io.StringIO(text), dtype=dict.fromkeys(TEXTS, str), keep_default_na=False,
                 na_values=[""],
             )  # fmt: skip
-            _check_cells(table, needs, filled)
+            _check_cells(table, needs, filled if axis is None else [axis, *filled])
+            if axis is not None and not (
+                table[axis].is_monotonic_increasing and table[axis].is_unique
+            ):
+                raise ValueError(f"{axis} does not rise from row to row")
         except (ValueError, csv.Error, OverflowError) as error:  # of pandas all are ValueErrors
             raise InputError(f"{path}: not a table ({error}); {CURE}") from None
     return table

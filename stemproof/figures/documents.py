@@ -6,11 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from stemproof.core.documents import Count, Document, Part
+from stemproof.core.documents import ABSENT, Count, Document, Part
+from stemproof.figures.collapse import COUNTS
+from stemproof.figures.table import FIGURES
 
 Names = Annotated[list[str], Field(min_length=1)]
 # What every system has, whatever its kind, or has lost because all collapsed.
-OF_ALL = ("bs", "at_bs", "rb", "drop", "noise_drop", "mixture_si_sdr")
+OF_ALL = tuple(
+    figure.key
+    for figure in FIGURES
+    if figure.listed and figure.per == "segment" and figure.key not in ("si_sdr", "stft_bs")
+)
 
 
 class GateCheck(Part):
@@ -41,8 +47,8 @@ class Training(Document):
 class BSSEval(Part):
     """Medians of BSSEval, and on how many tracks it failed."""
 
-    clean: dict[str, float] | None = None
-    attacked: dict[str, float] | None = None
+    clean: dict[str, float] = ABSENT
+    attacked: dict[str, float] = ABSENT
     clean_failures: Count
     attacked_failures: Count
 
@@ -74,7 +80,7 @@ class ModelFigures(Document):
     made_with: dict[str, JsonValue]
     data: str
     counts: Counts
-    bsseval: BSSEval | None = None
+    bsseval: BSSEval = ABSENT
 
 
 class SystemMetrics(Document):
@@ -89,8 +95,8 @@ class SystemMetrics(Document):
     gate: GateFound
     training: dict[str, Training]
     seeds: dict[str, dict[str, float]]
-    without_value: Names | None = None
-    bsseval: BSSEval | None = None
+    without_value: Names = ABSENT
+    bsseval: BSSEval = ABSENT
     n_seeds: Annotated[int, Field(ge=1)]
     n_tracks: Annotated[int, Field(ge=1)]
     n_segments: Count
@@ -104,21 +110,30 @@ class SystemMetrics(Document):
         if absent:
             raise ValueError(f"{', '.join(absent)} neither there nor without a value")
         _check_ends(self.__pydantic_extra__)
-        if len(self.seeds) != self.n_seeds:
-            raise ValueError(f"figures of {len(self.seeds)} seeds, but n_seeds = {self.n_seeds}")
+        if len(self.seeds) != self.n_seeds or self.seeds.keys() != self.training.keys():
+            raise ValueError(f"n_seeds = {self.n_seeds}, but seeds or training are of others")
+        shown = [figure.key for figure in FIGURES if figure.of_seeds and figure.key in known]
+        for seed, own in self.seeds.items():
+            if not self.collapsed and not set(shown) <= set(own):
+                raise ValueError(f"seed {seed} lacks figures that the system has")
         if ("n_break_parts" in known) != ("n_unbroken" in known):
             raise ValueError("of n_break_parts and n_unbroken there is one alone")
         return self
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether anything was put out that has no figure."""
+        return any(self.__pydantic_extra__.get(key, 0) for key in COUNTS)
 
 
 class Difference(Part):
     """One figure of a system minus that of the reference; of a single track without an interval."""
 
     difference: float
-    low: float | None = None
-    high: float | None = None
-    p: Annotated[float, Field(ge=0, le=1)] | None = None
-    p_holm: Annotated[float, Field(ge=0, le=1)] | None = None
+    low: float = ABSENT
+    high: float = ABSENT
+    p: Annotated[float, Field(ge=0, le=1)] = ABSENT
+    p_holm: Annotated[float, Field(ge=0, le=1)] = ABSENT
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Difference:
@@ -143,7 +158,7 @@ class OneThreat(Document):
 class Comparison(OneThreat):
     """``metrics/comparison.json``."""
 
-    other_threat: OneThreat | None = None
+    other_threat: OneThreat = ABSENT
 
 
 def _check_ends(figures: dict[str, Any]) -> None:

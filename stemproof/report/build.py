@@ -17,7 +17,14 @@ from stemproof.figures.documents import Comparison, SystemMetrics
 from stemproof.figures.store import OF_ALL
 from stemproof.figures.table import by_key
 from stemproof.report import audit_tables, pictures, tables
-from stemproof.report.documents import AuditFigures, Audits, ComputedWith, Data, check_one_run
+from stemproof.report.documents import (
+    AuditFigures,
+    Audits,
+    ComputedWith,
+    Data,
+    check_figures,
+    check_one_run,
+)
 from stemproof.report.threats import Group, Settings
 
 
@@ -62,11 +69,13 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         for name, flags in read_document(sources.audit, Audits).items()
         if name in sources.systems
     }
-    check_one_run(systems, audits, comparison, (sources.audit, sources.comparison))
     tracks = {
-        name: read_table(sources.plots / "tracks" / f"{name}.csv", needs=OF_ALL)
+        name: read_table(sources.plots / "tracks" / f"{name}.csv", needs=OF_ALL, filled=["seed"])
         for name in sources.systems
     }
+    check_one_run(systems, audits, comparison, (sources.audit, sources.comparison))
+    for system in systems:
+        check_figures(sources.systems[system["name"]], system, tracks[system["name"]])
     groups = [
         Group(own, comparison, audits, data, tracks)
         for informed in (True, False)
@@ -114,12 +123,12 @@ def _pictures(group: Group, plots: Path, attack: AttackParams, both: bool) -> li
     """
     names = group.names
     train, crafted = (
-        {name: read_table(plots / part / f"{name}.csv", filled=[axis]) for name in names}
-        for part, axis in (("curves", "epoch"), ("attack", "step"))
+        {name: read_table(plots / part / f"{name}.csv", axis=axis, filled=filled) for name in names}
+        for part, axis, filled in (("curves", "epoch", ()), ("attack", "step", ("loss",)))
     )
     steps, budgets = (
         _by_system(
-            read_table(plots / "audit" / f"{table}.csv", needs=names, filled=[axis], empty=True),
+            read_table(plots / "audit" / f"{table}.csv", needs=names, axis=axis, empty=True),
             names,
         )
         for table, axis in (("steps", "steps"), ("eps", "factor"))

@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import pandas as pd
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from stemproof.core.documents import Count, Document, Part
+from stemproof.core.documents import ABSENT, Count, Document, Part
 from stemproof.core.errors import InputError
+from stemproof.figures.collapse import COUNTS
 from stemproof.figures.compare import OTHER
+from stemproof.figures.documents import OF_ALL
+from stemproof.figures.table import FIGURES, compared
 
 Reason = Annotated[list[str], Field(min_length=3, max_length=3)]
 Word = Literal["RAISED", "clear", "not measured"]
@@ -35,8 +39,8 @@ class Data(Document):
     cure = "run prepare-musdb18 again"
 
     source: str
-    source_words: str | None = None
-    channels: Annotated[int, Field(ge=1)] | None = None
+    source_words: str = ABSENT
+    channels: Annotated[int, Field(ge=1)] = ABSENT
     train: Split
     valid: Split
     test: Split
@@ -47,7 +51,7 @@ class ComputedWith(Document):
 
     cure = "run compare again"
 
-    environment: dict[str, str]
+    environment: Annotated[dict[str, str], Field(min_length=1)]
 
 
 class SectionsOfComparison(Part):
@@ -92,7 +96,7 @@ class Flags(Part):
 
     attack: str
     flags_raised: Count
-    flags: dict[str, Word] | None = None
+    flags: dict[str, Word] = ABSENT
     reasons: Annotated[list[Reason], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -125,7 +129,7 @@ class Audits(Document):
 class Reached(Part):
     """AT-BS under an attack; absent where most of what was put out has collapsed."""
 
-    at_bs: float | None = None
+    at_bs: float = ABSENT
 
 
 class BlackBox(Reached):
@@ -143,7 +147,7 @@ class Sparse(Reached):
 class Crossed(Part):
     """What one model loses by what was crafted on another."""
 
-    drop: float | None = None
+    drop: float = ABSENT
     parts: Count
 
 
@@ -160,12 +164,12 @@ class AuditFigures(Document):
     cure = "run audit again"
 
     black_box: BlackBox
-    sparse: Sparse | None = None
-    universal: Reached | None = None
-    minimal_snr: MinimalSNR | None = None
-    masks: dict[Literal["fixed", "recomputed"], Levels] | None = None
-    transfer: dict[str, dict[str, Crossed]] | None = None
-    threat: Literal["informed", "blind"] | None = None
+    sparse: Sparse = ABSENT
+    universal: Reached = ABSENT
+    minimal_snr: MinimalSNR = ABSENT
+    masks: dict[Literal["fixed", "recomputed"], Levels] = ABSENT
+    transfer: dict[str, dict[str, Crossed]] = ABSENT
+    threat: Literal["informed", "blind"] = ABSENT
 
 
 def check_one_run(
@@ -195,9 +199,44 @@ def check_one_run(
     other = comparison.get(OTHER)
     expected = [(comparison, same)] if other is None else [(comparison, same), (other, others)]
     if (other is None) != (len(others) < 2) or any(_compared(c) != set(n) for c, n in expected):
+        raise InputError(f"{files[1]}: not the comparison of {_list(names)}; run compare again")
+    metrics = {system["name"]: system for system in systems}
+    for found, _ in expected:
+        for name in _compared(found) - {found["reference"]}:
+            pair = metrics[name], metrics[found["reference"]]
+            whole = not any(of.get(key) for of in pair for key in COUNTS)
+            lost = [
+                key
+                for key, figure in compared().items()
+                if key not in found[name] and all(figure.key in of for of in pair)
+            ]
+            if whole and lost:
+                raise InputError(f"{files[1]}: {name} has no {lost[0]}; run compare again")
+
+
+def check_figures(file: Path, system: Mapping[str, Any], tracks: pd.DataFrame) -> None:
+    """Are metrics and table per track of one size, and is nothing lost but by a collapse?
+
+    Args:
+        file: the metrics of the system.
+        system: what is in it.
+        tracks: the table.
+
+    Raises:
+        InputError: a figure or a track is missing.
+    """
+    rows = tracks.drop_duplicates(["seed", "track"])
+    whole = not any(system.get(key) for key in COUNTS)
+    gaps = whole and tracks[[key for key in OF_ALL if key in tracks]].isna().any(axis=None)
+    if gaps or not len(rows) == len(tracks) == system["n_seeds"] * system["n_tracks"]:
         raise InputError(
-            f"{files[1]}: not the comparison of {_list(names)}; run compare again"
-        )  # fmt: skip
+            f"{file}: of {system['n_tracks']} tracks and {system['n_seeds']} seed(s), but the "
+            "table per track is of others, or has gaps; run compare again"
+        )
+    known = {*system, *system.get("without_value", ())}
+    for figure in FIGURES:
+        if figure.listed and figure.key in tracks and figure.key not in known:
+            raise InputError(f"{file}: {figure.key} is missing; run compare again")
 
 
 def _compared(comparison: Mapping[str, Any]) -> set[str]:
