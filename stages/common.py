@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -35,8 +35,8 @@ PLOTS = Path("plots")
 REPORT = Path("report")
 CHECKPOINTS = Path("checkpoints")
 # What DVC makes of `systems` (or `ablations`) and `train.seeds`, and names files after.
-SystemOption = Annotated[str, typer.Option(parser=checked_name, help="a name under `separators`")]
-SeedOption = Annotated[int, typer.Option(parser=checked_seed, help="one of `train.seeds`")]
+SYSTEM: Any = typer.Option(parser=checked_name, help="a name under `separators`")
+SEED: Any = typer.Option(parser=checked_seed, help="one of `train.seeds`")
 LOCKS = CHECKPOINTS / "locks"
 ASIDE = CHECKPOINTS / "aside"
 

@@ -1,15 +1,15 @@
 """evaluate: clean, attacked and noisy figures of one model."""
 
 import shutil
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from common import (
     METRICS,
     PLOTS,
     PREPARED,
+    SEED,
+    SYSTEM,
     Sections,
-    SeedOption,
-    SystemOption,
     adversarial_folder,
     breaks_folder,
     load_params,
@@ -20,17 +20,14 @@ from stemproof.attacks.broken import BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import CURVE, open_adversarials
 from stemproof.attacks.threat import fitted
-from stemproof.core.documents import read_document
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers
 from stemproof.core.runtime import describe_environment, make_place
-from stemproof.core.tables import read_table
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.evaluation.params import EvaluateParams
-from stemproof.figures.documents import Training
-from stemproof.figures.store import FIGURES, TRACKS, write_scored
+from stemproof.figures.store import FIGURES, TRACKS, read_training, write_scored
 from stemproof.separators.checkpoint import load, read_header
 from stemproof.separators.protocol import Informed
 from stemproof.separators.registry import Entries, oracle
@@ -53,17 +50,16 @@ class Needs(Sections):
 
 
 def main(
-    system: SystemOption,
-    seed: SeedOption,
+    system: Annotated[str, SYSTEM],
+    seed: Annotated[int, SEED],
 ) -> None:
     """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
     params = load_params(Needs)
     refuse_strangers(scored_folder(system, seed), FILES)
     place = make_place(params.runtime, params.processes)
     data = PreparedData(PREPARED)
-    training = read_document(METRICS / "train" / system / f"{seed}.json", Training)
     curve = PLOTS / "train" / system / f"{seed}.csv"
-    read_table(curve, axis="epoch")  # is it whole?
+    training = read_training(METRICS / "train" / system / f"{seed}.json", curve)
     folder = adversarial_folder(system, seed)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     made_with = settings_of(params.breaks, params.attack, params.segments)
@@ -97,10 +93,8 @@ def main(
         "training": training,
         "environment": describe_environment(params.runtime),
         "made_with": {
-            "segments": params.segments.model_dump(mode="json"),
-            "attack": params.attack.model_dump(mode="json"),
-            "breaks": params.breaks.model_dump(mode="json"),
-            "evaluate": params.evaluate.model_dump(mode="json"),
+            name: getattr(params, name).model_dump(mode="json")
+            for name in ("segments", "attack", "breaks", "evaluate")
         },
         "data": data.fingerprint,
         "model_sha256": stored.model_sha256,

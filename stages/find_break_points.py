@@ -1,13 +1,13 @@
 """find-break-points: the smallest perturbations of the test split that one model breaks under."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from common import (
     CHECKPOINTS,
     PREPARED,
+    SEED,
+    SYSTEM,
     Sections,
-    SeedOption,
-    SystemOption,
     breaks_folder,
     load_params,
     model_file,
@@ -37,8 +37,8 @@ class Needs(Sections):
 
 
 def main(
-    system: SystemOption,
-    seed: SeedOption,
+    system: Annotated[str, SYSTEM],
+    seed: Annotated[int, SEED],
 ) -> None:
     """Write metrics/breaks/SYSTEM/SEED: a table of parts of recordings."""
     params = load_params(Needs)

@@ -1,13 +1,13 @@
 """generate-pgd-adversarials: attack the test split for one model."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from common import (
     CHECKPOINTS,
     PREPARED,
+    SEED,
+    SYSTEM,
     Sections,
-    SeedOption,
-    SystemOption,
     adversarial_folder,
     load_params,
     model_file,
@@ -34,8 +34,8 @@ class Needs(Sections):
 
 
 def main(
-    system: SystemOption,
-    seed: SeedOption,
+    system: Annotated[str, SYSTEM],
+    seed: Annotated[int, SEED],
 ) -> None:
     """Write data/adversarial/SYSTEM/SEED: adversarial mixtures, and the model they are against."""
     params = load_params(Needs)

@@ -1,13 +1,15 @@
 """train-baseline, train-improved, train-ablation: one system with one training seed."""
 
+from typing import Annotated
+
 from common import (
     CHECKPOINTS,
     METRICS,
     PLOTS,
     PREPARED,
+    SEED,
+    SYSTEM,
     Sections,
-    SeedOption,
-    SystemOption,
     load_params,
     model_file,
     run,
@@ -34,8 +36,8 @@ class Needs(Sections):
 
 
 def main(
-    system: SystemOption,
-    seed: SeedOption,
+    system: Annotated[str, SYSTEM],
+    seed: Annotated[int, SEED],
 ) -> None:
     """Train a system (or take it untrained) and store weights, curves and a summary."""
     params = load_params(Needs)

@@ -16,15 +16,22 @@ from torch import Tensor
 from stemproof.attacks.budgets import used
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.threat import excerpts_for, played_to
-from stemproof.core.documents import ABSENT, Count, Document, Hash, Part, read_document
+from stemproof.core.documents import (
+    ABSENT,
+    Count,
+    Document,
+    GateFound,
+    Hash,
+    Part,
+    read_document,
+)
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_array, sha256
 from stemproof.core.params import first_difference
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
-from stemproof.data.store import PreparedData
-from stemproof.figures.documents import GateFound
+from stemproof.data.store import PreparedData, too_loud
 from stemproof.separators.protocol import Separator
 
 INDEX = "index.json"
@@ -187,7 +194,8 @@ def read_stored(
     if math.isnan(fraction):
         raise InputError(f"{file}: holds samples that are not numbers; {AGAIN}")
     if fraction > 1 + ROUNDING:
-        raise InputError(f"{file}: {fraction:.6g} times the budget of attack.norm; {AGAIN}")
+        advice = too_loud([track]) or AGAIN
+        raise InputError(f"{file}: {fraction:.6g} times the budget of attack.norm; {advice}")
     return stored, fraction
 
 

@@ -27,6 +27,21 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
+class GateCheck(Part):
+    """One check of the gate before an attack."""
+
+    name: str
+    passed: bool
+    reason: str
+
+
+class GateFound(Part):
+    """What the gate before an attack found."""
+
+    passed: bool
+    checks: list[GateCheck]
+
+
 class Document(Part):
     """What a file holds.
 

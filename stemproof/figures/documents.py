@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from stemproof.core.documents import ABSENT, Count, Document, Part
+from stemproof.core.documents import ABSENT, Count, Document, GateFound, Part
 from stemproof.figures.collapse import COUNTS
 from stemproof.figures.table import FIGURES
 
@@ -17,21 +17,6 @@ OF_ALL = tuple(
     for figure in FIGURES
     if figure.listed and figure.per == "segment" and figure.key not in ("si_sdr", "stft_bs")
 )
-
-
-class GateCheck(Part):
-    """One check of the gate before an attack."""
-
-    name: str
-    passed: bool
-    reason: str
-
-
-class GateFound(Part):
-    """What the gate before an attack found."""
-
-    passed: bool
-    checks: list[GateCheck]
 
 
 class Training(Document):

@@ -14,7 +14,7 @@ from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, write_text
 from stemproof.core.params import first_difference
 from stemproof.core.tables import read_table
-from stemproof.figures.documents import ModelFigures
+from stemproof.figures.documents import ModelFigures, Training
 from stemproof.figures.summary import Scored
 
 FIGURES, TRACKS = "figures.json", "tracks.csv"
@@ -39,6 +39,20 @@ def write_scored(folder: Path, scored: Scored, about: Mapping[str, Any]) -> None
     if scored.bsseval is not None:
         figures["bsseval"] = dict(scored.bsseval)
     write_json(folder / FIGURES, {**figures, **about})
+
+
+def read_training(file: Path, curve: Path) -> dict[str, Any]:
+    """What a training says of itself, and whether its curve is whole.
+
+    Args:
+        file: of its sizes and last epoch, as JSON.
+        curve: of all epochs, as CSV.
+
+    Raises:
+        InputError: one of them is missing or damaged.
+    """
+    read_table(curve, axis="epoch")
+    return read_document(file, Training)
 
 
 @dataclass(frozen=True)

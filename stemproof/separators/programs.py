@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from stemproof.core.errors import InputError, out_of_memory
+from stemproof.core.states import reason
 from stemproof.separators.foreign import Input
-from stemproof.separators.states import reason
 
 SAVE = "save it by torch.jit.trace(model, mixture).save(...) or torch.export.save"
 # What an archive of torch.export has, under the names of several versions.

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import opened
+from stemproof.core.states import as_numbers, read_state
 from stemproof.core.strict_json import parse_json
 from stemproof.separators.openunmix.model import VOCALS
 from stemproof.separators.openunmix.network import Network
-from stemproof.separators.states import as_numbers, read_state
 
 SEPARATOR = "separator.json"
 LAYOUT = "a folder of Open-Unmix has separator.json, and TARGET.json and TARGET*.pth a target"

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint, sha256
+from stemproof.core.states import as_numbers, read_state
 from stemproof.separators.rsvm.encoder import CONTEXT_KERNEL
 from stemproof.separators.rsvm.model import RSVM
 from stemproof.separators.rsvm.params import RSVMSettings, Sizes
-from stemproof.separators.states import as_numbers, read_state
 
 ENCODER_KEYS = ("conv_a1.weight", "conv_a2.weight")
 CURE = "put the published checkpoint there"
