@@ -249,7 +249,7 @@ def _cell(cell: Any) -> str:
     if isinstance(cell, float):
         return f"{cell:.9g}"
     text = str(cell)
-    if any(mark in text for mark in ',"\n'):
+    if any(mark in text for mark in ',"\r\n'):
         text = '"' + text.replace('"', '""') + '"'
     return text
 

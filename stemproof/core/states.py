@@ -45,7 +45,7 @@ def reason(error: Exception) -> str:
     asked = re.search(r"GLOBAL (\S+)", str(error))
     if asked:
         return f"it asks for {asked[1]}, which may run any code"
-    if isinstance(error, pickle.UnpicklingError):
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
         return "it is damaged, or holds more than tensors"
     return str(error).partition("\n")[0] or "it ends too early"
 
