@@ -87,6 +87,6 @@ def check_document(path: Path, content: dict[str, Any], model: type[Document]) -
     try:
         model.model_validate(content)
     except ValidationError as error:
-        problems = problems_of(error, model, content)
+        problems = problems_of(error, model, None)
         more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise InputError(f"{path}: {'; '.join(problems[:NAMED])}{more}; {model.cure}") from None
