@@ -31,7 +31,8 @@ from restated import (
     worst_in_box,
 )
 from stemproof.core.errors import InputError, explaining, user_message
-from stemproof.core.files import opened, read_table
+from stemproof.core.files import opened
+from stemproof.core.tables import read_table
 from stemproof.data.recordings.musdb18 import SOURCE
 from stemproof.data.recordings.protocol import MIXTURE, VOCALS, Recording
 

@@ -13,7 +13,7 @@ from common import (
     run_by_dvc,
 )
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.stored import INDEX, open_adversarials
+from stemproof.attacks.stored import INDEX, measured, open_adversarials
 from stemproof.attacks.threat import Threat, fitted, threat_of
 from stemproof.auditing.material import Material, choose_material
 from stemproof.auditing.params import AuditParams
@@ -66,6 +66,7 @@ def main() -> None:
         compiled = params.runtime.compile
         separator = load(stored.model, params.attack.mask, device, compiled, (name, seed))
         separator = fitted(separator, data)
+        stored = measured(stored, separator, params.attack, params.segments, data)
         threat = threat_of(separator)
         if threat not in materials:
             suite, sections = params.audit.of(threat), (params.attack, params.segments, data)

@@ -7,12 +7,15 @@ from typer import Option
 
 from common import METRICS, PREPARED, SYSTEM_METRICS, Sections, load_params, run
 from stemproof.attacks.params import AttackSection
-from stemproof.core.files import read_json, write_text
+from stemproof.core.documents import read_document
+from stemproof.core.files import write_text
 from stemproof.core.params import Systems, read_tree
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
+from stemproof.figures.documents import Comparison, SystemMetrics
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.claims import Data, Run, make_claim
+from stemproof.report.documents import Audits, ComputedWith, check_one_run
 from stemproof.report.provenance import check_run, code_commit
 from stemproof.report.words import threat_in_words
 
@@ -37,10 +40,20 @@ def main(
     commit = code_commit(Path())
     check_run(Path(), Path(params.data["root"]))
     prepared = PreparedData(PREPARED)
-    comparison, audits = read_json(METRICS / "comparison.json"), read_json(METRICS / "audit.json")
-    environment = read_json(METRICS / "environment.json")["environment"]
-    for system in params.systems:
-        metrics = read_json(SYSTEM_METRICS / f"{system}.json")
+    comparison = read_document(METRICS / "comparison.json", Comparison)
+    audits = read_document(METRICS / "audit.json", Audits)
+    environment = read_document(METRICS / "environment.json", ComputedWith)["environment"]
+    found = {
+        system: read_document(SYSTEM_METRICS / f"{system}.json", SystemMetrics)
+        for system in params.systems
+    }
+    check_one_run(
+        [{"name": name, **metrics} for name, metrics in found.items()],
+        {name: audits[name] for name in params.systems if name in audits},
+        comparison,
+        (METRICS / "audit.json", METRICS / "comparison.json"),
+    )
+    for system, metrics in found.items():
         data = Data(
             source=prepared.source,
             sha256=prepared.fingerprint,

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from stemproof.core.errors import user_message
 from stemproof.core.locks import only_run
-from stemproof.core.params import PARAMS, Sections, load_params
+from stemproof.core.params import PARAMS, Sections, checked_name, checked_seed, load_params
 
 __all__ = ["Sections", "load_params"]
 
@@ -34,6 +34,9 @@ SYSTEM_METRICS = METRICS / "systems"
 PLOTS = Path("plots")
 REPORT = Path("report")
 CHECKPOINTS = Path("checkpoints")
+# What DVC makes of `systems` (or `ablations`) and `train.seeds`, and names files after.
+SYSTEM: Any = typer.Option(parser=checked_name, help="a name under `separators`")
+SEED: Any = typer.Option(parser=checked_seed, help="one of `train.seeds`")
 LOCKS = CHECKPOINTS / "locks"
 ASIDE = CHECKPOINTS / "aside"
 

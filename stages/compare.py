@@ -64,7 +64,7 @@ def main() -> None:
         wanted = {(name, seed) for name in params.systems for seed in seeds}
         set_aside(MODEL_METRICS, wanted, ASIDE, FIGURES)
     results = {
-        name: read_scored([scored_folder(name, seed) for seed in seeds], made_with)
+        name: read_scored([scored_folder(name, seed) for seed in seeds], made_with, name)
         for name in params.systems
     }
     of_one_data_set(results)

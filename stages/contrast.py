@@ -6,9 +6,10 @@ from typing import Annotated
 from typer import Argument, Option
 
 from common import PLOTS, Sections, load_params, run
-from stemproof.core.files import read_table
+from stemproof.core.tables import read_table
 from stemproof.figures.compare import contrast
 from stemproof.figures.params import StatisticsParams
+from stemproof.figures.store import OF_ALL
 from stemproof.figures.table import compared
 
 
@@ -28,7 +29,7 @@ def main(
     tables = []
     for name in (first, second):
         missing = "no such file; name a system of the run"
-        tables.append(read_table(tracks / f"{name}.csv", missing))
+        tables.append(read_table(tracks / f"{name}.csv", missing, needs=OF_ALL, filled=["seed"]))
     found = contrast(tables[0], tables[1], params.statistics)
     print(f"{first} minus {second}, dB")
     for key, figure in compared().items():

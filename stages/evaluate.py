@@ -3,12 +3,12 @@
 import shutil
 from typing import Annotated, ClassVar
 
-from typer import Option
-
 from common import (
     METRICS,
     PLOTS,
     PREPARED,
+    SEED,
+    SYSTEM,
     Sections,
     adversarial_folder,
     breaks_folder,
@@ -20,7 +20,6 @@ from stemproof.attacks.broken import BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import CURVE, open_adversarials
 from stemproof.attacks.threat import fitted
-from stemproof.core.files import read_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.ownership import fresh_directory, refuse_strangers
 from stemproof.core.runtime import describe_environment, make_place
@@ -28,7 +27,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.evaluation.params import EvaluateParams
-from stemproof.figures.store import FIGURES, TRACKS, write_scored
+from stemproof.figures.store import FIGURES, TRACKS, read_training, write_scored
 from stemproof.separators.checkpoint import load, read_header
 from stemproof.separators.protocol import Informed
 from stemproof.separators.registry import Entries, oracle
@@ -51,14 +50,16 @@ class Needs(Sections):
 
 
 def main(
-    system: Annotated[str, Option(help="one of `systems`")],
-    seed: Annotated[int, Option(help="one of `train.seeds`")],
+    system: Annotated[str, SYSTEM],
+    seed: Annotated[int, SEED],
 ) -> None:
     """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
     params = load_params(Needs)
     refuse_strangers(scored_folder(system, seed), FILES)
     place = make_place(params.runtime, params.processes)
     data = PreparedData(PREPARED)
+    curve = PLOTS / "train" / system / f"{seed}.csv"
+    training = read_training(METRICS / "train" / system / f"{seed}.json", curve)
     folder = adversarial_folder(system, seed)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     made_with = settings_of(params.breaks, params.attack, params.segments)
@@ -89,19 +90,17 @@ def main(
         "informed": isinstance(separator, Informed),
         "gate": dict(stored.gate),
         "settings": dict(header.settings),
-        "training": read_json(METRICS / "train" / system / f"{seed}.json"),
+        "training": training,
         "environment": describe_environment(params.runtime),
         "made_with": {
-            "segments": params.segments.model_dump(mode="json"),
-            "attack": params.attack.model_dump(mode="json"),
-            "breaks": params.breaks.model_dump(mode="json"),
-            "evaluate": params.evaluate.model_dump(mode="json"),
+            name: getattr(params, name).model_dump(mode="json")
+            for name in ("segments", "attack", "breaks", "evaluate")
         },
         "data": data.fingerprint,
         "model_sha256": stored.model_sha256,
     }
     results = fresh_directory(scored_folder(system, seed), FILES, FILES)
-    shutil.copyfile(PLOTS / "train" / system / f"{seed}.csv", results / "training.csv")
+    shutil.copyfile(curve, results / "training.csv")
     shutil.copyfile(folder / CURVE, results / "attack.csv")
     write_scored(results, scored, about)
 

@@ -2,11 +2,11 @@
 
 from typing import Annotated, ClassVar
 
-from typer import Option
-
 from common import (
     CHECKPOINTS,
     PREPARED,
+    SEED,
+    SYSTEM,
     Sections,
     breaks_folder,
     load_params,
@@ -37,8 +37,8 @@ class Needs(Sections):
 
 
 def main(
-    system: Annotated[str, Option(help="one of `systems`")],
-    seed: Annotated[int, Option(help="one of `train.seeds`")],
+    system: Annotated[str, SYSTEM],
+    seed: Annotated[int, SEED],
 ) -> None:
     """Write metrics/breaks/SYSTEM/SEED: a table of parts of recordings."""
     params = load_params(Needs)

@@ -2,11 +2,11 @@
 
 from typing import Annotated, ClassVar
 
-from typer import Option
-
 from common import (
     CHECKPOINTS,
     PREPARED,
+    SEED,
+    SYSTEM,
     Sections,
     adversarial_folder,
     load_params,
@@ -34,8 +34,8 @@ class Needs(Sections):
 
 
 def main(
-    system: Annotated[str, Option(help="one of `systems`")],
-    seed: Annotated[int, Option(help="one of `train.seeds`")],
+    system: Annotated[str, SYSTEM],
+    seed: Annotated[int, SEED],
 ) -> None:
     """Write data/adversarial/SYSTEM/SEED: adversarial mixtures, and the model they are against."""
     params = load_params(Needs)

@@ -2,9 +2,18 @@
 
 from typing import Annotated
 
-from typer import Option
-
-from common import CHECKPOINTS, METRICS, PLOTS, PREPARED, Sections, load_params, model_file, run
+from common import (
+    CHECKPOINTS,
+    METRICS,
+    PLOTS,
+    PREPARED,
+    SEED,
+    SYSTEM,
+    Sections,
+    load_params,
+    model_file,
+    run,
+)
 from stemproof.core.errors import InputError
 from stemproof.core.extras import MissingExtraError
 from stemproof.core.files import write_csv, write_json
@@ -29,8 +38,8 @@ class Needs(Sections):
 
 
 def main(
-    system: Annotated[str, Option(help="a name under `separators` in params.yaml")],
-    seed: Annotated[int, Option(help="one of `train.seeds`")],
+    system: Annotated[str, SYSTEM],
+    seed: Annotated[int, SEED],
 ) -> None:
     """Train a system (or take it untrained) and store weights, curves and a summary."""
     params = load_params(Needs)

@@ -133,7 +133,8 @@ def adversarials(
             flat = mixture.flatten(1)
             delta = torch.randn(flat.shape, generator=draw) * (1 if parts else 0.5)
             budget = replace(attack.bound, eps=attack.eps * 0.9).budget(flat)
-            parts.append((flat + budget.project(delta * 0.1)).view_as(mixture)[0])
+            kept = budget.keeper(flat)(flat + budget.project(delta * 0.1))
+            parts.append(kept.view_as(mixture)[0])
         folder.mkdir(parents=True, exist_ok=True)
         files[track.file] = folder / track.file
         np.save(files[track.file], torch.cat(parts, dim=-1).numpy())

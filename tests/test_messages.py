@@ -126,7 +126,7 @@ def test_evaluation_blames_the_samples_or_the_model(
         evaluator(params, as_separator(broken)).evaluate(prepared, found)
     name = amplify(prepared, "test")
     with pytest.raises(
-        InputError, match=f"output for {name} is .*; the samples of {name} reach"
+        InputError, match=f"times the budget of .*; the samples of {name} reach"
     ) as error:
         evaluator(params, separator).evaluate(prepared, found)
     assert "train" not in str(error.value)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, JsonValue
 from tqdm import tqdm
 
 from stemproof.attacks.breakpoints import LEVELS, BreakPoints, Broken, ScaledBreakPoints
@@ -23,12 +23,11 @@ from stemproof.attacks.score_based import score_based
 from stemproof.attacks.store import Victim
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.attacks.unfinished import read_whole
+from stemproof.core.documents import ABSENT, Document, Hash, read_document
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import (
     FloatArray,
     fingerprint,
-    read_json,
-    read_table,
     sha256,
     write_array,
     write_json,
@@ -38,6 +37,7 @@ from stemproof.core.ownership import fresh_directory, remove_written
 from stemproof.core.params import Section, first_difference
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.shards import WHOLE, Shard
+from stemproof.core.tables import read_table
 from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -45,9 +45,21 @@ from stemproof.data.store import PreparedData
 ABOUT, TABLE = "about.json", "parts.csv"
 FILES = (ABOUT, TABLE)
 FORMAT = 1
+AGAIN = "run find-break-points again"
 KEYS = tuple(f"break_{level:g}db" for level in LEVELS)
 # Parameters of an attack that a break point depends on; there is no budget.
 OF_ATTACK = {"excerpt", "rendered", "mask", "without_gradient", "eot_samples", "seed"}
+
+
+class AboutBreaks(Document):
+    """``about.json``; files of before have no hash of the table."""
+
+    formats = (FORMAT, FORMAT)
+    cure = AGAIN
+
+    made_with: dict[str, JsonValue]
+    model_sha256: Hash
+    table_sha256: Hash = ABSENT
 
 
 class BreakParams(Section):
@@ -143,6 +155,7 @@ def find_break_points(
     fresh_directory(destination, FILES, FILES)
     write_text(destination / TABLE, table.to_csv(index=False, float_format="%.9g"))
     about = {"format": FORMAT, "made_with": settings, "model_sha256": model}
+    about |= {"table_sha256": sha256(destination / TABLE)}
     about |= {"data": data.fingerprint, "gate": checked.document()}
     about |= {"threat": threat_of(victim.separator)}
     write_json(destination / ABOUT, about)
@@ -228,19 +241,22 @@ def read_break_points(folder: Path, settings: Mapping[str, Any], model: str) -> 
         model: hash of the model file that it must be of.
 
     Raises:
-        InputError: it is missing, or was made with something else.
+        InputError: it is missing or damaged, or was made with something else.
     """
-    about = read_json(folder / ABOUT)
-    again = "run find-break-points again"
-    if about.get("format") != FORMAT:
-        raise InputError(f"{folder}: format {about.get('format')}, not {FORMAT}; {again}")
-    difference = first_difference(about.get("made_with", {}), settings)
+    about = read_document(folder / ABOUT, AboutBreaks)
+    difference = first_difference(about["made_with"], settings)
     if difference:
-        raise InputError(f"{folder}: made with {difference}; {again}")
-    if about.get("model_sha256") != model:
-        raise InputError(f"{folder}: of another model than the adversarials; {again}")
-    table = read_table(folder / TABLE)
-    reached = table[[f"reached_{key}" for key in KEYS]].to_numpy()
+        raise InputError(f"{folder}: made with {difference}; {AGAIN}")
+    if about["model_sha256"] != model:
+        raise InputError(f"{folder}: of another model than the adversarials; {AGAIN}")
+    hashed = about.get("table_sha256")
+    if hashed is not None and sha256(folder / TABLE) != hashed:
+        raise InputError(f"{folder / TABLE}: damaged; {AGAIN}")
+    flags = [f"reached_{key}" for key in KEYS]
+    table = read_table(folder / TABLE, needs=["track"], filled=["part", *KEYS, *flags])
+    reached = table[flags].to_numpy()
+    if not np.isin(reached, (0, 1)).all() or table.duplicated(["track", "part"]).any():
+        raise InputError(f"{folder / TABLE}: not a table of break points; {AGAIN}")
     counts = {"n_break_parts": len(table), "n_unbroken": int((reached == 0).any(axis=1).sum())}
     medians = table.groupby("track", sort=False)[list(KEYS)].median()
     return BreakTable(medians, counts, about["made_with"])

@@ -228,7 +228,7 @@ def _finish(
         path = destination / track.file
         move_file(work / track.file, path)
         fraction = budget_used(excerpts, number, read_array(path), params)
-        if fraction > 1:
+        if not fraction <= 1:
             raise InputError(
                 f"{path}: the perturbation of attack.method = {params.method} is {fraction} times "
                 "its budget, a fault of its module, which keeps it with case.budget.keeper"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from stemproof.core.errors import InputError
+from stemproof.core.plain_yaml import parse_yaml
 
 if TYPE_CHECKING:
     import torch
@@ -106,12 +106,7 @@ def settings(given: Sequence[str] | None) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key or "" in key.split("."):
             raise InputError(f"--set {text}: KEY=VALUE was expected, such as weights=folder")
-        try:
-            found = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(
-                f"--set {text}: the value is no YAML; quote it: --set '{key}=\"...\"'"
-            ) from None
+        found = parse_yaml(value, f"--set {text}")
         here = tree
         *sections, last = key.split(".")
         for section in sections:

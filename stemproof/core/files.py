@@ -13,16 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from stemproof.core.errors import InputError, explaining
-
-if TYPE_CHECKING:
-    import pandas as pd
+from stemproof.core.strict_json import parse_json
 
 FloatArray = NDArray[np.float32]
 # The umask can only be read by setting it, for all threads: once, at import.
@@ -199,12 +197,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        InputError: the file is missing or not JSON.
+        InputError: the file is missing or not JSON, of which ``NaN`` is none.
     """
     with opened(path) as stream:
         try:
-            value = json.loads(stream.read().decode())
-        except (ValueError, RecursionError) as error:
+            value = parse_json(stream.read())
+        except ValueError as error:
             raise InputError(f"{path}: not valid JSON ({error}); delete it and run again") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: a JSON object was expected; delete it and run again")
@@ -238,24 +236,6 @@ def read_array(path: Path) -> FloatArray:
     return array
 
 
-def read_table(path: Path, missing: str = MISSING) -> pd.DataFrame:
-    """Read a CSV file.
-
-    Raises:
-        InputError: the file is missing or no table.
-    """
-    import pandas as pd  # not every stage needs it
-
-    with opened(path, missing) as stream:
-        try:
-            # A song may be called 1979, or None.
-            return pd.read_csv(stream, dtype={"track": str}, keep_default_na=False, na_values=[""])
-        except ValueError as error:  # pandas' own kinds, and bytes that are not UTF-8
-            raise InputError(
-                f"{path}: not a table ({error}); restore it, or run the stage that writes it"
-            ) from None
-
-
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a small table, atomically; floats with nine significant digits."""
     lines = [",".join(header)]
@@ -269,7 +249,7 @@ def _cell(cell: Any) -> str:
     if isinstance(cell, float):
         return f"{cell:.9g}"
     text = str(cell)
-    if any(mark in text for mark in ',"\n'):
+    if any(mark in text for mark in ',"\r\n'):
         text = '"' + text.replace('"', '""') + '"'
     return text
 

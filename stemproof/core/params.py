@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -23,9 +23,27 @@ from pydantic import (
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened
+from stemproof.core.plain_yaml import parse_yaml
 
 PARAMS = Path("params.yaml")
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+# Keys and files that stand beside those of systems: ``metrics/comparison.json``, ``plots/audit``.
+RESERVED = ("reference", "n_tracks", "n_seeds", "other_threat", "made_with")
+
+
+SHOWN = 200  # characters of a value in a message
+
+
+def _free(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name} is a name of the results themselves; give it another")
+    return name
+
+
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64),
+    AfterValidator(_free),
+]
 
 
 def _named_once(names: list[str]) -> list[str]:
@@ -36,13 +54,15 @@ def _named_once(names: list[str]) -> list[str]:
 
 # The section `systems`: what is attacked and compared, in the order of tables.
 Systems = Annotated[list[Name], Field(min_length=1, max_length=1000), AfterValidator(_named_once)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+# DVC names files after what stands there: 218.0 would be another file.
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 
 
 class Section(BaseModel):
     """A part of the parameters; every room owns its own.
 
-    A section is frozen, and refuses unknown keys, NaN, and truth values where numbers belong.
+    A section is frozen, and refuses unknown keys, NaN, and truth values or texts where numbers
+    belong.
     """
 
     model_config = ConfigDict(
@@ -51,14 +71,19 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_truth_values_as_numbers(cls, section: Any) -> Any:
-        # Pydantic reads `true` as 1.0; in a params file it is a mistake.
+    def _nothing_in_the_place_of_another(cls, section: Any) -> Any:
+        # Pydantic reads `true` as 1.0, '010' as 10 and 'on' as true; DVC, which names files after
+        # what it finds, does not.
         for key, value in section.items() if isinstance(section, dict) else ():
             field = cls.model_fields.get(str(key))
-            if field and _is_number(field.annotation):
-                for item in value if isinstance(value, list) else [value]:
+            for item in value if isinstance(value, list) else [value]:
+                if field and _is_all(field.annotation, (int, float)):
                     if isinstance(item, bool):
                         raise ValueError(f"{key} must be a number, not {str(item).lower()}")
+                    if isinstance(item, str) and _reads_as_number(item):
+                        raise ValueError(f"{key} must be a number, not the text {_short(item)}")
+                elif field and _is_all(field.annotation, (bool,)) and not _is_truth(item):
+                    raise ValueError(f"{key} must be true or false, not {_short(item)}")
         return section
 
 
@@ -80,14 +105,12 @@ def read_tree(path: Path = PARAMS) -> dict[str, Any]:
     """The whole of a parameter file, not yet checked.
 
     Raises:
-        InputError: the file is missing, or not a mapping in YAML.
+        InputError: the file is missing, or not a mapping in YAML, or a value in it is one on which
+            readers of YAML differ.
     """
     with opened(path, "no such file; run from the project's root") as stream:
         text = stream.read().decode()
-    try:
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid YAML ({error}); correct it") from None
+    tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise InputError(f"{path}: a mapping of sections was expected; restore the file")
     return tree
@@ -120,9 +143,13 @@ def validate(model: type[Model], tree: Any, where: str) -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        found = tree if isinstance(tree, dict) else {}
-        problems = "; ".join(_explain(problem, model, found) for problem in error.errors())
-        raise InputError(f"{where}: {problems}") from None
+        raise InputError(f"{where}: {'; '.join(problems_of(error, model, tree))}") from None
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], tree: Any) -> list[str]:
+    """What is wrong with a tree of values, one clause a problem."""
+    found = tree if isinstance(tree, dict) else {}
+    return [_explain(problem, model, found) for problem in error.errors()]
 
 
 def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
@@ -142,8 +169,11 @@ def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
     if problem["type"] in ("model_type", "dict_type"):
-        message = "a section was expected, lines of `key: value`"
-    return f"{key} = {problem['input']!r} is not allowed: {message}"
+        ours = issubclass(model, Section | Sections)
+        message = (
+            "a section was expected, lines of `key: value`" if ours else "an object was expected"
+        )
+    return f"{key} = {_short(problem['input'])} is not allowed: {message}"
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -171,14 +201,32 @@ def _section_of(annotation: Any) -> Any:
     return annotation
 
 
-def _is_number(annotation: Any) -> bool:
-    """Whether numbers, or lists of them, are all that an annotation allows beside None."""
+def _is_all(annotation: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether values of these kinds, or lists of them, are all that is allowed beside None."""
     if typing.get_origin(annotation) is Annotated:
         annotation = typing.get_args(annotation)[0]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
         parts = [a for a in typing.get_args(annotation) if a is not types.NoneType]
-        return all(_is_number(part) for part in parts)
-    return annotation in (int, float)
+        return all(_is_all(part, kinds) for part in parts)
+    return annotation in kinds
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_truth(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    """A value in a message."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _is_model(kind: Any) -> bool:
@@ -196,6 +244,35 @@ class TrainParams(Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed is named twice")
         return seeds
+
+
+def checked_name(text: str) -> str:
+    """The name of a system on a stage's command line.
+
+    Raises:
+        InputError: it is none.
+    """
+    return _checked(Name, text, "--system")
+
+
+def checked_seed(text: str | int) -> int:
+    """A training seed on a stage's command line, in the spelling that files are named by.
+
+    Raises:
+        InputError: it is none, or spelled in another way than DVC spells the number.
+    """
+    plain = str(text).isascii() and str(text).isdecimal() and str(int(text)) == str(text)
+    return _checked(Seed, int(text) if plain else str(text), "--seed")
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise InputError(
+            f"{where} = {_short(value)} is not allowed: {message[0].lower()}{message[1:]}"
+        ) from None
 
 
 def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:

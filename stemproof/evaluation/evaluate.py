@@ -15,10 +15,10 @@ from tqdm import tqdm
 from stemproof.attacks.budgets import matched
 from stemproof.attacks.noise import signs
 from stemproof.attacks.params import AttackParams
-from stemproof.attacks.stored import Adversarials, budget_used, parts_of
+from stemproof.attacks.stored import Adversarials, parts_of, read_stored
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.core.errors import InputError
-from stemproof.core.files import FloatArray, read_array
+from stemproof.core.files import FloatArray
 from stemproof.core.machine import ProcessParams, WorkerParams
 from stemproof.core.random import Draws, derive_seed
 from stemproof.core.shards import WHOLE, Shard
@@ -84,7 +84,8 @@ class Evaluator:
         all of them get the whole result.
 
         Raises:
-            InputError: a track has no adversarials, or an output is not a number.
+            InputError: a track has no adversarials, or some that are not numbers or exceed the
+                budget, or an output is not a number.
         """
         done: list[_Track] = []
         waiting: list[TrackEstimates] = []
@@ -96,8 +97,8 @@ class Evaluator:
         at_once = capacity(self.workers, self.processes) if scored else 1
         progress = tqdm(own, desc=f"evaluate {self.name}", unit="track", disable=not shard.is_first)
         for number, track in enumerate(progress):
-            stored = self._stored(excerpts, number, adversarials)
-            result, clean, attacked = self._track(excerpts, number, stored)
+            stored, used = read_stored(adversarials, excerpts, number, self.attack)
+            result, clean, attacked = self._track(excerpts, number, stored, used)
             done.append(result)
             if scored:
                 samples = clean.shape[-1]
@@ -146,19 +147,8 @@ class Evaluator:
             )
         return Scored(tables, counts, bsseval(names, scores) if scores else None)
 
-    def _stored(self, excerpts: Excerpts, number: int, adversarials: Adversarials) -> FloatArray:
-        track, parts = excerpts.tracks[number], excerpts.of_track(number)
-        file = adversarials.files.get(track.file)
-        stored = None if file is None else read_array(file)
-        shape = excerpts.channels, excerpts.places[parts[-1]].stop if parts else 0
-        if stored is None or stored.shape != shape:
-            raise InputError(
-                f"no adversarials for {track.name}; run generate-pgd-adversarials again"
-            )
-        return stored
-
     def _track(
-        self, excerpts: Excerpts, number: int, stored: FloatArray
+        self, excerpts: Excerpts, number: int, stored: FloatArray, used: float
     ) -> tuple[_Track, FloatArray, FloatArray]:
         """Figures of one track, and the estimates, channels x samples."""
         track, channels = excerpts.tracks[number], excerpts.channels
@@ -183,7 +173,6 @@ class Evaluator:
             if threat_of(self.separator) == "blind":
                 counts = loud.reshape(len(chosen), -1).any(-1)
                 whole += self._rows(track, played, counts.tolist(), "excerpt")
-        used = budget_used(excerpts, number, stored, self.attack)
         return _Track(track.name, rows, whole, skipped, used), clean, attacked
 
     def _rows(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stemproof.core.errors import InputError
+from stemproof.core.params import RESERVED
 from stemproof.figures.figure import Figure
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.statistics import (
@@ -24,8 +25,6 @@ from stemproof.figures.summary import Models, by_seed
 from stemproof.figures.table import compared, per_segment
 
 OTHER = "other_threat"
-# Keys of a comparison beside the names of systems.
-RESERVED = ("reference", "n_tracks", "n_seeds", OTHER)
 Columns = Mapping[str, Values]  # seeds x tracks, of each measured figure
 
 
@@ -43,7 +42,15 @@ def compare(
         systems: models by training seed, of each system; all of one threat model.
         reference: what the others are compared with.
         settings: bootstrap.
+
+    Raises:
+        InputError: the figures of two systems are of other tracks.
     """
+    # Differences are paired by place.
+    played = {name: next(iter(of.values())).tracks.index for name, of in systems.items()}
+    for name, tracks in played.items():
+        if not tracks.equals(played[reference]):
+            raise InputError(f"{name} has figures of other tracks than {reference}; run dvc repro")
     base = _columns(systems[reference])
     others = [name for name in systems if name != reference]
     result: dict[str, Any] = {

@@ -9,13 +9,19 @@ from typing import Any
 
 import pandas as pd
 
+from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
-from stemproof.core.files import read_json, read_table, write_json, write_text
+from stemproof.core.files import write_json, write_text
 from stemproof.core.params import first_difference
+from stemproof.core.tables import read_table
+from stemproof.figures.documents import ModelFigures, Training
 from stemproof.figures.summary import Scored
 
 FIGURES, TRACKS = "figures.json", "tracks.csv"
 FORMAT = 1
+# Columns that the table of every model has.
+OF_ALL = ("track", "bs", "at_bs", "drop", "noise_bs", "noise_drop", "mixture_si_sdr")
+AGAIN = "run evaluate again"
 OTHER_DATA = "figures of other recordings than those beside it; run dvc repro"
 
 
@@ -33,6 +39,20 @@ def write_scored(folder: Path, scored: Scored, about: Mapping[str, Any]) -> None
     if scored.bsseval is not None:
         figures["bsseval"] = dict(scored.bsseval)
     write_json(folder / FIGURES, {**figures, **about})
+
+
+def read_training(file: Path, curve: Path) -> dict[str, Any]:
+    """What a training says of itself, and whether its curve is whole.
+
+    Args:
+        file: of its sizes and last epoch, as JSON.
+        curve: of all epochs, as CSV.
+
+    Raises:
+        InputError: one of them is missing or damaged.
+    """
+    read_table(curve, axis="epoch")
+    return read_document(file, Training)
 
 
 @dataclass(frozen=True)
@@ -54,32 +74,42 @@ class SystemModels:
     data: str
 
 
-def read_scored(folders: Sequence[Path], made_with: Mapping[str, Any]) -> SystemModels:
+def read_scored(
+    folders: Sequence[Path], made_with: Mapping[str, Any], name: str | None = None
+) -> SystemModels:
     """Read the figures of a system's models.
 
     Args:
         folders: one a training seed.
         made_with: the sections of the parameters that they must have been made with.
+        name: of the system that they must be of, each folder being named by its seed; None for any.
 
     Raises:
-        InputError: figures are missing, or were made with other parameters.
+        InputError: figures are missing or damaged, of another model, of other tracks than those
+            beside them, or were made with other parameters.
     """
     scored: dict[int, Scored] = {}
     used: list[Path] = []
     training: dict[str, Any] = {}
     first: dict[str, Any] = {}
     for folder in folders:
-        found = read_json(folder / FIGURES)
-        difference = first_difference(found.get("made_with", {}), made_with)
+        found = read_document(folder / FIGURES, ModelFigures)
+        difference = first_difference(found["made_with"], made_with)
         if difference:
             raise InputError(f"{folder}: made with {difference}; run evaluate again")
         first = first or found
-        if found.get("data") != first.get("data"):
+        if found["data"] != first["data"]:
             raise InputError(f"{folder}: {OTHER_DATA}")
-        seed = int(found["seed"])
-        scored[seed] = Scored(
-            read_table(folder / TRACKS).set_index("track"), found["counts"], found.get("bsseval")
-        )
+        if any(found[key] != first[key] for key in ("system", "kind", "informed", "trained")):
+            raise InputError(f"{folder}: figures of another system than {used[0]}; {AGAIN}")
+        seed = found["seed"]
+        if name is not None and (found["system"], str(seed)) != (name, folder.name):
+            raise InputError(f"{folder}: figures of {found['system']}, seed {seed}; {AGAIN}")
+        tracks = _read_tracks(folder / TRACKS)
+        scored[seed] = Scored(tracks, found["counts"], found.get("bsseval"))
+        known = next(iter(scored.values())).tracks
+        if not (tracks.index.equals(known.index) and tracks.columns.equals(known.columns)):
+            raise InputError(f"{folder / TRACKS}: other tracks or columns than {used[0]}; {AGAIN}")
         used.append(folder)
         training[str(seed)] = found["training"]
         if not found["trained"]:
@@ -90,8 +120,16 @@ def read_scored(folders: Sequence[Path], made_with: Mapping[str, Any]) -> System
         used,
         {**about, "training": training},
         first["environment"],
-        str(first.get("data", "")),
+        first["data"],
     )
+
+
+def _read_tracks(file: Path) -> pd.DataFrame:
+    """A table per track, indexed by the names of tracks, each of which stands there once."""
+    table = read_table(file, needs=OF_ALL).set_index("track")
+    if table.index.has_duplicates:
+        raise InputError(f"{file}: a track stands there twice; {AGAIN}")
+    return table
 
 
 def of_one_data_set(systems: Mapping[str, SystemModels]) -> None:
@@ -107,6 +145,14 @@ def of_one_data_set(systems: Mapping[str, SystemModels]) -> None:
 
 
 def mean_curve(files: Sequence[Path]) -> str:
-    """The mean over training seeds of a curve whose first column is its axis, as CSV."""
-    curves = pd.concat([read_table(file) for file in files])
-    return str(curves.groupby(curves.columns[0]).mean().to_csv(float_format="%.9g"))
+    """The mean over training seeds of a curve whose first column is its axis, as CSV.
+
+    Raises:
+        InputError: one is missing, damaged, without rows, or has other columns than the first.
+    """
+    curves = [read_table(file) for file in files]
+    axis, columns = curves[0].columns[0], curves[0].columns
+    for file, curve in zip(files, curves, strict=True):
+        if not curve.columns.equals(columns) or curve[axis].isna().any():
+            raise InputError(f"{file}: not such a curve as {files[0]}; {AGAIN}")
+    return str(pd.concat(curves).groupby(axis).mean().to_csv(float_format="%.9g"))

@@ -11,9 +11,20 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from stemproof.attacks.params import AttackParams
-from stemproof.core.files import read_json, read_table
+from stemproof.core.documents import read_document
+from stemproof.core.tables import read_table
+from stemproof.figures.documents import Comparison, SystemMetrics
+from stemproof.figures.store import OF_ALL
 from stemproof.figures.table import by_key
 from stemproof.report import audit_tables, pictures, tables
+from stemproof.report.documents import (
+    AuditFigures,
+    Audits,
+    ComputedWith,
+    Data,
+    check_figures,
+    check_one_run,
+)
 from stemproof.report.threats import Group, Settings
 
 
@@ -45,17 +56,26 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         ``index.html`` (self-contained) and ``report.md``.
 
     Raises:
-        InputError: a metrics file or a table is missing.
+        InputError: a metrics file or a table is missing, damaged, or not of these systems.
     """
-    systems = [{"name": name, **read_json(path)} for name, path in sources.systems.items()]
-    data, comparison = read_json(sources.data), read_json(sources.comparison)
+    systems = [
+        {"name": name, **read_document(path, SystemMetrics)}
+        for name, path in sources.systems.items()
+    ]
+    data = read_document(sources.data, Data)
+    comparison = read_document(sources.comparison, Comparison)
     audits = {
-        name: {**flags, **read_json(sources.plots / "audit" / f"{name}.json")}
-        for name, flags in read_json(sources.audit).items()
+        name: {**read_document(sources.plots / "audit" / f"{name}.json", AuditFigures), **flags}
+        for name, flags in read_document(sources.audit, Audits).items()
+        if name in sources.systems
     }
     tracks = {
-        name: read_table(sources.plots / "tracks" / f"{name}.csv") for name in sources.systems
+        name: read_table(sources.plots / "tracks" / f"{name}.csv", needs=OF_ALL, filled=["seed"])
+        for name in sources.systems
     }
+    check_one_run(systems, audits, comparison, (sources.audit, sources.comparison))
+    for system in systems:
+        check_figures(sources.systems[system["name"]], system, tracks[system["name"]])
     groups = [
         Group(own, comparison, audits, data, tracks)
         for informed in (True, False)
@@ -70,7 +90,7 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         "masks": audit_tables.masks(audits),
         "models": tables.models(systems),
         "splits": tables.data(data),
-        "environment": read_json(sources.environment)["environment"],
+        "environment": read_document(sources.environment, ComputedWith)["environment"],
         "confidence": f"{settings.statistics.confidence:.0%}",
         "params": yaml.safe_dump(dict(settings.shown), sort_keys=False),
     }
@@ -102,11 +122,16 @@ def _pictures(group: Group, plots: Path, attack: AttackParams, both: bool) -> li
         both: whether the run has the other threat model, too.
     """
     names = group.names
-    train = {name: read_table(plots / "curves" / f"{name}.csv") for name in names}
-    crafted = {name: read_table(plots / "attack" / f"{name}.csv") for name in names}
+    train, crafted = (
+        {name: read_table(plots / part / f"{name}.csv", axis=axis, filled=filled) for name in names}
+        for part, axis, filled in (("curves", "epoch", ()), ("attack", "step", ("loss",)))
+    )
     steps, budgets = (
-        _by_system(read_table(plots / "audit" / f"{table}.csv"), names)
-        for table in ("steps", "eps")
+        _by_system(
+            read_table(plots / "audit" / f"{table}.csv", needs=names, axis=axis, empty=True),
+            names,
+        )
+        for table, axis in (("steps", "steps"), ("eps", "factor"))
     )
     unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
     loss = unit.get(attack.loss, attack.loss)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.files import opened, written_aside
+from stemproof.core.strict_json import parse_json
 from stemproof.separators.kind import Kind
 from stemproof.separators.protocol import MaskKind, Separator
 from stemproof.separators.registry import code_of, find_kind
@@ -95,8 +96,8 @@ def read_header(path: Path) -> Header:
             ) from None
     try:
         if HEADER not in metadata and OLD_HEADER in metadata:
-            return _old_header(json.loads(metadata[OLD_HEADER]))
-        header = json.loads(metadata[HEADER])
+            return _old_header(parse_json(metadata[OLD_HEADER]))
+        header = parse_json(metadata[HEADER])
         if header["format"] > FORMAT:
             raise InputError(
                 f"format {header['format']} of a newer release; this one reads up to {FORMAT}"
@@ -119,8 +120,8 @@ def read_header(path: Path) -> Header:
 
 def _old_header(header: Mapping[str, str]) -> Header:
     """The header of files that were written before there were kinds."""
-    settings = json.loads(header["settings"])
-    sizes = json.loads(header["model"])
+    settings = parse_json(header["settings"])
+    sizes = parse_json(header["model"])
     rate = int(header["sample_rate"])
     if settings.pop("stft", False):
         own = {"window": sizes["kernel"], "hop": sizes["hop"], "sample_rate": rate}
@@ -162,7 +163,9 @@ def load(
         with opened(path):
             with _naming(path):
                 model = header.kind.rebuild(header.settings)
-            model.load_state_dict(load_file(str(path)))
+            weights = load_file(str(path))
+            _check_numbers(model, weights)
+            model.load_state_dict(weights)
     except (RuntimeError, safetensors.SafetensorError, *GARBAGE) as error:
         if out_of_memory(error):
             raise
@@ -182,6 +185,27 @@ def load(
             "sample_rate, channels and separate(mixture, side)"
         )
     return found
+
+
+def _check_numbers(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """PyTorch takes complex numbers for real ones, and rounds to whole ones.
+
+    Raises:
+        ValueError: a tensor is of another sort of numbers than the model's, or a weight is not
+            finite; buffers are the business of their kind.
+    """
+    trained = {key for key, _ in model.named_parameters()}
+    for key, own in model.state_dict().items():
+        found = weights.get(key)
+        if found is None or not isinstance(own, Tensor):
+            continue  # what is missing is said by whoever loads it
+        if (found.is_complex(), found.is_floating_point()) != (
+            own.is_complex(),
+            own.is_floating_point(),
+        ):
+            raise ValueError(f"{key} is of {found.dtype}, not of {own.dtype}")
+        if key in trained and not torch.isfinite(found).all():
+            raise ValueError(f"{key} is not finite")
 
 
 @contextmanager

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import io
 import logging
+import pickle
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
 from stemproof.core.errors import InputError, out_of_memory
+from stemproof.core.states import reason
 from stemproof.separators.foreign import Input
 
 SAVE = "save it by torch.jit.trace(model, mixture).save(...) or torch.export.save"
@@ -81,9 +84,10 @@ def load_program(content: bytes, name: str, sample_rate: int, device: torch.devi
     except Exception as error:  # a program that is damaged fails in many ways
         if out_of_memory(error):
             raise
-        raise InputError(
-            f"{name}: cannot be loaded ({type(error).__name__}: {error}); {SAVE}"
-        ) from error
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, pickle.UnpicklingError):
+            why = reason(error)
+        raise InputError(f"{name}: cannot be loaded ({why}); {SAVE}") from error
     # Not `model.requires_grad_`, which TorchScript has not.
     for weight in model.parameters():
         weight.requires_grad_(False)
@@ -91,7 +95,7 @@ def load_program(content: bytes, name: str, sample_rate: int, device: torch.devi
 
 
 def _exported(stream: io.BytesIO, name: str, sample_rate: int, device: torch.device) -> nn.Module:
-    with _quiet():
+    with _quiet(), _without_pickles():
         program = torch.export.load(stream)
     if device.type != "cpu":
         from torch.export.passes import move_to_device_pass
@@ -119,6 +123,27 @@ def _is_exported(content: bytes, name: str) -> bool:
     raise InputError(
         f"{name}: neither TorchScript nor a program of torch.export, or damaged; {SAVE}"
     )
+
+
+@contextmanager
+def _without_pickles() -> Iterator[None]:
+    """What of a program is no tensor PyTorch keeps as pickles, which run any code that is in them.
+
+    Tensors are read from them and nothing else.
+    """
+    plain = torch.load
+
+    def tensors_only(*arguments: Any, **options: Any) -> Any:
+        return plain(*arguments, **{**options, "weights_only": True})
+
+    def refused(*arguments: Any, **options: Any) -> Any:
+        raise pickle.UnpicklingError("it holds a pickle, which may run any code")
+
+    with (
+        mock.patch.object(torch, "load", tensors_only),
+        mock.patch.object(pickle, "loads", refused),
+    ):
+        yield
 
 
 @contextmanager

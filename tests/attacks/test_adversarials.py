@@ -19,7 +19,7 @@ from attack_toys import Crosstalk, Saturating, Told, small_tracks
 
 from stemproof.attacks import store, unfinished
 from stemproof.attacks.store import Victim, generate
-from stemproof.attacks.stored import open_adversarials
+from stemproof.attacks.stored import measured, open_adversarials
 from stemproof.attacks.threat import fitted
 from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.core.errors import InputError
@@ -419,28 +419,79 @@ def test_a_damaged_file_is_refused(bench: Bench, name: str) -> None:
     bench.open()
 
 
+TRACK = {"name": "x", "file": "x.npy", "parts": 1, "sha256": 64 * "0", "budget_used": 1.0}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": 1}, "adversarial/x/1: format 1, this release reads 2; run generate"),
-        ({"format": 3}, "adversarial/x/1: format 3, this release reads 2; run generate"),
-        ({"format": None}, "adversarial/x/1: format None, this release reads 2; run generate"),
-        ({"tracks": None}, "index.json: damaged; run generate"),
-        ({"tracks": []}, "index.json: damaged; run generate"),
-        ({"tracks": [3]}, "index.json: damaged; run generate"),
-        ({"tracks": [{"file": "test-0.npy"}]}, "index.json: damaged; run generate"),
-        ({"model_sha256": 3}, "system.safetensors: damaged; run generate"),
+        ({"format": 1}, "format 1, this one reads from 2 on; run generate"),
+        ({"format": 3}, "format 3 of a newer release; this one reads up to 2: update it"),
+        ({"format": None}, "format None is no number; run generate"),
+        ({"format": True}, "format True is no number; run generate"),
+        ({"tracks": None}, "tracks = None is not allowed: .*list; run generate"),
+        ({"tracks": []}, "tracks = .* at least 1 item .*; run generate"),
+        ({"tracks": [3]}, "tracks.0 = 3 is not allowed: an object was expected; run generate"),
+        ({"tracks": [{"name": "x"}]}, "tracks.0.file is missing; .*; run generate"),
+        ({"tracks": 2 * [TRACK]}, "a file of a track stands there twice; run generate"),
+        ({"tracks": [{**TRACK, "file": "../x.npy"}]}, "tracks.0.file = .*; run generate"),
+        ({"tracks": [{**TRACK, "budget_used": -1.0}]}, "tracks.0.budget_used = .*; run generate"),
+        ({"model_sha256": 3}, "model_sha256 = 3 is not allowed: .*; run generate"),
+        ({"gate": {"passed": 1, "checks": []}}, "gate.passed = 1 is not .*; run generate"),
+        ({"gate": None}, "gate = None is not allowed: .*; run generate"),
+        ({"threat": "deaf"}, "threat = 'deaf' is not allowed: .*; run generate"),
     ],
 )
 def test_an_index_that_is_none_is_refused(bench: Bench, change: Any, said: str) -> None:
     index = json.loads(bench.run()["index.json"])
     (bench.destination / "index.json").write_text(json.dumps({**index, **change}))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=f"adversarial/x/1/index.json: {said}"):
         bench.open()
-    for text in ("", "[]", "{", "{}"):
+    for text in ("", "[]", "{", "{}", '{"format": NaN}', '{"format": 2, "format": 2}'):
         (bench.destination / "index.json").write_text(text)
         with pytest.raises(InputError):
             bench.open()
+
+
+def vouched(bench: Bench, name: str, change: Callable[[Any], Any]) -> store.Adversarials:
+    """What is opened after a stored track was changed, and the index with it."""
+    file = bench.destination / name
+    write_array(file, change(np.load(file)))
+    index = json.loads((bench.destination / "index.json").read_text())
+    entry = next(entry for entry in index["tracks"] if entry["file"] == name)
+    entry["sha256"] = sha256(file)
+    (bench.destination / "index.json").write_text(json.dumps(index))
+    return bench.open()
+
+
+def test_the_budget_is_measured_on_what_is_read(bench: Bench) -> None:
+    """Whatever an index says of it."""
+    whole = bench.run()
+    params = bench.params()
+    sections = bench.separator, params.attack, params.segments, bench.data
+    stored = bench.open()
+    assert measured(stored, *sections).budget_used == stored.budget_used
+
+    def louder(audio: Any) -> Any:
+        audio[-1, -1] += 0.05
+        return audio
+
+    def spoiled(audio: Any) -> Any:
+        audio[0, 3] = np.nan
+        return audio
+
+    for change, said in (
+        (louder, r"test-2.npy: \d.* times the budget of attack.norm; run generate"),
+        (spoiled, "test-2.npy: holds samples that are not numbers; run generate"),
+        (lambda audio: audio[:, 1:], "no adversarials for test track 2; run generate"),
+    ):
+        found = vouched(bench, "test-2.npy", change)
+        assert found.budget_used <= 1  # says the index
+        with pytest.raises(InputError, match=said):
+            measured(found, *sections)
+        (bench.destination / "test-2.npy").write_bytes(whole["test-2.npy"])
+    same = vouched(bench, "test-2.npy", lambda audio: audio)
+    assert 0 < measured(same, *sections).budget_used <= 1
 
 
 def test_a_violated_budget_is_not_stored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

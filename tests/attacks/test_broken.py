@@ -280,7 +280,7 @@ def test_what_was_made_with_something_else_is_refused(bench: Bench) -> None:
         bench.read()
     about = json.loads((bench.destination / ABOUT).read_text())
     (bench.destination / ABOUT).write_text(json.dumps({**about, "format": 0}))
-    with pytest.raises(InputError, match=f"format 0, not 1; {again}"):
+    with pytest.raises(InputError, match=f"format 0, this one reads from 1 on; {again}"):
         bench.read()
     shutil.rmtree(bench.destination)
     with pytest.raises(InputError, match="run the stage that writes it first"):

@@ -259,7 +259,7 @@ def test_a_stored_model_separates(folder: Folder) -> None:
         ("separate a.wav --with stft --set windo=1", "--with stft: unknown parameter windo, did"),
         ("separate a.wav --with stft --set window=x", "--with stft: window = 'x' is not allowed"),
         ("separate a.wav --with stft --set window", "--set window: KEY=VALUE was expected"),
-        ("separate a.wav --with stft --set window=[", "--set window=\\[: the value is no YAML"),
+        ("separate a.wav --with stft --set window=[", "--set window=\\[: not valid YAML"),
         ("separate a.wav --with stft --set hop=1 --set hop=2", "--set hop=2: hop is set twice"),
         ("separate a.wav --with stft", "the system is told something of the true vocals"),
         ("separate a.wav --with rsvm", "--with rsvm: a system of kind rsvm has to be trained fir"),

@@ -89,7 +89,7 @@ def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
             ["rsvm.training.learning_rate = nan", "finite"],
         ),
         ({"attack": {"eps": float("inf")}}, ["attack.eps = inf"]),
-        ({"attack": {"eps": "nan"}}, ["attack.eps = 'nan'", "finite"]),
+        ({"attack": {"eps": "nan"}}, ["attack: eps must be a number, not the text 'nan'"]),
         ({"audit": {"minimal_drops": [float("nan")]}}, ["audit.minimal_drops.0 = nan", "finite"]),
         ({"rsvm": {"sizes": {"hop": 4096}}}, ["hop = 4096", "kernel = 2048"]),
         ({"separators": {"x": {"kind": "rsvm", "dropout_at_test": True}}}, ["above 0"]),
@@ -246,7 +246,7 @@ def test_mistakes_at_any_depth(tmp_path: Path, deep: dict[str, Any], said: str) 
 
 def test_what_may_be_a_truth_value(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text("deep: {maybe: {flags: [false], either: true, factors: ['1e-3', 2], width: 3}}")
+    path.write_text("deep: {maybe: {flags: [false], either: true, factors: [1e-3, 2], width: 3}}")
     found = load_params(Nested, path).deep.maybe
     assert found == Inner(flags=[False], either=True, factors=[1e-3, 2.0], width=3)
 

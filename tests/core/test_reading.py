@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import AllParams
 
 from stemproof.core.errors import InputError, RefusedError
@@ -18,10 +17,10 @@ from stemproof.core.files import (
     is_there,
     read_array,
     read_json,
-    read_table,
     sha256,
 )
 from stemproof.core.params import load_params
+from stemproof.core.tables import read_table
 from stemproof.separators import checkpoint
 from stemproof.separators.rsvm.published import load_published
 from stemproof.separators.rsvm.state import load_state
@@ -130,8 +129,6 @@ def test_a_file_of_something_else_is_one_line(
     elif reader == "resumed":
         assert read_resumed(path) == []
         assert "damaged checkpoint, starting over" in capsys.readouterr().out
-    elif reader == "table" and content.startswith(b"abc"):
-        assert read_table(path).empty
     else:
         with pytest.raises(InputError) as error:
             READERS[reader](path)
@@ -157,11 +154,3 @@ def test_what_is_missing_and_what_is_out_of_reach_are_two_things(tmp_path: Path)
         is_there(tmp_path / "file" / "x")
     with pytest.raises(InputError, match="no such file; name a system of the run"):
         read_table(tmp_path / "none.csv", "no such file; name a system of the run")
-
-
-def test_a_published_file_with_other_things_in_it(tmp_path: Path) -> None:
-    path = tmp_path / "analysis_x.pytorch"
-    for content in ([1], {"conv_a1.weight": 1, "conv_a2.weight": "x"}):
-        torch.save(content, path)
-        with pytest.raises(InputError, match=r"analysis_x.pytorch: it has no conv_a1.*; put the"):
-            load_published(path, path)

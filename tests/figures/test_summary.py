@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scored_cases import COUNTS, PASSED, TRACKS, drawn
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json
 from stemproof.figures import table
+from stemproof.figures.compare import compare
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import (
     SystemModels,
@@ -213,6 +215,7 @@ def about(seed: int, trained: bool = True) -> dict[str, Any]:
         "training": {"epoch": seed},
         "environment": {"device": "CPU"},
         "made_with": {"attack": {"eps": 0.1}},
+        "data": 64 * "0",
     }
 
 
@@ -251,6 +254,67 @@ def test_an_untrained_system_counts_once(tmp_path: Path) -> None:
     assert list(found.scored) == [1]
     assert found.folders == folders[:1]
     assert summarize(found.scored, SETTINGS)["n_seeds"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 2}, "figures of toy, seed 2; run evaluate again"),
+        ({"system": "other"}, "figures of other, seed 1; run evaluate again"),
+        ({"seed": "1"}, "seed = '1' is not allowed"),
+        ({"trained": 1}, "trained = 1 is not allowed"),
+        ({"counts": {"n_segments": 4}}, "counts.n_skipped is missing"),
+        ({"counts": {**COUNTS, "n_collapsed": "3"}}, "counts.n_collapsed = '3' is not allowed"),
+        ({"training": None}, "training = None is not allowed"),
+        ({"training": {"parameters": 3}}, "training.epoch is missing"),
+        ({"gate": {"passed": True}}, "gate.checks is missing"),
+        ({"bsseval": {"clean_failures": 1}}, "bsseval.attacked_failures is missing"),
+        ({"data": None}, "data = None is not allowed"),
+        ({"format": 2}, "format 2 of a newer release; this one reads up to 1: update it"),
+    ],
+)
+def test_figures_of_another_form_are_refused(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    folder = tmp_path / "1"
+    write_scored(folder, drawn(1), about(1))
+    read_scored([folder], {}, "toy")
+    file = folder / "figures.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, **change}))
+    with pytest.raises(InputError) as error:
+        read_scored([folder], {}, "toy")
+    assert said in str(error.value) and "\n" not in str(error.value)
+    for key in ("seed", "counts", "gate", "trained", "informed", "kind", "environment", "data"):
+        file.write_text(json.dumps({name: content[name] for name in content if name != key}))
+        with pytest.raises(InputError, match=f"figures.json: {key} is missing; run evaluate"):
+            read_scored([folder], {}, "toy")
+
+
+def test_models_of_other_tracks_are_not_paired(tmp_path: Path) -> None:
+    folders = [tmp_path / str(seed) for seed in (1, 2)]
+    for seed, folder in enumerate(folders, start=1):
+        write_scored(folder, drawn(seed), about(seed))
+    file = folders[1] / "tracks.csv"
+    header, *rows = file.read_text().splitlines()
+    for lines in (rows[1:], rows[::-1], [*rows[:-1], "x" + rows[-1]]):
+        file.write_text("\n".join([header, *lines]) + "\n")
+        with pytest.raises(InputError, match=r"2/tracks.csv: other tracks or columns than .*/1; r"):
+            read_scored(folders, {}, "toy")
+    file.write_text("\n".join([header, *rows, rows[0]]) + "\n")
+    with pytest.raises(InputError, match=r"tracks.csv: a track stands there twice; run evaluate"):
+        read_scored(folders, {}, "toy")
+    models = {name: {1: drawn(seed)} for seed, name in enumerate(("a", "b"))}
+    models["b"][1].tracks.index = models["b"][1].tracks.index[::-1]
+    with pytest.raises(InputError, match="b has figures of other tracks than a; run dvc repro"):
+        compare(models, "a", SETTINGS)
+
+
+def test_a_curve_without_rows_is_none(tmp_path: Path) -> None:
+    for text in ("epoch,loss\n", "", "epoch,loss\n1\n", "epoch,loss\n,1\n", "epoch,loss\n1,x\n"):
+        (tmp_path / "x.csv").write_text(text)
+        with pytest.raises(InputError, match=r"x.csv: not "):
+            mean_curve([tmp_path / "x.csv"])
 
 
 def test_figures_of_other_parameters_are_refused(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_no_pickle_is_loaded_unasked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["yes", "true", 1, "on", None])
 def test_to_allow_pickles_takes_the_very_word(tmp_path: Path, value: Any) -> None:
     path = pickled(tmp_path / "own.th", toy("HDemucs"))
-    with pytest.raises(InputError, match="separators.x: allow_pickle = "):
+    with pytest.raises(InputError, match="separators.x: allow_pickle (=|must be true or false)"):
         made(path, allow_pickle=value)
 
 

@@ -166,6 +166,8 @@ def _from_tensors(path: Path) -> Any:
         try:
             with safetensors.safe_open(str(path), framework="pt") as stream:
                 metadata = stream.metadata() or {}
+                names = list(stream.keys())
+                kinds = {str(stream.get_slice(key).get_dtype()): key for key in names}
         except safetensors.SafetensorError as error:
             raise InputError(
                 f"{path}: not a safetensors file, or truncated ({error}); fetch it again"
@@ -181,6 +183,9 @@ def _from_tensors(path: Path) -> Any:
             f"{path}: its class is {metadata['klass']}, which is none of "
             f"{', '.join(sorted(CLASSES))}; name a model of demucs"
         )
+    strange = [f"{key} is of {kind}" for kind, key in kinds.items() if kind[0] not in "FBIU"]
+    if strange:
+        raise InputError(f"{path}: {strange[0]}, which is no real number; name another model")
     if "structure" in metadata:
         raise InputError(f"{path}: {QUANTISED}")
     with _building(path), opened(path, MISSING):
@@ -221,6 +226,9 @@ def _from_pickle(path: Path, source: Source) -> Any:
     with _building(path):
         if found["state"].get("__quantized"):
             raise InputError(f"{path}: {QUANTISED}")
+        for key, weight in found["state"].items():
+            if torch.is_tensor(weight) and (weight.is_complex() or weight.is_sparse):
+                raise InputError(f"{path}: {key} is sparse or complex; name another model")
         return package("demucs.states").load_model(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stemproof.core.errors import InputError, explaining, out_of_memory
+from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import opened
+from stemproof.core.states import as_numbers, read_state
+from stemproof.core.strict_json import parse_json
 from stemproof.separators.openunmix.model import VOCALS
 from stemproof.separators.openunmix.network import Network
 
 SEPARATOR = "separator.json"
 LAYOUT = "a folder of Open-Unmix has separator.json, and TARGET.json and TARGET*.pth a target"
+CURE = "put the weights of Open-Unmix there"
+COUNTED = "num_batches_tracked"
 # Of the transform, which files of earlier releases hold beside the weights.
 BUFFERS = ("sample_rate", "stft.window", "transform.0.window")
 
@@ -109,8 +112,8 @@ def read_folder(folder: Path) -> Folder:
 def _read_json(path: Path) -> dict[str, Any]:
     with opened(path, f"no such file; {LAYOUT}") as stream:
         try:
-            value = json.loads(stream.read().decode())
-        except (ValueError, RecursionError) as error:
+            value = parse_json(stream.read())
+        except ValueError as error:
             raise InputError(f"{path}: not valid JSON ({error}); put the file back") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: a JSON object was expected; {LAYOUT}")
@@ -144,24 +147,7 @@ def _weights_of(folder: Path, target: str, names: list[str], targets: list[str])
 
 
 def _read_weights(path: Path, sample_rate: int) -> dict[str, Tensor]:
-    with opened(path) as stream:
-        try:
-            state = torch.load(stream, map_location="cpu", weights_only=True)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # what is no state dict fails in many ways
-            if out_of_memory(error):
-                raise
-            reason = str(error).partition("\n")[0] or "it ends too early"
-            raise InputError(
-                f"{path}: not a plain PyTorch state dict ({reason}); put the weights of "
-                "Open-Unmix there"
-            ) from None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(
-            f"{path}: holds something else than tensors by name; put the weights of Open-Unmix "
-            "there"
-        )
+    state = read_state(path, CURE)
     buffers = {key: state.pop(key) for key in BUFFERS if key in state}
     found = buffers.get("sample_rate")
     if found is not None and found.numel() == 1 and found.item() != sample_rate:
@@ -169,10 +155,11 @@ def _read_weights(path: Path, sample_rate: int) -> dict[str, Tensor]:
             f"{path}: of {found.item():g} Hz, but {SEPARATOR} says {sample_rate}; put files of "
             "one model there"
         )
-    for key, weight in state.items():
-        if not torch.isfinite(weight).all():
-            raise InputError(f"{path}: {key} is not finite; put the weights of Open-Unmix there")
-    return {str(key): weight for key, weight in state.items()}
+    # Of batches seen there is a count, which is no weight.
+    return {
+        key: weight if key.endswith(COUNTED) else as_numbers(path, key, weight, CURE)
+        for key, weight in state.items()
+    }
 
 
 def _sizes(path: Path, weights: dict[str, Tensor], bins: int, channels: int) -> dict[str, int]:

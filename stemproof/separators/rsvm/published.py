@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from stemproof.core.errors import InputError, out_of_memory
-from stemproof.core.files import fingerprint, opened, sha256
+from stemproof.core.errors import InputError
+from stemproof.core.files import fingerprint, sha256
+from stemproof.core.states import as_numbers, read_state
 from stemproof.separators.rsvm.encoder import CONTEXT_KERNEL
 from stemproof.separators.rsvm.model import RSVM
 from stemproof.separators.rsvm.params import RSVMSettings, Sizes
 
 ENCODER_KEYS = ("conv_a1.weight", "conv_a2.weight")
+CURE = "put the published checkpoint there"
+MOST_CHANNELS = 16_384
 DECODER_KEYS = ("norm_factor", "freq_mat", "phi")
 
 
@@ -41,7 +43,10 @@ def load_published(
     """
     analysis = _read_state(Path(analysis_path), ENCODER_KEYS)
     synthesis = _read_state(Path(synthesis_path), DECODER_KEYS)
-    channels = analysis["conv_a1.weight"].shape[0]
+    shape = analysis["conv_a1.weight"].shape
+    channels = shape[0] if shape else 0
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise InputError(f"{analysis_path}: conv_a1.weight is {tuple(shape)}; {CURE}")
     _expect(analysis_path, analysis, "conv_a1.weight", (channels, 1, kernel))
     _expect(analysis_path, analysis, "conv_a2.weight", (channels, channels, CONTEXT_KERNEL))
     # The code that made them also has a form with one modulation for all filters.
@@ -69,26 +74,11 @@ def sha256_of_pair(analysis_path: Path, synthesis_path: Path) -> str:
 
 
 def _read_state(path: Path, keys: tuple[str, ...]) -> dict[str, Tensor]:
-    with opened(path, "no such file; put the published checkpoint there") as stream:
-        try:
-            state = torch.load(stream, map_location="cpu", weights_only=True)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # what is no state dict fails in many ways
-            if out_of_memory(error):
-                raise
-            reason = str(error).partition("\n")[0] or "it ends too early"
-            raise InputError(
-                f"{path}: not a plain PyTorch state dict ({reason}); "
-                "put the published checkpoint there"
-            ) from None
-    found = state if isinstance(state, dict) else {}
-    missing = [key for key in keys if not isinstance(found.get(key), Tensor)]
+    found = read_state(path, CURE, f"no such file; {CURE}")
+    missing = [key for key in keys if key not in found]
     if missing:
-        raise InputError(
-            f"{path}: it has no {', '.join(missing)}; put the published checkpoint there"
-        )
-    return {key: found[key].float() for key in keys}
+        raise InputError(f"{path}: it has no {', '.join(missing)}; {CURE}")
+    return {key: as_numbers(path, key, found[key], CURE) for key in keys}
 
 
 def _expect(path: Path, state: dict[str, Tensor], key: str, shape: tuple[int, ...]) -> None:

@@ -136,6 +136,8 @@ def _fitting(path: Path, found: Mapping[Any, Any], net: nn.Module) -> dict[str, 
                 f"{path}: weights of another architecture: {key} is {found[key].shape}, {shape} "
                 f"was expected; {CURE}"
             )
+        if found[key].dtype.kind != "f":
+            raise InputError(f"{path}: {key} is of {found[key].dtype}, not of floats; {CURE}")
         if not np.isfinite(found[key]).all():
             raise InputError(f"{path}: {key} holds numbers that are not finite; {CURE}")
     return {name: torch.from_numpy(found[key].astype("=f4")) for key, name in ours.items()}

@@ -1,0 +1,192 @@
+"""Metrics and plots that somebody edited: one sentence, or the report as it was."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import AllParams
+from scored_cases import Blind, evaluated, informed, oracle
+from test_mixed import reported
+
+from stemproof.core.errors import InputError
+from stemproof.report import build
+from stemproof.report.build import Sources, build_report
+from stemproof.report.threats import Settings
+
+MakeParams = Callable[..., AllParams]
+NAMES = {"rsvm": True, "other": True, "toy": False}
+DELETED = object()
+OTHERS = (DELETED, None, "text", {}, True, [[1]])
+# Texts that are printed as they are, and measurements that an audit may be without: of these the
+# form of the file says that they were not made, or that what was put out had collapsed.
+FREE = ("source", "device", "kind", "parameters", "reasons")
+MAY_BE_ABSENT = ("minimal_snr", "sparse", "universal", "black_box", "masks", "transfer")
+
+
+def shown_instead() -> Any:
+    """What stands for pictures, which take long to draw: the numbers that are drawn."""
+
+    def curves(tables: Any, x: str, y: str, *_: Any, **__: Any) -> str:
+        return "".join(table[[x, y]].to_csv() for table in tables.values())
+
+    def drops(tables: Any, *_: Any) -> str:
+        return "".join(table[["drop", "noise_drop"]].to_csv() for table in tables.values())
+
+    return SimpleNamespace(curves=curves, drops=drops)
+
+
+class Run:
+    """The files of a run, and the report of them."""
+
+    def __init__(self, folder: Path, params: AllParams) -> None:
+        systems = {
+            "rsvm": {seed: evaluated(folder, informed(seed), oracle()) for seed in (1, 2)},
+            "other": {1: evaluated(folder, informed(3), oracle())},
+            "toy": {1: evaluated(folder, Blind())},
+        }
+        self.metrics, self.plots = folder / "metrics", folder / "plots"
+        self.whole = reported(folder, params, systems, NAMES)
+        self.settings = Settings(params.attack, params.segments, params.statistics, {"a": 1})
+
+    def report(self) -> dict[str, str] | str:
+        """The report, or the sentence that refuses a file."""
+        named = {name: self.metrics / f"{name}.json" for name in NAMES}
+        files = {name: self.metrics / f"{name}.json" for name in ("data", "comparison", "audit")}
+        where = {"environment": self.metrics / "environment.json", "plots": self.plots}
+        try:
+            return build_report(self.settings, Sources(systems=named, **files, **where))
+        except InputError as error:
+            said = str(error)
+            assert said.startswith((str(self.metrics), str(self.plots)))
+            assert "; " in said and "\n" not in said
+            return said
+
+    def with_text(self, file: Path, text: str) -> dict[str, str] | str:
+        """What comes of a file with another content."""
+        whole = file.read_text()
+        try:
+            file.write_text(text)
+            return self.report()
+        finally:
+            file.write_text(whole)
+
+
+@pytest.fixture
+def run(tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(build, "pictures", shown_instead())
+    return Run(tmp_path, make_params())
+
+
+def places(tree: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
+    """Every key at every level, and the first entry of every list."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield (*before, key)
+            yield from places(value, *before, key)
+    elif isinstance(tree, list) and tree:
+        yield (*before, 0)
+        yield from places(tree[0], *before, 0)
+
+
+def changed(tree: Any, place: tuple[Any, ...], value: Any) -> str:
+    tree = copy.deepcopy(tree)
+    part = tree
+    for key in place[:-1]:
+        part = part[key]
+    if value is DELETED:
+        del part[place[-1]]
+    else:
+        part[place[-1]] = value
+    return json.dumps(tree)
+
+
+@pytest.mark.slow
+def test_keys_that_are_missing_or_of_another_type(run: Run) -> None:
+    """No traceback, and no page that says another thing than the run."""
+    refused = 0
+    for file in sorted([*run.metrics.glob("*.json"), *run.plots.glob("audit/*.json")]):
+        if file.stem == "other":  # the form is that of the first
+            continue
+        tree = json.loads(file.read_text())
+        for place in places(tree):
+            for value in OTHERS:
+                found = run.with_text(file, changed(tree, place, value))
+                refused += isinstance(found, str)
+                if isinstance(found, dict) and found != run.whole:
+                    free = value == "text" and any(key in FREE for key in place)
+                    counted = value is DELETED and place[-1] == "parameters"
+                    absent = (value is DELETED or isinstance(value, dict)) and (
+                        place[0] in MAY_BE_ABSENT
+                    )
+                    assert free or counted or absent, (file.name, place, value)
+    assert refused > 500
+
+
+@pytest.mark.parametrize(
+    ("file", "place", "value", "said"),
+    [
+        ("metrics/rsvm.json", ("bs",), DELETED, "bs neither there nor without a value; run comp"),
+        ("metrics/rsvm.json", ("bs",), "5.0", "bs = '5.0' is not allowed"),
+        ("metrics/rsvm.json", ("si_sdr",), DELETED, "si_sdr_low stands alone; run compare again"),
+        ("metrics/rsvm.json", ("seeds", "1", "rb"), DELETED, "seed 1 lacks figures"),
+        ("metrics/rsvm.json", ("training",), {}, "seeds or training are of others"),
+        ("metrics/rsvm.json", ("n_tracks",), 4, "table per track is of others, or has gaps"),
+        (
+            "metrics/rsvm.json",
+            ("format",),
+            2,
+            "format 2 of a newer release; .* up to 1: upd",
+        ),
+        ("metrics/rsvm.json", ("bsseval",), None, "bsseval = None is not allowed"),
+        ("metrics/comparison.json", ("other",), DELETED, "not the comparison of rsvm, other, toy"),
+        ("metrics/comparison.json", ("other", "rb"), DELETED, "other has no rb; run compare again"),
+        ("metrics/comparison.json", ("other", "rb", "low"), DELETED, "some are there and some not"),
+        ("metrics/audit.json", ("toy",), DELETED, "of rsvm, other, not of rsvm, other, toy; run a"),
+        ("metrics/audit.json", ("toy", "flags_raised"), 1, "but the reasons say otherwise"),
+        ("metrics/audit.json", ("toy", "reasons", 0, 1), "raised", "neither RAISED nor clear"),
+        (
+            "metrics/data.json",
+            ("test", "tracks"),
+            "3",
+            "test.tracks = '3' is not .*prepare-mu",
+        ),
+        ("plots/audit/rsvm.json", ("black_box",), DELETED, "black_box is missing; run audit again"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_stage(
+    run: Run, file: str, place: tuple[Any, ...], value: Any, said: str
+) -> None:
+    path = run.metrics.parent / file
+    found = run.with_text(path, changed(json.loads(path.read_text()), place, value))
+    assert isinstance(found, str) and re.search(said, found), found
+    assert found.startswith(f"{path}: ")
+
+
+def test_tables_that_were_cut_or_edited(run: Run) -> None:
+    for file in sorted(run.plots.rglob("*.csv")):
+        text = file.read_text()
+        header, *rows = text.splitlines()
+        cells = rows[-1].split(",")
+        worse = {
+            "empty": "",
+            "cut in a row": text.rstrip().rpartition(",")[0] + "\n",
+            "a cell too many": text.rstrip() + ",3\n",
+            "a column twice": f"{header.rpartition(',')[0]},{header.split(',')[0]}\n{rows[0]}\n",
+            "a row twice": text + rows[-1] + "\n",
+            "half a quotation": text.rstrip() + '"\n',
+        }
+        for word in ("text", "inf", "-inf", "1e999", "NaN", "0x10", "1_0"):
+            worse[word] = "\n".join([header, *rows[:-1], ",".join([*cells[:-1], word])]) + "\n"
+        if file.parent.name != "audit":
+            worse["no rows"] = header + "\n"
+        for what, content in worse.items():
+            found = run.with_text(file, content)
+            assert isinstance(found, str), (file, what)
+            assert found.startswith(f"{file}: ") or "table per track" in found, (file, what)
