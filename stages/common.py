@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from stemproof.core.errors import user_message
 from stemproof.core.locks import only_run
 from stemproof.core.params import PARAMS, Sections, load_params
+from stemproof.core.printing import keep_printing
 
 __all__ = ["Sections", "load_params"]
 
@@ -79,6 +80,7 @@ def run(main: Callable[..., None], writes: bool = True) -> None:
         with only_run(LOCKS, name, *arguments.values()) if alone else nullcontext():
             main(**arguments)
 
+    keep_printing()
     try:
         typer.run(stage)
     except Exception as error:
