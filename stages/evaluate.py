@@ -13,15 +13,20 @@ from common import (
     adversarial_folder,
     breaks_folder,
     load_params,
+    made_of,
+    prepared,
+    refuse_unnamed,
     run,
+    said_by,
     scored_folder,
 )
-from stemproof.attacks.broken import BreakParams, read_break_points, settings_of
+from stemproof.attacks.broken import ABOUT, BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.stored import CURVE, open_adversarials
+from stemproof.attacks.stored import CURVE, INDEX, SYSTEM, open_adversarials
 from stemproof.attacks.threat import fitted
 from stemproof.core.files import read_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
+from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import fresh_directory, refuse_strangers
 from stemproof.core.runtime import describe_environment, make_place
 from stemproof.data.params import SegmentParams
@@ -29,7 +34,7 @@ from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.store import FIGURES, TRACKS, write_scored
-from stemproof.separators.checkpoint import load, read_header
+from stemproof.separators.checkpoint import load, made_with_of, read_header
 from stemproof.separators.protocol import Informed
 from stemproof.separators.registry import Entries, oracle
 
@@ -56,13 +61,22 @@ def main(
 ) -> None:
     """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
     params = load_params(Needs)
+    refuse_unnamed(system, seed)
     refuse_strangers(scored_folder(system, seed), FILES)
-    place = make_place(params.runtime, params.processes)
     data = PreparedData(PREPARED)
-    folder = adversarial_folder(system, seed)
+    folder, broken = adversarial_folder(system, seed), breaks_folder(system, seed)
+    made = made_of(
+        "evaluate",
+        prepared(),
+        said_by(folder / INDEX, "generate-pgd-adversarials"),
+        (folder / SYSTEM, made_with_of(folder / SYSTEM, data)),
+        said_by(broken / ABOUT, "find-break-points"),
+        oracle=params.evaluate.oracle,
+    )
+    place = make_place(params.runtime, params.processes)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     made_with = settings_of(params.breaks, params.attack, params.segments)
-    breaks = read_break_points(breaks_folder(system, seed), made_with, stored.model_sha256)
+    breaks = read_break_points(broken, made_with, stored.model_sha256, data.fingerprint)
     header = read_header(stored.model)
     compiled = params.runtime.compile
     separator = load(stored.model, params.attack.mask, place.device, compiled, (system, seed))
@@ -97,6 +111,7 @@ def main(
             "breaks": params.breaks.model_dump(mode="json"),
             "evaluate": params.evaluate.model_dump(mode="json"),
         },
+        MADE_WITH: made,
         "data": data.fingerprint,
         "model_sha256": stored.model_sha256,
     }

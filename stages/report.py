@@ -2,11 +2,21 @@
 
 from typing import Any
 
-from common import METRICS, PLOTS, REPORT, SYSTEM_METRICS, Sections, load_params, run
+from common import (
+    METRICS,
+    PLOTS,
+    REPORT,
+    SYSTEM_METRICS,
+    Sections,
+    load_params,
+    made_of,
+    run,
+    said_by,
+)
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json, write_text
-from stemproof.core.params import Name, Systems, TrainParams, first_difference
+from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, build_report
@@ -46,14 +56,14 @@ def main() -> None:
         environment=METRICS / "environment.json",
         plots=PLOTS,
     )
+    recordings = read_json(sources.data).get("sha256")
     for file, stage in (
         (METRICS / "environment.json", "compare"),
         (PLOTS / "audit" / "made_with.json", "audit"),
     ):
-        made_with = read_json(file)["made_with"]
-        difference = first_difference(made_with, {key: shown[key] for key in made_with})
-        if difference:
-            raise InputError(f"{file}: made with {difference}; run {stage} again")
+        made_of("report", said_by(file, stage))
+        if read_json(file).get("data") != recordings:
+            raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
     settings = Settings(params.attack, params.segments, params.statistics, shown)
     for name, text in build_report(settings, sources).items():
         write_text(REPORT / name, text)

@@ -34,6 +34,7 @@ from stemproof.core.files import (
     write_json,
     write_text,
 )
+from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import fresh_directory, remove_written
 from stemproof.core.params import Section, first_difference
 from stemproof.core.resume import code_fingerprint
@@ -80,6 +81,7 @@ def find_break_points(
     destination: Path,
     scratch: Path,
     shard: Shard = WHOLE,
+    made_with: Mapping[str, Any] | None = None,
 ) -> None:
     """Search the break points of ``breaks.per_track`` parts of every test track, and store them.
 
@@ -96,6 +98,7 @@ def find_break_points(
         destination: the folder of the result.
         scratch: for unfinished work, seen by all processes.
         shard: which of the processes this is.
+        made_with: parameters that the result carries (:mod:`stemproof.core.made_with`).
 
     Raises:
         InputError: no segment counts, or what is computed is not a number.
@@ -145,6 +148,7 @@ def find_break_points(
     about = {"format": FORMAT, "made_with": settings, "model_sha256": model}
     about |= {"data": data.fingerprint, "gate": checked.document()}
     about |= {"threat": threat_of(victim.separator)}
+    about |= {} if made_with is None else {MADE_WITH: dict(made_with)}
     write_json(destination / ABOUT, about)
     remove_written(work, [_file(work, unit).name for unit in units])
 
@@ -219,13 +223,16 @@ class BreakTable:
     made_with: Mapping[str, Any]
 
 
-def read_break_points(folder: Path, settings: Mapping[str, Any], model: str) -> BreakTable:
+def read_break_points(
+    folder: Path, settings: Mapping[str, Any], model: str, data: str
+) -> BreakTable:
     """Read what :func:`find_break_points` stored.
 
     Args:
         folder: where it is.
         settings: what it must have been made with (:func:`settings_of`).
         model: hash of the model file that it must be of.
+        data: hash of the recordings that it must be of.
 
     Raises:
         InputError: it is missing, or was made with something else.
@@ -239,6 +246,8 @@ def read_break_points(folder: Path, settings: Mapping[str, Any], model: str) -> 
         raise InputError(f"{folder}: made with {difference}; {again}")
     if about.get("model_sha256") != model:
         raise InputError(f"{folder}: of another model than the adversarials; {again}")
+    if about.get("data") != data:
+        raise InputError(f"{folder}: of other recordings than the adversarials; {again}")
     table = read_table(folder / TABLE)
     reached = table[[f"reached_{key}" for key in KEYS]].to_numpy()
     counts = {"n_break_parts": len(table), "n_unbroken": int((reached == 0).any(axis=1).sum())}

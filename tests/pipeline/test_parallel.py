@@ -28,7 +28,8 @@ from test_bsseval import make_track
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_array
-from stemproof.core.params import load_params
+from stemproof.core.made_with import MADE_WITH, record_of
+from stemproof.core.params import load_params, read_tree
 from stemproof.core.runtime import make_fabric, make_place
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.workers import capacity
@@ -132,7 +133,8 @@ def project(songs: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     write_params(folder, songs)
     params = load_params(AllParams, folder / "params.yaml")
-    prepare(params.data, params.segments, 1, folder / "data/prepared")
+    said = {MADE_WITH: record_of(read_tree(folder / "params.yaml"), ["data", "segments"])}
+    prepare(params.data, params.segments, 1, folder / "data/prepared", said=said)
     return folder
 
 
