@@ -39,6 +39,7 @@ from stemproof.separators.protocol import Informed
 from stemproof.separators.registry import Entries, oracle
 
 FILES = (FIGURES, TRACKS, "training.csv", "attack.csv")
+HELD = ("segments", "attack", "breaks", "evaluate")  # sections that `compare` holds figures against
 
 
 class Needs(Sections):
@@ -65,33 +66,21 @@ def main(
     refuse_strangers(scored_folder(system, seed), FILES)
     data = PreparedData(PREPARED)
     folder, broken = adversarial_folder(system, seed), breaks_folder(system, seed)
-    made = made_of(
-        "evaluate",
-        prepared(),
-        said_by(folder / INDEX, "generate-pgd-adversarials"),
-        (folder / SYSTEM, made_with_of(folder / SYSTEM, data)),
-        said_by(broken / ABOUT, "find-break-points"),
-        oracle=params.evaluate.oracle,
-    )
+    attacked = said_by(folder / INDEX, "generate-pgd-adversarials")
+    model = folder / SYSTEM, made_with_of(folder / SYSTEM, data)
+    searched = said_by(broken / ABOUT, "find-break-points")
+    made = made_of("evaluate", prepared(), attacked, model, searched, oracle=params.evaluate.oracle)
+    training = read_json(METRICS / "train" / system / f"{seed}.json")
     place = make_place(params.runtime, params.processes)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     made_with = settings_of(params.breaks, params.attack, params.segments)
     breaks = read_break_points(broken, made_with, stored.model_sha256, data.fingerprint)
     header = read_header(stored.model)
-    compiled = params.runtime.compile
-    separator = load(stored.model, params.attack.mask, place.device, compiled, (system, seed))
-    separator = fitted(separator, data)
-    evaluator = Evaluator(
-        f"{system}-{seed}",
-        separator,
-        oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device),
-        params.evaluate,
-        params.attack,
-        params.segments,
-        params.workers,
-        params.processes,
-        place.device,
-    )
+    how = (params.attack.mask, place.device, params.runtime.compile, (system, seed))
+    separator = fitted(load(stored.model, *how), data)
+    beside = oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device)
+    own = (params.evaluate, params.attack, params.segments, params.workers, params.processes)
+    evaluator = Evaluator(f"{system}-{seed}", separator, beside, *own, place.device)
     scored = evaluator.evaluate(data, stored, place.shard).with_breaks(breaks.tracks, breaks.counts)
     if not place.shard.is_first:
         return
@@ -103,14 +92,9 @@ def main(
         "informed": isinstance(separator, Informed),
         "gate": dict(stored.gate),
         "settings": dict(header.settings),
-        "training": read_json(METRICS / "train" / system / f"{seed}.json"),
+        "training": training,
         "environment": describe_environment(params.runtime),
-        "made_with": {
-            "segments": params.segments.model_dump(mode="json"),
-            "attack": params.attack.model_dump(mode="json"),
-            "breaks": params.breaks.model_dump(mode="json"),
-            "evaluate": params.evaluate.model_dump(mode="json"),
-        },
+        "made_with": params.model_dump(mode="json", include=set(HELD)),
         MADE_WITH: made,
         "data": data.fingerprint,
         "model_sha256": stored.model_sha256,
