@@ -14,6 +14,7 @@ from stemproof.attacks.params import AttackParams
 from stemproof.core.files import read_json, read_table
 from stemproof.figures.table import by_key
 from stemproof.report import audit_tables, pictures, tables
+from stemproof.report.markdown import cell, fence, prose
 from stemproof.report.threats import Group, Settings
 
 
@@ -61,6 +62,7 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         for informed in (True, False)
         if (own := [system for system in systems if system["informed"] == informed])
     ]
+    shown = yaml.safe_dump(dict(settings.shown), sort_keys=False)
     context: dict[str, Any] = {
         "groups": [group.context(settings) for group in groups],
         "data": data,
@@ -72,7 +74,8 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         "splits": tables.data(data),
         "environment": read_json(sources.environment)["environment"],
         "confidence": f"{settings.statistics.confidence:.0%}",
-        "params": yaml.safe_dump(dict(settings.shown), sort_keys=False),
+        "params": shown,
+        "fence": fence(shown),
     }
     environment = Environment(
         loader=PackageLoader("stemproof.report", "templates"),
@@ -81,6 +84,7 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"cell": cell, "prose": prose}
     drawn = [
         picture
         for group in groups
