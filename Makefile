@@ -28,12 +28,13 @@ bench: setup
 
 setup: $(STAMP)
 
-$(STAMP): requirements.txt requirements-no-deps.txt pyproject.toml
+$(STAMP): requirements.txt requirements-no-deps.txt pyproject.toml programs.pth
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements-no-deps.txt
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	cp programs.pth "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	touch $(STAMP)
 
 # The official seven-second previews (about 140 MB); needs a network.

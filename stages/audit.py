@@ -15,6 +15,7 @@ from common import (
     run_by_dvc,
     said_by,
 )
+
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX, open_adversarials
 from stemproof.attacks.threat import Threat, fitted, threat_of

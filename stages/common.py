@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import inspect
 import os
 import sys
@@ -10,6 +11,16 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+# DVC runs stages by the first `python` of the shell's search path, whichever that is.
+NEEDED = (
+    "av jinja2 joblib julius lightning_fabric matplotlib musdb museval numpy pandas pydantic "
+    "safetensors scipy soundfile stempeg torch tqdm typer yaml"
+)
+for _name in NEEDED.split():
+    if importlib.util.find_spec(_name) is None:
+        cure = "activate its environment (`make setup`, then source .venv/bin/activate)"
+        sys.exit(f"error: {sys.executable} has no {_name}: not the Python of this project; {cure}")
 
 import typer
 
@@ -44,8 +55,7 @@ ASIDE = CHECKPOINTS / "aside"
 
 def prepared() -> tuple[Path, Record]:
     """What the prepared recordings were made with."""
-    file = PREPARED / MARKER
-    return PREPARED, said_by(file, "prepare-musdb18")[1]
+    return said_by(PREPARED / MARKER, "prepare-musdb18")
 
 
 def model_file(system: str, seed: int) -> Path:
@@ -96,5 +106,4 @@ def run(main: Callable[..., None], writes: bool = True) -> None:
         said = user_message(error)
         if said is None:
             raise
-        print(f"error: {said}", file=sys.stderr)
-        raise SystemExit(1) from None
+        sys.exit(f"error: {said}")

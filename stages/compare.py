@@ -1,10 +1,5 @@
 """compare: the systems side by side, over their training seeds."""
 
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-
 from common import (
     ASIDE,
     METRICS,
@@ -19,6 +14,12 @@ from common import (
     said_by,
     scored_folder,
 )
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
 from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError

@@ -1,10 +1,5 @@
 """evaluate: clean, attacked and noisy figures of one model."""
 
-import shutil
-from typing import Annotated, ClassVar
-
-from typer import Option
-
 from common import (
     METRICS,
     PLOTS,
@@ -20,6 +15,12 @@ from common import (
     said_by,
     scored_folder,
 )
+
+import shutil
+from typing import Annotated, ClassVar
+
+from typer import Option
+
 from stemproof.attacks.broken import ABOUT, BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import CURVE, INDEX, SYSTEM, open_adversarials

@@ -1,9 +1,5 @@
 """find-break-points: the smallest perturbations of the test split that one model breaks under."""
 
-from typing import Annotated, ClassVar
-
-from typer import Option
-
 from common import (
     CHECKPOINTS,
     PREPARED,
@@ -16,6 +12,11 @@ from common import (
     refuse_unnamed,
     run,
 )
+
+from typing import Annotated, ClassVar
+
+from typer import Option
+
 from stemproof.attacks.broken import FILES, BreakParams, find_break_points
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.store import Victim

@@ -1,9 +1,5 @@
 """generate-pgd-adversarials: attack the test split for one model."""
 
-from typing import Annotated, ClassVar
-
-from typer import Option
-
 from common import (
     CHECKPOINTS,
     PREPARED,
@@ -16,6 +12,11 @@ from common import (
     refuse_unnamed,
     run,
 )
+
+from typing import Annotated, ClassVar
+
+from typer import Option
+
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.store import Victim, generate
 from stemproof.attacks.threat import fitted

@@ -13,6 +13,7 @@ from common import (
     made_of,
     run,
 )
+
 from stemproof.core.files import read_json, write_json
 from stemproof.core.machine import WorkerParams
 from stemproof.core.made_with import MADE_WITH

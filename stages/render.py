@@ -1,6 +1,7 @@
 """render-demo: write the demo songs."""
 
 from common import DEMO, Sections, load_params, made_of, run
+
 from stemproof.core.machine import WorkerParams
 from stemproof.core.made_with import MADE_WITH
 from stemproof.data.demo.songs import render_demo

@@ -1,7 +1,5 @@
 """report: report/index.html and report/report.md."""
 
-from typing import Any
-
 from common import (
     METRICS,
     PLOTS,
@@ -13,6 +11,9 @@ from common import (
     run,
     said_by,
 )
+
+from typing import Any
+
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json, write_text

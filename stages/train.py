@@ -1,9 +1,5 @@
 """train-baseline, train-improved, train-ablation: one system with one training seed."""
 
-from typing import Annotated
-
-from typer import Option
-
 from common import (
     CHECKPOINTS,
     METRICS,
@@ -17,6 +13,11 @@ from common import (
     refuse_unnamed,
     run,
 )
+
+from typing import Annotated
+
+from typer import Option
+
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_fabric
