@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # Stages are run as `python stages/...`: the virtual environment comes first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick bench setup musdb18-7 clean
+.PHONY: repro test quick bench setup lock musdb18-7 clean
 
 repro: setup
 	dvc repro
@@ -28,13 +28,32 @@ bench: setup
 
 setup: $(STAMP)
 
-$(STAMP): requirements.txt requirements-no-deps.txt pyproject.toml
+REQUIREMENTS := requirements.txt requirements-torch.txt requirements-no-deps.txt
+
+$(STAMP): $(REQUIREMENTS) pyproject.toml programs.pth
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
-	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements-no-deps.txt
+	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements-torch.txt
+	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-no-deps.txt
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	cp programs.pth "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	touch $(STAMP)
+
+# Newer versions of everything but torch, pinned with hashes; then install, test, and write the
+# page of licences. What torch itself brings for CUDA stays out.
+LOCK := .venv-lock
+UV := $(LOCK)/bin/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate
+lock:
+	$(PYTHON) -m venv $(LOCK)
+	$(LOCK)/bin/python -m pip install --quiet uv
+	$(UV) --upgrade --extra dev --constraint requirements-torch.txt pyproject.toml \
+	  | grep -vE '^((torch|triton|setuptools)==|nvidia-|cuda-)' > $(LOCK)/pins.txt
+	$(UV) --universal --no-deps --generate-hashes $(LOCK)/pins.txt > $(LOCK)/hashed.txt
+	(grep '^#' requirements.txt; cat $(LOCK)/hashed.txt) > $(LOCK)/requirements.txt
+	mv $(LOCK)/requirements.txt requirements.txt
+	rm -rf $(LOCK)
+	@echo "now: make test, and $(VENV)/bin/python -m stemproof.report.licences"
 
 # The official seven-second previews (about 140 MB); needs a network.
 musdb18-7: setup

@@ -17,7 +17,10 @@ import yaml
 
 from harness import ROOT, Sizes
 from stemproof.attacks.params import AttackSection
+from stemproof.core.files import read_json, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
+from stemproof.core.made_with import MADE_WITH, record_of
+from stemproof.core.ownership import MARKER
 from stemproof.core.params import PARAMS, Sections, load_params, read_tree, validate
 from stemproof.data.demo.songs import render_demo
 from stemproof.data.params import DataParams, DemoParams, SegmentParams
@@ -115,6 +118,15 @@ def prepared_demo(params: Params, destination: Path) -> None:
         prepare(params.data, params.segments, params.workers.count, destination)
 
 
+def _say_prepared(folder: Path) -> None:
+    """Let prepared data say what it was made with, as the stage does that this stands for."""
+    if (folder / PREPARED).exists():
+        marker = folder / PREPARED / MARKER
+        said = read_json(marker) if marker.exists() else {}
+        record = record_of(read_tree(folder / PARAMS), ["data", "segments"])
+        write_json(marker, {**said, MADE_WITH: record})
+
+
 def run_stage(folder: Path, stage: str, system: str = "") -> tuple[float, float]:
     """Seconds of one stage, and the peak MiB of its process with all of its workers.
 
@@ -129,6 +141,7 @@ def run_stage(folder: Path, stage: str, system: str = "") -> tuple[float, float]
         RuntimeError: the stage failed; with what it said.
     """
     arguments = ["--system", system, "--seed", str(SEED)] if system else []
+    _say_prepared(folder)
     command = [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *arguments]
     start = time.perf_counter()
     peak = 0.0

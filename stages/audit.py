@@ -9,9 +9,13 @@ from common import (
     Sections,
     adversarial_folder,
     load_params,
+    made_of,
+    prepared,
     run,
     run_by_dvc,
+    said_by,
 )
+
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX, measured, open_adversarials
 from stemproof.attacks.threat import Threat, fitted, threat_of
@@ -20,14 +24,15 @@ from stemproof.auditing.params import AuditParams
 from stemproof.auditing.run import System, audit
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
+from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
 from stemproof.core.params import Systems, TrainParams
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
-from stemproof.separators.checkpoint import load, read_header
+from stemproof.separators.checkpoint import load, made_with_of, read_header
 
-MADE_WITH = "made_with.json"
+ABOUT = "made_with.json"
 
 
 class Needs(Sections):
@@ -44,7 +49,7 @@ class Needs(Sections):
 def main() -> None:
     """Write metrics/audit.json (flags) and plots/audit (what they rest on)."""
     params = load_params(Needs)
-    written = [*(f"{name}.json" for name in params.systems), "steps.csv", "eps.csv", MADE_WITH]
+    written = [*(f"{name}.json" for name in params.systems), "steps.csv", "eps.csv", ABOUT]
     # What can be refused is refused before anything is computed.
     refuse_strangers(PLOTS / "audit", written)
     device = make_place(params.runtime, ProcessParams()).device
@@ -53,6 +58,8 @@ def main() -> None:
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.
         set_aside(ADVERSARIAL, set(models), ASIDE, INDEX)
+    # A model of each training seed, and of a system that is not trained the first.
+    inputs = [prepared()]
     systems: list[System] = []
     materials: dict[Threat, list[Material]] = {}
     for name, seed in models:
@@ -63,6 +70,9 @@ def main() -> None:
             continue  # one model, whatever the seed
         learned = params.attack.method == "universal" and stored.gate["passed"]
         universal = stored.universal.to(device) if learned else None
+        inputs.append(said_by(folder / INDEX, "generate-pgd-adversarials"))
+        inputs.append((stored.model, made_with_of(stored.model, data)))
+        made_with = made_of("audit", *inputs)
         compiled = params.runtime.compile
         separator = load(stored.model, params.attack.mask, device, compiled, (name, seed))
         separator = fitted(separator, data)
@@ -88,11 +98,7 @@ def main() -> None:
         # Where what was put out has collapsed there is no figure.
         rows = [[key, *(curve.get(key) for curve in curves)] for key in places]
         write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
-    made_with = {
-        name: getattr(params, name).model_dump(mode="json")
-        for name in ("segments", "attack", "audit")
-    } | params.model_dump(mode="json", include={"systems", "train"})
-    write_json(PLOTS / "audit" / MADE_WITH, {"made_with": made_with})
+    write_json(PLOTS / "audit" / ABOUT, {"data": data.fingerprint, MADE_WITH: made_with})
     write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
 
 

@@ -1,6 +1,7 @@
 """board: all claims under results/ in one place, report/board.md and report/board.html."""
 
 from common import REPORT, Sections, load_params, run
+
 from stemproof.core.files import write_text
 from stemproof.report.board import build_board, find_claims
 

@@ -1,11 +1,12 @@
 """Not a stage of the DAG: write what the last run found as claims, under results/."""
 
+from common import METRICS, PREPARED, SYSTEM_METRICS, Sections, load_params, run
+
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
 
-from common import METRICS, PREPARED, SYSTEM_METRICS, Sections, load_params, run
 from stemproof.attacks.params import AttackSection
 from stemproof.core.documents import read_document
 from stemproof.core.files import write_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import inspect
 import os
 import sys
@@ -11,6 +12,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+# DVC runs stages by the first `python` of the shell's search path, whichever that is.
+NEEDED = (
+    "av jinja2 joblib julius lightning_fabric matplotlib musdb museval numpy pandas pydantic "
+    "safetensors scipy soundfile stempeg torch tqdm typer yaml"
+)
+for _name in NEEDED.split():
+    if importlib.util.find_spec(_name) is None:
+        cure = "activate its environment (`make setup`, then source .venv/bin/activate)"
+        sys.exit(f"error: {sys.executable} has no {_name}: not the Python of this project; {cure}")
+
 import typer
 
 # A stage runs the library that stands beside it: also in a copy that DVC made for a queued
@@ -18,10 +29,14 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from stemproof.core.errors import user_message
+from stemproof.core.influences import made_of, refuse_unnamed, said_by
 from stemproof.core.locks import only_run
+from stemproof.core.made_with import Record
+from stemproof.core.ownership import MARKER
 from stemproof.core.params import PARAMS, Sections, checked_name, checked_seed, load_params
+from stemproof.core.printing import keep_printing
 
-__all__ = ["Sections", "load_params"]
+__all__ = ["Sections", "load_params", "made_of", "refuse_unnamed", "said_by"]
 
 DEMO = Path("data/demo")
 PREPARED = Path("data/prepared")
@@ -39,6 +54,11 @@ SYSTEM: Any = typer.Option(parser=checked_name, help="a name under `separators`"
 SEED: Any = typer.Option(parser=checked_seed, help="one of `train.seeds`")
 LOCKS = CHECKPOINTS / "locks"
 ASIDE = CHECKPOINTS / "aside"
+
+
+def prepared() -> tuple[Path, Record]:
+    """What the prepared recordings were made with."""
+    return said_by(PREPARED / MARKER, "prepare-musdb18")
 
 
 def model_file(system: str, seed: int) -> Path:
@@ -82,11 +102,11 @@ def run(main: Callable[..., None], writes: bool = True) -> None:
         with only_run(LOCKS, name, *arguments.values()) if alone else nullcontext():
             main(**arguments)
 
+    keep_printing()
     try:
         typer.run(stage)
     except Exception as error:
         said = user_message(error)
         if said is None:
             raise
-        print(f"error: {said}", file=sys.stderr)
-        raise SystemExit(1) from None
+        sys.exit(f"error: {said}")

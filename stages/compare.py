@@ -1,7 +1,5 @@
 """compare: the systems side by side, over their training seeds."""
 
-import pandas as pd
-
 from common import (
     ASIDE,
     METRICS,
@@ -10,14 +8,23 @@ from common import (
     SYSTEM_METRICS,
     Sections,
     load_params,
+    made_of,
     run,
     run_by_dvc,
+    said_by,
     scored_folder,
 )
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
 from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, write_text
+from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
@@ -68,29 +75,35 @@ def main() -> None:
         for name in params.systems
     }
     of_one_data_set(results)
+    folders = [folder for models in results.values() for folder in models.folders]
+    made = made_of("compare", *(said_by(folder / FIGURES, "evaluate") for folder in folders))
     systems = {name: models.scored for name, models in results.items()}
     informed = {name: models.about["informed"] for name, models in results.items()}
     comparison = compare_threats(systems, informed, params.reference, params.statistics)
-    for folder, files in written.items():
-        fresh_directory(folder, files, earlier=files)
+    # All is computed, and all that is read is read, before anything that stands there goes.
+    metrics: dict[Path, dict[str, Any]] = {}
+    texts: dict[Path, str] = {}
     for name, models in results.items():
         summary = summarize(models.scored, params.statistics)
-        write_json(SYSTEM_METRICS / f"{name}.json", {**summary, **models.about})
+        metrics[SYSTEM_METRICS / f"{name}.json"] = {**summary, **models.about}
         tables = pd.concat(
             {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
         )
-        write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
+        texts[PLOTS / "tracks" / f"{name}.csv"] = tables.to_csv(float_format="%.9g")
         for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
             curve = mean_curve([folder / file for folder in models.folders])
-            write_text(PLOTS / plot / f"{name}.csv", curve)
-    write_json(METRICS / "comparison.json", comparison)
+            texts[PLOTS / plot / f"{name}.csv"] = curve
+    metrics[METRICS / "comparison.json"] = comparison
+    first = next(iter(results.values()))
     # Not among DVC's metrics: it would drown them.
-    shown = params.model_dump(mode="json", include={"systems", "reference", "train", "statistics"})
-    environment = next(iter(results.values())).environment
-    write_json(
-        METRICS / "environment.json",
-        {"environment": environment, "made_with": {**made_with, **shown}},
-    )
+    about = {"environment": first.environment, "data": first.data, MADE_WITH: made}
+    metrics[METRICS / "environment.json"] = about
+    for folder, files in written.items():
+        fresh_directory(folder, files, earlier=files)
+    for path, figures in metrics.items():
+        write_json(path, figures)
+    for path, text in texts.items():
+        write_text(path, text)
 
 
 if __name__ == "__main__":

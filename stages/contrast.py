@@ -1,11 +1,12 @@
 """Not a stage of the DAG: one system minus any other, with intervals."""
 
+from common import PLOTS, Sections, load_params, run
+
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
-from common import PLOTS, Sections, load_params, run
 from stemproof.core.tables import read_table
 from stemproof.figures.compare import contrast
 from stemproof.figures.params import StatisticsParams

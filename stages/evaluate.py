@@ -1,8 +1,5 @@
 """evaluate: clean, attacked and noisy figures of one model."""
 
-import shutil
-from typing import Annotated, ClassVar
-
 from common import (
     METRICS,
     PLOTS,
@@ -13,14 +10,24 @@ from common import (
     adversarial_folder,
     breaks_folder,
     load_params,
+    made_of,
+    prepared,
+    refuse_unnamed,
     run,
+    said_by,
     scored_folder,
 )
-from stemproof.attacks.broken import BreakParams, read_break_points, settings_of
+
+import shutil
+from typing import Annotated, ClassVar
+
+from stemproof.attacks.broken import ABOUT, BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.stored import CURVE, open_adversarials
+from stemproof.attacks.stored import CURVE, INDEX, open_adversarials
+from stemproof.attacks.stored import SYSTEM as SYSTEM_FILE
 from stemproof.attacks.threat import fitted
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
+from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import fresh_directory, refuse_strangers
 from stemproof.core.runtime import describe_environment, make_place
 from stemproof.data.params import SegmentParams
@@ -28,11 +35,12 @@ from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.store import FIGURES, TRACKS, read_training, write_scored
-from stemproof.separators.checkpoint import load, read_header
+from stemproof.separators.checkpoint import load, made_with_of, read_header
 from stemproof.separators.protocol import Informed
 from stemproof.separators.registry import Entries, oracle
 
 FILES = (FIGURES, TRACKS, "training.csv", "attack.csv")
+HELD = ("segments", "attack", "breaks", "evaluate")  # sections that `compare` holds figures against
 
 
 class Needs(Sections):
@@ -55,30 +63,26 @@ def main(
 ) -> None:
     """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
     params = load_params(Needs)
+    refuse_unnamed(system, seed)
     refuse_strangers(scored_folder(system, seed), FILES)
-    place = make_place(params.runtime, params.processes)
     data = PreparedData(PREPARED)
     curve = PLOTS / "train" / system / f"{seed}.csv"
     training = read_training(METRICS / "train" / system / f"{seed}.json", curve)
-    folder = adversarial_folder(system, seed)
+    folder, broken = adversarial_folder(system, seed), breaks_folder(system, seed)
+    attacked = said_by(folder / INDEX, "generate-pgd-adversarials")
+    model = folder / SYSTEM_FILE, made_with_of(folder / SYSTEM_FILE, data)
+    searched = said_by(broken / ABOUT, "find-break-points")
+    made = made_of("evaluate", prepared(), attacked, model, searched, oracle=params.evaluate.oracle)
+    place = make_place(params.runtime, params.processes)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     made_with = settings_of(params.breaks, params.attack, params.segments)
-    breaks = read_break_points(breaks_folder(system, seed), made_with, stored.model_sha256)
+    breaks = read_break_points(broken, made_with, stored.model_sha256, data.fingerprint)
     header = read_header(stored.model)
-    compiled = params.runtime.compile
-    separator = load(stored.model, params.attack.mask, place.device, compiled, (system, seed))
-    separator = fitted(separator, data)
-    evaluator = Evaluator(
-        f"{system}-{seed}",
-        separator,
-        oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device),
-        params.evaluate,
-        params.attack,
-        params.segments,
-        params.workers,
-        params.processes,
-        place.device,
-    )
+    how = (params.attack.mask, place.device, params.runtime.compile, (system, seed))
+    separator = fitted(load(stored.model, *how), data)
+    beside = oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device)
+    own = (params.evaluate, params.attack, params.segments, params.workers, params.processes)
+    evaluator = Evaluator(f"{system}-{seed}", separator, beside, *own, place.device)
     scored = evaluator.evaluate(data, stored, place.shard).with_breaks(breaks.tracks, breaks.counts)
     if not place.shard.is_first:
         return
@@ -92,10 +96,8 @@ def main(
         "settings": dict(header.settings),
         "training": training,
         "environment": describe_environment(params.runtime),
-        "made_with": {
-            name: getattr(params, name).model_dump(mode="json")
-            for name in ("segments", "attack", "breaks", "evaluate")
-        },
+        "made_with": params.model_dump(mode="json", include=set(HELD)),
+        MADE_WITH: made,
         "data": data.fingerprint,
         "model_sha256": stored.model_sha256,
     }

@@ -1,7 +1,5 @@
 """find-break-points: the smallest perturbations of the test split that one model breaks under."""
 
-from typing import Annotated, ClassVar
-
 from common import (
     CHECKPOINTS,
     PREPARED,
@@ -10,9 +8,15 @@ from common import (
     Sections,
     breaks_folder,
     load_params,
+    made_of,
     model_file,
+    prepared,
+    refuse_unnamed,
     run,
 )
+
+from typing import Annotated, ClassVar
+
 from stemproof.attacks.broken import FILES, BreakParams, find_break_points
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.store import Victim
@@ -22,7 +26,7 @@ from stemproof.core.ownership import refuse_strangers
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
-from stemproof.separators.checkpoint import load
+from stemproof.separators.checkpoint import load, made_with_of
 
 
 class Needs(Sections):
@@ -42,11 +46,14 @@ def main(
 ) -> None:
     """Write metrics/breaks/SYSTEM/SEED: a table of parts of recordings."""
     params = load_params(Needs)
+    refuse_unnamed(system, seed)
     folder = breaks_folder(system, seed)
     refuse_strangers(folder, FILES)
-    place = make_place(params.runtime, params.processes)
     file, compiled = model_file(system, seed), params.runtime.compile
     data = PreparedData(PREPARED)
+    model = made_with_of(file, data)
+    made_with = made_of("find-break-points", prepared(), (file, model))
+    place = make_place(params.runtime, params.processes)
     separator = load(file, params.attack.mask, place.device, compiled, (system, seed))
     find_break_points(
         params.breaks,
@@ -58,6 +65,7 @@ def main(
         folder,
         CHECKPOINTS / "breaks",
         place.shard,
+        made_with,
     )
 
 

@@ -1,7 +1,5 @@
 """generate-pgd-adversarials: attack the test split for one model."""
 
-from typing import Annotated, ClassVar
-
 from common import (
     CHECKPOINTS,
     PREPARED,
@@ -10,9 +8,15 @@ from common import (
     Sections,
     adversarial_folder,
     load_params,
+    made_of,
     model_file,
+    prepared,
+    refuse_unnamed,
     run,
 )
+
+from typing import Annotated, ClassVar
+
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.store import Victim, generate
 from stemproof.attacks.threat import fitted
@@ -20,7 +24,7 @@ from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
-from stemproof.separators.checkpoint import load
+from stemproof.separators.checkpoint import load, made_with_of
 
 
 class Needs(Sections):
@@ -39,9 +43,12 @@ def main(
 ) -> None:
     """Write data/adversarial/SYSTEM/SEED: adversarial mixtures, and the model they are against."""
     params = load_params(Needs)
-    place = make_place(params.runtime, params.processes)
+    refuse_unnamed(system, seed)
     file, compiled = model_file(system, seed), params.runtime.compile
     data = PreparedData(PREPARED)
+    model = made_with_of(file, data)
+    made_with = made_of("generate-pgd-adversarials", prepared(), (file, model))
+    place = make_place(params.runtime, params.processes)
     separator = load(file, params.attack.mask, place.device, compiled, (system, seed))
     generate(
         params.attack,
@@ -52,6 +59,7 @@ def main(
         adversarial_folder(system, seed),
         CHECKPOINTS / "attack",
         place.shard,
+        made_with,
     )
 
 

@@ -10,10 +10,14 @@ from common import (
     REPORT,
     Sections,
     load_params,
+    made_of,
     run,
 )
-from stemproof.core.files import write_json
+
+from stemproof.core.files import read_json, write_json
 from stemproof.core.machine import WorkerParams
+from stemproof.core.made_with import MADE_WITH
+from stemproof.core.ownership import MARKER
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.prepare import prepare
 
@@ -30,7 +34,19 @@ def main() -> None:
     """Decode data.root into data/prepared and describe it in metrics/data.json."""
     params = load_params(Needs)
     outputs = (ADVERSARIAL, MODELS, CHECKPOINTS, METRICS, PLOTS, REPORT)
-    summary = prepare(params.data, params.segments, params.workers.count, PREPARED, outputs)
+    # Songs that were rendered say with what; recordings of anyone else say nothing.
+    marker = params.data.root.expanduser() / MARKER
+    said = read_json(marker) if marker.is_file() else {}
+    rendered = [(params.data.root, said[MADE_WITH])] if MADE_WITH in said else []
+    made_with = made_of("prepare-musdb18", *rendered)
+    summary = prepare(
+        params.data,
+        params.segments,
+        params.workers.count,
+        PREPARED,
+        outputs,
+        {MADE_WITH: made_with},
+    )
     write_json(METRICS / "data.json", summary)
 
 

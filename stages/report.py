@@ -1,21 +1,30 @@
 """report: report/index.html and report/report.md."""
 
+from common import (
+    METRICS,
+    PLOTS,
+    REPORT,
+    SYSTEM_METRICS,
+    Sections,
+    load_params,
+    made_of,
+    run,
+    said_by,
+)
+
 from typing import Any
 
-from common import METRICS, PLOTS, REPORT, SYSTEM_METRICS, Sections, load_params, run
 from stemproof.attacks.params import AttackSection
 from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_text
-from stemproof.core.params import Name, Systems, TrainParams, first_difference
+from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, build_report
 from stemproof.report.documents import (
     MadeAudit,
     MadeComparison,
-    SectionsOfAudit,
-    SectionsOfComparison,
 )
 from stemproof.report.threats import Settings
 
@@ -53,14 +62,14 @@ def main() -> None:
         environment=METRICS / "environment.json",
         plots=PLOTS,
     )
-    for file, form, made in (
-        (METRICS / "environment.json", MadeComparison, SectionsOfComparison),
-        (PLOTS / "audit" / "made_with.json", MadeAudit, SectionsOfAudit),
+    recordings = read_document(sources.data, Data).get("sha256")
+    for file, form, stage in (
+        (METRICS / "environment.json", MadeComparison, "compare"),
+        (PLOTS / "audit" / "made_with.json", MadeAudit, "audit"),
     ):
-        made_with = read_document(file, form)["made_with"]
-        difference = first_difference(made_with, {key: shown[key] for key in made.model_fields})
-        if difference:
-            raise InputError(f"{file}: made with {difference}; {form.cure}")
+        made_of("report", said_by(file, stage))
+        if read_document(file, form).get("data") != recordings:
+            raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
     settings = Settings(params.attack, params.segments, params.statistics, shown)
     for name, text in build_report(settings, sources).items():
         write_text(REPORT / name, text)

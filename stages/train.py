@@ -1,7 +1,5 @@
 """train-baseline, train-improved, train-ablation: one system with one training seed."""
 
-from typing import Annotated
-
 from common import (
     CHECKPOINTS,
     METRICS,
@@ -11,9 +9,15 @@ from common import (
     SYSTEM,
     Sections,
     load_params,
+    made_of,
     model_file,
+    prepared,
+    refuse_unnamed,
     run,
 )
+
+from typing import Annotated
+
 from stemproof.core.errors import InputError
 from stemproof.core.extras import MissingExtraError
 from stemproof.core.files import write_csv, write_json
@@ -44,7 +48,17 @@ def main(
     """Train a system (or take it untrained) and store weights, curves and a summary."""
     params = load_params(Needs)
     kind, settings = entry(params.separators, system)
-    processes = params.processes if kind.is_trained(settings) else ProcessParams()
+    refuse_unnamed(system, seed, trains=True)
+    trained = kind.is_trained(settings)
+    processes = params.processes if trained else ProcessParams()
+    made_with = made_of(
+        "train",
+        prepared(),
+        system=system,
+        shared=kind.name if hasattr(params, kind.name) else "",
+    )
+    if not trained:
+        del made_with["processes"]
     fabric = make_fabric(params.runtime, processes)
     resume = CHECKPOINTS / f"{system}-{seed}.ckpt"
     compiled, shared = params.runtime.compile, getattr(params, kind.name, None)
@@ -63,7 +77,8 @@ def main(
     write_csv(PLOTS / "train" / system / f"{seed}.csv", columns, rows)
     write_json(METRICS / "train" / system / f"{seed}.json", described(made))
     file = model_file(system, seed)
-    save(file, kind, made.model, system, seed, made.settings, made.trained)
+    heard = data.fingerprint if made.trained else None
+    save(file, kind, made.model, system, seed, made.settings, made.trained, made_with, heard)
     resume.unlink(missing_ok=True)
 
 

@@ -137,7 +137,7 @@ def audit_folder(
         stored = open_adversarials(attacked, params.attack, params.cut, data)
         find_break_points(params.breaks, *common, broken, work / "unfinished")
         made_with = settings_of(params.breaks, params.attack, params.cut)
-        breaks = read_break_points(broken, made_with, stored.model_sha256)
+        breaks = read_break_points(broken, made_with, stored.model_sha256, data.fingerprint)
         scored = _evaluator(system, params, device).evaluate(data, stored)
         scored = scored.with_breaks(breaks.tracks, breaks.counts)
         summaries.append(_summary(summarize({0: scored}, params.statistics)))

@@ -33,6 +33,7 @@ from stemproof.core.files import (
     write_json,
     write_text,
 )
+from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import fresh_directory, remove_written
 from stemproof.core.params import Section, first_difference
 from stemproof.core.resume import code_fingerprint
@@ -59,6 +60,7 @@ class AboutBreaks(Document):
 
     made_with: dict[str, JsonValue]
     model_sha256: Hash
+    data: Hash
     table_sha256: Hash = ABSENT
 
 
@@ -92,6 +94,7 @@ def find_break_points(
     destination: Path,
     scratch: Path,
     shard: Shard = WHOLE,
+    made_with: Mapping[str, Any] | None = None,
 ) -> None:
     """Search the break points of ``breaks.per_track`` parts of every test track, and store them.
 
@@ -108,6 +111,7 @@ def find_break_points(
         destination: the folder of the result.
         scratch: for unfinished work, seen by all processes.
         shard: which of the processes this is.
+        made_with: parameters that the result carries (:mod:`stemproof.core.made_with`).
 
     Raises:
         InputError: no segment counts, or what is computed is not a number.
@@ -158,6 +162,7 @@ def find_break_points(
     about |= {"table_sha256": sha256(destination / TABLE)}
     about |= {"data": data.fingerprint, "gate": checked.document()}
     about |= {"threat": threat_of(victim.separator)}
+    about |= {} if made_with is None else {MADE_WITH: dict(made_with)}
     write_json(destination / ABOUT, about)
     remove_written(work, [_file(work, unit).name for unit in units])
 
@@ -232,13 +237,16 @@ class BreakTable:
     made_with: Mapping[str, Any]
 
 
-def read_break_points(folder: Path, settings: Mapping[str, Any], model: str) -> BreakTable:
+def read_break_points(
+    folder: Path, settings: Mapping[str, Any], model: str, data: str
+) -> BreakTable:
     """Read what :func:`find_break_points` stored.
 
     Args:
         folder: where it is.
         settings: what it must have been made with (:func:`settings_of`).
         model: hash of the model file that it must be of.
+        data: hash of the recordings that it must be of.
 
     Raises:
         InputError: it is missing or damaged, or was made with something else.
@@ -249,6 +257,8 @@ def read_break_points(folder: Path, settings: Mapping[str, Any], model: str) -> 
         raise InputError(f"{folder}: made with {difference}; {AGAIN}")
     if about["model_sha256"] != model:
         raise InputError(f"{folder}: of another model than the adversarials; {AGAIN}")
+    if about["data"] != data:
+        raise InputError(f"{folder}: of other recordings than the adversarials; {AGAIN}")
     hashed = about.get("table_sha256")
     if hashed is not None and sha256(folder / TABLE) != hashed:
         raise InputError(f"{folder / TABLE}: damaged; {AGAIN}")

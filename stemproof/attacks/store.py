@@ -32,6 +32,7 @@ from stemproof.core.files import (
     write_csv,
     write_json,
 )
+from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import move_file, remove_written
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.shards import WHOLE, Shard
@@ -66,6 +67,7 @@ def generate(
     destination: Path,
     scratch: Path,
     shard: Shard = WHOLE,
+    made_with: Mapping[str, Any] | None = None,
 ) -> None:
     """Attack the test split for one model, and store what was found.
 
@@ -85,6 +87,7 @@ def generate(
             else stay.
         scratch: for unfinished work, seen by all processes.
         shard: which of the processes this is.
+        made_with: parameters that the result carries (:mod:`stemproof.core.made_with`).
 
     Raises:
         InputError: no segment counts, or what is computed is not a number or exceeds the budget.
@@ -141,6 +144,7 @@ def generate(
         "model_sha256": model,
         "data": data.fingerprint,
     }
+    about |= {} if made_with is None else {MADE_WITH: dict(made_with)}
     universal = attack.delta.cpu().numpy() if isinstance(attack, SamePerturbation) else None
     _finish(work, destination, excerpts, params, cut, victim.file, universal, about)
     remove_written(work, [UNIVERSAL, *(losses_file(work, t).name for t in excerpts.tracks)])

@@ -12,6 +12,7 @@ from stemproof.cli.attack import attack
 from stemproof.cli.audit import audit
 from stemproof.cli.separate import separate
 from stemproof.core.errors import user_message
+from stemproof.core.printing import keep_printing
 
 app = typer.Typer(
     help="How robust is a music source separator to an adversary, and how do you know?",
@@ -88,6 +89,7 @@ def _table(rows: list[tuple[str, str]]) -> None:
 
 def main() -> None:
     """Run the command; a mistake of its user is one line and exit status 2."""
+    keep_printing()
     try:
         app()
     except Exception as error:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LESS_GPU_MEMORY = "lower rsvm.training.batch_size, attack.batch, evaluate.batch or audit.segments"
-LESS_MEMORY = (
-    "lower workers.count, rsvm.training.batch_size, attack.batch, evaluate.batch or audit.segments"
+LESS_GPU_MEMORY = (
+    "lower rsvm.training.batch_size, attack.batch, attack.excerpt, evaluate.batch or audit.segments"
+)
+LESS_MEMORY = LESS_GPU_MEMORY.replace("lower", "lower workers.count,")
+# How PyTorch's allocator, its memory maps, oneDNN, C++ and joblib say that memory was not enough:
+# none of them raises a MemoryError.
+NO_MEMORY = re.compile(
+    r"DefaultCPUAllocator|Cannot allocate memory|std::bad_alloc|bad allocation"
+    r"|^could not create a primitive$|^A worker process managed by the executor was unexpectedly"
 )
 ELSEWHERE = "mount it for writing, or work in another folder"
 # What to do about an answer of the operating system. What is not here is said without a cure.
@@ -135,5 +142,5 @@ def user_message(error: Exception) -> str | None:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether the machine's memory, as NumPy, Python or PyTorch say it, was not enough."""
-    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+    """Whether the machine's memory, as one of many libraries says it, was not enough."""
+    return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None

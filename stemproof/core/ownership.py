@@ -6,9 +6,11 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import read_json, write_json
@@ -22,7 +24,10 @@ NAMED = 5  # files that one error names
 
 
 def fresh_directory(
-    path: Path, files: Iterable[str] | None = None, earlier: Iterable[str] = ()
+    path: Path,
+    files: Iterable[str] | None = None,
+    earlier: Iterable[str] = (),
+    about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Make a directory ready for ``files``: what we wrote there before goes, and nothing else.
 
@@ -34,6 +39,7 @@ def fresh_directory(
         files: names of all files that are going to be written, relative to ``path``. None for a
             directory without a marker: whatever is named like a stored result is taken for ours.
         earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+        about: what the marker says beside the list.
 
     Raises:
         InputError: it holds files that we did not write; nothing has been removed.
@@ -46,20 +52,27 @@ def fresh_directory(
     with explaining(path, "written"):
         path.mkdir(parents=True, exist_ok=True)
     if files is not None:
-        write_json(path / MARKER, {WRITTEN: sorted(files)})
+        write_json(path / MARKER, {WRITTEN: sorted(files), **(about or {})})
     return path
 
 
 def refuse_strangers(path: Path, earlier: Iterable[str] = ()) -> None:
-    """Refuse a directory that holds files which we did not write, before anything is computed.
+    """Refuse a directory that holds files which we did not write, or that cannot be written.
+
+    Asked before anything is computed, and of all directories before any of them is emptied.
 
     Args:
         path: the directory; it may be absent.
         earlier: names that are ours when there is no marker: of a version that left none.
 
     Raises:
-        InputError: there are such files; the message names them.
+        InputError: there are such files, which the message names; or it cannot be written.
     """
+    place = path
+    while not os.path.lexists(place):
+        place = place.parent
+    with explaining(path, "written"), tempfile.TemporaryFile(dir=place):
+        pass
     _, strangers = _sorted_out(path, earlier)
     if strangers:
         shown = ", ".join(strangers[:NAMED])

@@ -15,6 +15,7 @@ import torch
 
 from stemproof.core.errors import InputError
 from stemproof.core.gpus import VARIABLE, claim_gpu
+from stemproof.core.launchers import PARENT, check_count, check_launcher, number_of
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.shards import WHOLE, Shard
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 # the process that started them.
 PATIENCE = timedelta(days=2)
 WATCH = 1.0  # seconds between two looks at the parent
-PARENT = "STEMPROOF_PARENT"  # environment variable: number of the process that starts others
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def make_fabric(runtime: RuntimeParams, processes: ProcessParams) -> Fabric:
             f"runtime: {devices} device(s) of kind {runtime.accelerator} on {nodes} node(s) "
             f"cannot be had ({error}); set processes.devices and processes.nodes to what there is"
         ) from None
-    _check_count(fabric.world_size, processes.count)
+    check_count(fabric.world_size, processes.count)
     # Only now: launching several processes shares out the cores, whatever was set before.
     torch.set_num_threads(runtime.threads)
     return fabric
@@ -124,9 +124,14 @@ def _set_up(runtime: RuntimeParams, processes: ProcessParams) -> str:
             "runtime.accelerator = cuda, but PyTorch sees no CUDA device; "
             "set runtime.accelerator = cpu, or install a driver and a CUDA build of PyTorch"
         )
-    _check_launcher(processes.devices, processes.nodes)
-    _check_count(_launched(), processes.count)
+    check_launcher(processes)
     accelerator = _resolve(runtime)
+    cores = os.cpu_count() or 1
+    if accelerator == "cpu" and processes.devices > cores:
+        raise InputError(
+            f"processes.devices = {processes.devices}, but this machine has {cores} CPU core(s) "
+            f"and no GPU is asked for or found; set processes.devices to {cores} at most"
+        )
     if runtime.precision in ("16-mixed", "tf32") and accelerator == "cpu":
         raise InputError(
             f"runtime.precision = {runtime.precision} needs CUDA; set it to 32-true or bf16-mixed"
@@ -135,94 +140,16 @@ def _set_up(runtime: RuntimeParams, processes: ProcessParams) -> str:
     return accelerator
 
 
-def _check_launcher(devices: int, nodes: int) -> None:
-    """Refuse what would wait for processes that nobody starts.
-
-    Raises:
-        InputError: several machines without a launcher, a batch script of SLURM without srun, or a
-            launcher's variable without the launcher.
-    """
-    if devices * nodes == 1:
-        return
-    from lightning_fabric.plugins.environments.lsf import LSFEnvironment
-    from lightning_fabric.plugins.environments.mpi import MPIEnvironment
-    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-
-    launchers = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
-    wanted = f"processes.devices = {devices} and processes.nodes = {nodes}"
-    if not any(launcher.detect() for launcher in launchers):
-        if nodes > 1:
-            raise InputError(
-                f"{wanted}, but no launcher started this stage; start it on every machine with "
-                "torchrun or srun, or set processes.nodes = 1"
-            )
-        rank = _number("LOCAL_RANK")
-        # Fabric's own further processes have a rank above 0, and know who started them.
-        if rank == 0 or (rank is not None and PARENT not in os.environ):
-            raise InputError(
-                f"{wanted}, and LOCAL_RANK = {rank} is set, but no launcher started this stage; "
-                "unset LOCAL_RANK, or start it with torchrun or srun"
-            )
-    elif not TorchElasticEnvironment.detect() and SLURMEnvironment.detect():
-        for name in ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
-            _number(name)
-        if _number("SLURM_STEP_NUM_TASKS") is None:
-            _check_count(1, devices * nodes)  # a batch script, in which nothing starts the others
-
-
-def _launched() -> int | None:
-    """How many processes torchrun or srun started; None where neither did."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        count = _number("WORLD_SIZE")
-        if count is None:
-            raise InputError(
-                "TORCHELASTIC_RUN_ID is set, but WORLD_SIZE is not; start this stage with "
-                "torchrun, or unset TORCHELASTIC_RUN_ID"
-            )
-        return count
-    steps = _number("SLURM_STEP_NUM_TASKS")
-    # An interactive shell on a node is a step of one task, in which Fabric may start processes.
-    return None if steps == 1 else steps
-
-
-def _number(name: str) -> int | None:
-    """A number that a launcher or another process left in the environment, or None.
-
-    Raises:
-        InputError: the variable is set to something else.
-    """
-    value = os.environ.get(name, "").strip()
-    if not value:
-        return None
-    if not (value.isascii() and value.isdecimal()):
-        raise InputError(
-            f"the environment variable {name} = {value!r} is not a number; unset it, or start this "
-            "stage with torchrun or srun"
-        )
-    return int(value)
-
-
-def _check_count(found: int | None, wanted: int) -> None:
-    """Each of a wrong number of processes would take itself for the first, and write."""
-    if found is not None and found != wanted:
-        raise InputError(
-            f"{found} process(es) were started, but this stage needs {wanted} (processes.devices x "
-            "processes.nodes, one for what is not shared); start as many with torchrun or srun, or "
-            "set processes.devices to the processes of each node"
-        )
-
-
 def _end_with_parent() -> None:
     """End a further process when the one that started it has ended: nobody waits for it any more.
 
     Of the processes of a machine Fabric starts all but the first, which leaves its number in the
     environment: it may have ended before they look.
     """
-    if not _number("LOCAL_RANK"):
+    if not number_of("LOCAL_RANK"):
         os.environ[PARENT] = str(os.getpid())
         return
-    parent = _number(PARENT) or os.getppid()  # torchrun's agent leaves none
+    parent = number_of(PARENT) or os.getppid()  # torchrun's agent leaves none
 
     def watch() -> None:
         while os.getppid() == parent:

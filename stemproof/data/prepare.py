@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def prepare(
     workers: int,
     destination: Path,
     outputs: Sequence[Path] = (),
+    said: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Decode ``data.root`` into ``destination`` and describe it.
 
@@ -70,10 +71,11 @@ def prepare(
         workers: threads that decode.
         destination: where the arrays go; what was prepared there before is replaced.
         outputs: further folders that the pipeline writes: no recordings are read from there.
+        said: what the folder says of itself beside its files.
 
     Returns:
-        The content of ``metrics/data.json``: tracks, seconds, segments, silent segments and
-        how far the stems add up, per split.
+        The content of ``metrics/data.json``: the hash that figures name the recordings by; tracks,
+        seconds, segments, silent segments and how far the stems add up, per split.
 
     Raises:
         InputError: tracks cannot be used, and the message names their files; or ``destination``
@@ -91,7 +93,7 @@ def prepare(
     _check_found(tracks, data)
     files = [_file_of(track, index) for index, track in enumerate(tracks)]
     # Written beside the old data, which stays until the new is whole.
-    fresh_directory(work, [*files, MANIFEST], _prepared_before(work))
+    fresh_directory(work, [*files, MANIFEST], _prepared_before(work), said)
     # Threads: PyAV and NumPy leave Python's lock, and musdb's tracks need not be pickled.
     jobs = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
         delayed(_prepare_track)(track, index, data, cut, work) for index, track in enumerate(tracks)
@@ -113,7 +115,8 @@ def prepare(
     for name in (MARKER, *files, MANIFEST):
         move_file(work / name, destination / name)
     remove_written(work)
-    return {**about, "source_words": source.words, **summary}
+    about |= {"source_words": source.words, "sha256": sha256(destination / MANIFEST)}
+    return {**about, **summary}
 
 
 def _prepared_before(folder: Path) -> list[str]:

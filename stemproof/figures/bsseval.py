@@ -16,6 +16,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy import fft
 
+from stemproof.core.errors import out_of_memory
 from stemproof.core.stempeg import import_museval
 from stemproof.core.workers import worker_pool
 from stemproof.figures.estimates import Estimate, Signals, TrackEstimates
@@ -185,6 +186,8 @@ def score_by_museval(track: TrackEstimates, rate: int) -> list[Score]:
                     sources[:2, :, None], sources[row : row + 2, :, None], win=rate, hop=rate
                 )
         except Exception as error:  # museval raises ValueError, LinAlgError, AttributeError, ...
+            if out_of_memory(error):  # not a track without figures
+                raise
             scores.append(f"{type(error).__name__}: {error}")
         else:
             scores.append(_summary(list(np.stack([figure[0] for figure in windows], axis=-1))))

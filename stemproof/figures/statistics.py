@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+AT_ONCE = 2**20  # figures of one resampled table that are held at a time: 8 MiB
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,16 @@ def bootstrap(
         value = known_mean(statistic(*figures))
         return Interval(value, math.nan, math.nan, math.nan)
     draw = np.random.default_rng(seed)
-    drawn_tracks = draw.integers(0, tracks, size=(resamples, tracks))
+    # Seeds x resamples: the statistic of every seed on the tracks of every resample. Resamples are
+    # drawn and used some at a time, all together would be gigabytes of many tracks; the generator
+    # gives the same numbers either way.
+    of_seeds = np.empty((seeds, resamples))
+    block = max(1, AT_ONCE // (seeds * tracks))
+    for start in range(0, resamples, block):
+        stop = min(start + block, resamples)
+        drawn_tracks = draw.integers(0, tracks, size=(stop - start, tracks))
+        of_seeds[:, start:stop] = statistic(*(figure[:, drawn_tracks] for figure in figures))
     drawn_seeds = draw.integers(0, seeds, size=(max(1, seeds - 1), resamples))
-    # Seeds x resamples: the statistic of every seed on the tracks of every resample.
-    of_seeds = statistic(*(figure[:, drawn_tracks] for figure in figures))
     replicas = np.take_along_axis(of_seeds, drawn_seeds, axis=0)
     estimates = statistic(*figures)
     if not whole.all():

@@ -16,6 +16,7 @@ from stemproof.core.files import fingerprint
 from stemproof.figures import table
 from stemproof.report.checking import read_checked
 from stemproof.report.claims import Claim, Figure
+from stemproof.report.markdown import cell
 
 RESULTS = Path("results")
 # Parameters that are named in the command of a claim, as far as it has them.
@@ -137,7 +138,7 @@ def build_board(files: Sequence[Path], out: Path) -> dict[str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = cell
     return {
         name: environment.get_template(name).render(parts=parts, levels=LEVELS)
         for name in ("board.md", "board.html")
@@ -231,9 +232,3 @@ def command_of(claim: Claim) -> str:
 
 
 _ABSENT = object()
-
-
-def _cell(text: str) -> str:
-    """Text of a stranger's claim in a table of Markdown."""
-    plain = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
-    return plain.replace("<", "&lt;").replace("[", "\\[").replace("`", "'")

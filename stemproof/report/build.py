@@ -25,6 +25,7 @@ from stemproof.report.documents import (
     check_figures,
     check_one_run,
 )
+from stemproof.report.markdown import cell, fence, prose
 from stemproof.report.threats import Group, Settings
 
 
@@ -81,6 +82,7 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         for informed in (True, False)
         if (own := [system for system in systems if system["informed"] == informed])
     ]
+    shown = yaml.safe_dump(dict(settings.shown), sort_keys=False)
     context: dict[str, Any] = {
         "groups": [group.context(settings) for group in groups],
         "data": data,
@@ -92,7 +94,8 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         "splits": tables.data(data),
         "environment": read_document(sources.environment, ComputedWith)["environment"],
         "confidence": f"{settings.statistics.confidence:.0%}",
-        "params": yaml.safe_dump(dict(settings.shown), sort_keys=False),
+        "params": shown,
+        "fence": fence(shown),
     }
     environment = Environment(
         loader=PackageLoader("stemproof.report", "templates"),
@@ -101,6 +104,7 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"cell": cell, "prose": prose}
     drawn = [
         picture
         for group in groups

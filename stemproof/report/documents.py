@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 import pandas as pd
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from stemproof.core.documents import ABSENT, Count, Document, Part
+from stemproof.core.documents import ABSENT, Count, Document, Hash, Part
 from stemproof.core.errors import InputError
 from stemproof.figures.collapse import COUNTS
 from stemproof.figures.compare import OTHER
@@ -40,6 +40,7 @@ class Data(Document):
 
     source: str
     source_words: str = ABSENT
+    sha256: Hash = ABSENT
     channels: Annotated[int, Field(ge=1)] = ABSENT
     train: Split
     valid: Split
@@ -71,6 +72,7 @@ class MadeComparison(ComputedWith):
     """``metrics/environment.json``, with the parameters of the comparison."""
 
     made_with: SectionsOfComparison
+    data: Hash
 
 
 class SectionsOfAudit(Part):
@@ -89,6 +91,7 @@ class MadeAudit(Document):
     cure = "run audit again"
 
     made_with: SectionsOfAudit
+    data: Hash
 
 
 class Flags(Part):

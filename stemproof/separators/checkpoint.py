@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import torch
@@ -16,10 +16,14 @@ from torch import Tensor, nn
 
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.files import opened, written_aside
+from stemproof.core.made_with import MADE_WITH, Record, carried
 from stemproof.core.strict_json import parse_json
 from stemproof.separators.kind import Kind
 from stemproof.separators.protocol import MaskKind, Separator
 from stemproof.separators.registry import code_of, find_kind
+
+if TYPE_CHECKING:
+    from stemproof.data.store import PreparedData
 
 # One entry: safetensors writes several in an order that changes from run to run.
 HEADER, OLD_HEADER = "stemproof", "rsvm"
@@ -38,6 +42,8 @@ class Header:
         seed: of its training.
         trained: whether the seed made a difference.
         settings: what its kind rebuilds it from.
+        made_with: parameters that it was made with; None in a file of an older release.
+        data: hash of the recordings that it was trained on; None where it was on none.
     """
 
     kind: Kind
@@ -45,6 +51,8 @@ class Header:
     seed: int
     trained: bool
     settings: Mapping[str, Any]
+    made_with: Mapping[str, Any] | None = None
+    data: str | None = None
 
 
 def save(
@@ -55,8 +63,22 @@ def save(
     seed: int,
     settings: Mapping[str, Any],
     trained: bool = True,
+    made_with: Mapping[str, Any] | None = None,
+    data: str | None = None,
 ) -> None:
-    """Write a model, atomically; the same weights and settings give the same bytes."""
+    """Write a model, atomically; the same weights and settings give the same bytes.
+
+    Args:
+        path: where to.
+        kind: of the separator.
+        model: its weights.
+        name: of the system.
+        seed: of its training.
+        settings: what its kind rebuilds it from.
+        trained: whether the seed made a difference.
+        made_with: parameters that it was made with (:mod:`stemproof.core.made_with`).
+        data: hash of the recordings that it was trained on.
+    """
     weights: dict[str, Tensor] = {}
     places: set[int] = set()
     for key, tensor in model.state_dict().items():
@@ -74,6 +96,8 @@ def save(
         "settings": dict(settings),
         "code": code_of(kind),
     }
+    header |= {} if made_with is None else {MADE_WITH: dict(made_with)}
+    header |= {} if data is None else {"data": data}
     text = json.dumps(header, sort_keys=True)
     with written_aside(path) as temporary:
         save_file(weights, str(temporary), metadata={HEADER: text})
@@ -108,6 +132,8 @@ def read_header(path: Path) -> Header:
             int(header["seed"]),
             bool(header["trained"]),
             dict(header["settings"]),
+            dict(header[MADE_WITH]) if MADE_WITH in header else None,
+            header.get("data"),
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -116,6 +142,27 @@ def read_header(path: Path) -> Header:
             f"{path}: its header is not one of this project ({type(error).__name__}: {error}); "
             "delete it and run dvc repro"
         ) from None
+
+
+def made_with_of(path: Path, data: PreparedData | None = None) -> Record:
+    """What a model file says it was made with.
+
+    Args:
+        path: the file.
+        data: recordings on which it must have been trained, if it was trained at all.
+
+    Raises:
+        InputError: as :func:`read_header`; or it does not say it, or was trained on others.
+    """
+    header = read_header(path)
+    about = {} if header.made_with is None else {MADE_WITH: header.made_with}
+    record = carried(about, path, "train")
+    if data is not None and header.data not in (None, data.fingerprint):
+        raise InputError(
+            f"{path}: trained on other recordings than {data.folder} holds; run train again, and "
+            "all that follows"
+        )
+    return record
 
 
 def _old_header(header: Mapping[str, str]) -> Header:

@@ -94,7 +94,8 @@ class Bench:
     def read(self, **changes: Any) -> broken.BreakTable:
         params = self.params(**changes)
         settings = settings_of(params.breaks, params.attack, params.segments)
-        return read_break_points(self.destination, settings, sha256(self.model))
+        data = self.data.fingerprint
+        return read_break_points(self.destination, settings, sha256(self.model), data)
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +280,12 @@ def test_what_was_made_with_something_else_is_refused(bench: Bench) -> None:
     with pytest.raises(InputError, match=f"of another model than the adversarials; {again}"):
         bench.read()
     about = json.loads((bench.destination / ABOUT).read_text())
+    bench.run()
+    bench.read()
+    own, bench.data.fingerprint = bench.data.fingerprint, "of other songs"
+    with pytest.raises(InputError, match=f"of other recordings than the adversarials; {again}"):
+        bench.read()
+    bench.data.fingerprint = own
     (bench.destination / ABOUT).write_text(json.dumps({**about, "format": 0}))
     with pytest.raises(InputError, match=f"format 0, this one reads from 1 on; {again}"):
         bench.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -289,3 +290,50 @@ def test_holm_keeps_the_chance_of_any_false_rejection() -> None:
     for _ in range(2000):
         wrong += min(holm(list(draw.uniform(size=5)))) < 0.05
     assert wrong / 2000 == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 2000))
+
+
+def at_once(statistic: Any, *figures: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Every resample in one array, as the definition has it: means over the drawn seeds."""
+    seeds, tracks = figures[0].shape
+    draw = np.random.default_rng(seed)
+    drawn_tracks = draw.integers(0, tracks, size=(resamples, tracks))
+    drawn_seeds = draw.integers(0, seeds, size=(max(1, seeds - 1), resamples))
+    of_seeds = statistic(*(figure[:, drawn_tracks] for figure in figures))
+    replicas = np.take_along_axis(of_seeds, drawn_seeds, axis=0)
+    if np.isnan(figures[0]).any():
+        known = ~np.isnan(replicas)
+        total, count = np.nansum(replicas, axis=0), known.sum(axis=0)
+        return np.asarray(total[count > 0] / count[count > 0])
+    return np.asarray(replicas.mean(axis=0))
+
+
+@pytest.mark.parametrize("at_a_time", [1, 1000, 2**20])
+@pytest.mark.parametrize(("seeds", "tracks"), [(1, 2), (3, 41), (12, 7), (2, 700)])
+@pytest.mark.parametrize("missing", [False, True])
+def test_resamples_in_blocks_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, at_a_time: int, seeds: int, tracks: int, missing: bool
+) -> None:
+    monkeypatch.setattr("stemproof.figures.statistics.AT_ONCE", at_a_time)
+    draw = np.random.default_rng(seeds * tracks)
+    bs, at_bs = draw.normal(6, 2, size=(2, seeds, tracks))
+    if missing and tracks > 2:
+        bs[:, :: tracks // 3] = np.nan
+    for statistic in (median_difference, paired_median):
+        replicas = at_once(statistic, bs, at_bs, resamples=150, seed=7)
+        found = bootstrap(statistic, bs, at_bs, resamples=150, confidence=0.9, seed=7)
+        low, high = np.quantile(replicas, [(1 - 0.9) / 2, 1 - (1 - 0.9) / 2])
+        assert (found.low, found.high) == (low, high)
+        rarer = 1 + min(np.sum(replicas <= 0), np.sum(replicas >= 0))
+        assert found.p >= min(1.0, 2 * rarer / (len(replicas) + 1))
+
+
+def test_the_memory_of_many_tracks_is_bounded() -> None:
+    """All resamples of 600 tracks at once would be 288 MB for each of three arrays."""
+    figures = np.random.default_rng(0).normal(size=(2, 3, 600))
+    tracemalloc.start()
+    try:
+        bootstrap(median_difference, *figures, resamples=20_000, confidence=0.95, seed=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 60e6, peak

@@ -16,6 +16,7 @@ from conftest import ROOT
 
 from stemproof.attacks.broken import OF_ATTACK
 from stemproof.attacks.registry import METHODS
+from stemproof.core.influences import INFLUENCES
 from stemproof.core.params import Sections
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -149,6 +150,22 @@ def test_the_parameters_of_a_stage_are_those_that_it_reads(name: str) -> None:
         assert partial == {f"attack.{key}" for key in OF_ATTACK | able}
         return
     assert all(key.startswith("separators.") for key in partial)
+
+
+def test_the_table_of_what_influences_a_result_is_that_of_dvc_yaml() -> None:
+    """What a stage that is run by hand holds its inputs against is what makes DVC run again."""
+    marks = {"{system}": "${item.system}", "{oracle}": "${evaluate.oracle}", "{shared}": "rsvm"}
+    for name, names in INFLUENCES.items():
+        if name == "report":
+            assert not names  # nothing is made of it
+            continue
+        listed = set(STAGES["train-ablation" if name == "train" else name]["params"])
+        for mark, meant in marks.items():
+            names = [own.replace(mark, meant) for own in names]
+        # Its settings of the attack are held by themselves: less than a section.
+        assert set(names) == {key for key in listed if not key.startswith("attack.")}, name
+    others = {name for name in NAMES if not name.startswith("train-")} - {"board"}
+    assert set(INFLUENCES) == {"train", *others}
 
 
 @pytest.mark.parametrize("name", NAMES)

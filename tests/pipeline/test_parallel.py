@@ -28,8 +28,9 @@ from test_bsseval import make_track
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_array
-from stemproof.core.params import load_params
-from stemproof.core.runtime import make_fabric
+from stemproof.core.made_with import MADE_WITH, record_of
+from stemproof.core.params import load_params, read_tree
+from stemproof.core.runtime import make_fabric, make_place
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.workers import capacity
 from stemproof.data.loading import ResidentSegments, _read_ahead, training_batches
@@ -132,7 +133,8 @@ def project(songs: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     write_params(folder, songs)
     params = load_params(AllParams, folder / "params.yaml")
-    prepare(params.data, params.segments, 1, folder / "data/prepared")
+    said = {MADE_WITH: record_of(read_tree(folder / "params.yaml"), ["data", "segments"])}
+    prepare(params.data, params.segments, 1, folder / "data/prepared", said=said)
     return folder
 
 
@@ -289,11 +291,32 @@ def test_when_one_process_fails_all_end(
     raise AssertionError(f"still running: {alive}")
 
 
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "x",
+    "WORLD_SIZE": "2",
+    "RANK": "0",
+    "LOCAL_RANK": "0",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+}
+BATCH_SCRIPT = {"SLURM_JOB_NAME": "rsvm", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"}
+SRUN = {
+    **BATCH_SCRIPT,
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+}
+
+
+def without(environment: dict[str, str], name: str) -> dict[str, str]:
+    return {key: value for key, value in environment.items() if key != name}
+
+
 @pytest.mark.parametrize(
     ("environment", "devices"),
     [
-        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, 1),  # torchrun started two for one
-        ({"SLURM_STEP_NUM_TASKS": "4"}, 2),  # srun started four for two
+        (dict(TORCHRUN), 1),  # torchrun started two for one
+        ({**SRUN, "SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS": "4"}, 2),  # srun: four for two
     ],
 )
 def test_a_launcher_that_starts_another_number_is_refused(
@@ -310,10 +333,6 @@ def test_a_launcher_that_starts_another_number_is_refused(
         make_fabric(params.runtime, params.processes)
 
 
-TORCHRUN = {"TORCHELASTIC_RUN_ID": "x"}
-BATCH_SCRIPT = {"SLURM_JOB_NAME": "rsvm", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"}
-
-
 @pytest.mark.parametrize(
     ("environment", "processes", "said"),
     [
@@ -327,14 +346,36 @@ BATCH_SCRIPT = {"SLURM_JOB_NAME": "rsvm", "SLURM_NTASKS": "2", "SLURM_PROCID": "
         (BATCH_SCRIPT, {"devices": 2}, r"1 process\(es\) were started, but this stage needs 2"),
         ({"LOCAL_RANK": "0"}, {"devices": 2}, "LOCAL_RANK = 0 is set.* unset LOCAL_RANK"),
         ({"LOCAL_RANK": "1"}, {"devices": 2}, "LOCAL_RANK = 1 is set.* unset LOCAL_RANK"),
-        (TORCHRUN, {"devices": 2}, "WORLD_SIZE is not; .* or unset TORCHELASTIC_RUN_ID"),
-        ({**TORCHRUN, "WORLD_SIZE": "two"}, {}, "WORLD_SIZE = 'two' is not a number"),
+        *(
+            (without(TORCHRUN, name), {"devices": 2}, f"{name} is not; .* TORCHELASTIC_RUN_ID")
+            for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+        ),
+        *(
+            ({**TORCHRUN, name: "two"}, {"devices": 2}, f"{name} = 'two' is not a number")
+            for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")
+        ),
+        ({**TORCHRUN, "RANK": "2"}, {"devices": 2}, "RANK = 2 does not fit WORLD_SIZE = 2"),
+        ({**TORCHRUN, "LOCAL_RANK": "1"}, {"devices": 2}, "LOCAL_RANK = 1 does not fit"),
+        ({**TORCHRUN, "MASTER_PORT": "99999"}, {"devices": 2}, "MASTER_PORT = 99999 is no port"),
+        *(
+            (without(SRUN, name), {"devices": 2}, f"{name} is not; .*unset SLURM_STEP_NUM_TASKS")
+            for name in ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
+        ),
+        *(
+            ({**SRUN, name: "x"}, {"devices": 2}, f"{name} = 'x' is not a number")
+            for name in ("SLURM_PROCID", "SLURM_JOB_ID", "SLURM_NNODES", "SLURM_NTASKS_PER_NODE")
+        ),
+        ({**SRUN, "SLURM_PROCID": "2"}, {"devices": 2}, "SLURM_PROCID = 2 does not fit"),
+        # Each of two would take itself for the first: no launcher that Fabric knows without mpi4py.
+        ({"OMPI_COMM_WORLD_RANK": "1"}, {}, "unset OMPI_COMM_WORLD_RANK"),
+        ({"PMI_RANK": "1"}, {"devices": 2}, "unset PMI_RANK"),
+        ({"LOCAL_RANK": "1"}, {}, "LOCAL_RANK = 1 is set, but no launcher .* unset LOCAL_RANK"),
         ({"SLURM_STEP_NUM_TASKS": "-1"}, {}, "SLURM_STEP_NUM_TASKS = '-1' is not a number"),
         ({**BATCH_SCRIPT, "SLURM_NTASKS": "2x"}, {"devices": 2}, "SLURM_NTASKS = '2x' is not"),
         ({"LOCAL_RANK": "one"}, {}, "LOCAL_RANK = 'one' is not a number"),
         (
             {"LOCAL_RANK": "1", "STEMPROOF_PARENT": "me"},
-            {},
+            {"devices": 2},
             "STEMPROOF_PARENT = 'me' is not a number",
         ),
     ],
@@ -354,6 +395,18 @@ def test_nobody_waits_for_processes_that_nobody_starts(
         params = make_params(processes=processes)
         make_fabric(params.runtime, params.processes)
     assert "\n" not in str(error.value)
+
+
+def test_more_processes_than_cores_are_refused(
+    make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_fabric.Fabric", lambda **_: pytest.fail("it was started"))
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    params = make_params(processes={"devices": 99})
+    said = r"processes.devices = 99, but this machine has 4 CPU core.* set .* to 4 at most"
+    for place in (make_fabric, make_place):
+        with pytest.raises(InputError, match=said):
+            place(params.runtime, params.processes)
 
 
 @pytest.mark.slow

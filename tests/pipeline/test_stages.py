@@ -222,7 +222,9 @@ def test_a_loss_that_is_not_a_number(
 ) -> None:
     finite = objective.neg_snr
     monkeypatch.setattr(objective, "neg_snr", lambda *signals: finite(*signals) * math.nan)
-    with pytest.raises(InputError, match="the loss is not a number in epoch 1"):
+    with pytest.raises(
+        InputError, match="the loss of step 1 is not a number in epoch 1; .*; nothing is kept"
+    ):
         make(make_params(), prepared, tmp_path / "a.ckpt", "baseline")
     assert not (tmp_path / "a.ckpt").exists()
 

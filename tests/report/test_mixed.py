@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from stemproof.figures.summary import Models, summarize
 from stemproof.report import docs
 from stemproof.report.build import Sources, build_report
 from stemproof.report.claims import Data, Run, make_claim
+from stemproof.report.markdown import fence
 from stemproof.report.threats import Settings
 
 MakeParams = Callable[..., AllParams]
@@ -134,6 +136,51 @@ def test_a_run_of_blind_systems_speaks_of_no_mask(tmp_path: Path, make_params: M
     assert "BS" not in page.replace("BSSEval", "")
     assert "Validation clean SI-SDR" in pages["index.html"]
     assert "Validation SI-SDR of the reconstruction" not in pages["index.html"]
+
+
+EVIL = "<script>alert(1)</script>|x `y` [z](http://z) ```"
+
+
+def test_texts_of_others_are_letters_and_no_marks(
+    tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Songs, reasons, devices, parameters: whatever they are called, the report stays one."""
+    systems = mixed(tmp_path)
+    for models in systems.values():
+        for model in models.values():
+            model.tracks.index = pd.Index([EVIL, *model.tracks.index[1:]], name="track")
+    failed = {"passed": False, "checks": [{"name": EVIL, "passed": False, "reason": EVIL}]}
+    honest = write_json
+
+    def changed(path: Path, value: Mapping[str, Any]) -> None:
+        """What the stages write, with the worst at every place that others name."""
+        if path.name == "toy.json" and "gate" in value:
+            value = {**value, "gate": failed, "kind": EVIL}
+        if path.name == "audit.json":
+            flags = [["few seeds", "clear", EVIL]]
+            value = {name: {**about, "reasons": flags} for name, about in value.items()}
+        if path.name == "environment.json":
+            value = {"environment": {EVIL: EVIL}}
+        if path.name == "data.json":
+            value = {**value, "source": "x", "source_words": EVIL}
+        honest(path, value)
+
+    monkeypatch.setitem(globals(), "write_json", changed)
+    pages = reported(tmp_path, make_params(), systems, NAMES)
+    page, text = pages["index.html"], pages["report.md"]
+    assert page.count("alert(1)") >= 5 and text.count("alert(1)") >= 5  # there, as letters
+    assert "<script" not in page and "<script" not in text
+    body, _, _ = text.partition("## Parameters")
+    assert not re.findall(r"(?<!\\)\[[^\[\]]*\]\(", body)  # no link
+    assert "`" not in body
+    for rows in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        columns = {len(re.findall(r"(?<!\\)\|", row)) for row in rows.splitlines()}
+        assert len(columns) == 1, rows
+
+
+def test_parameters_stay_inside_their_fence() -> None:
+    assert fence("a: 1\n") == "```"
+    assert fence("a: '\n\n  ```\n\n  # b'\n") == "````"
 
 
 def claim(params: AllParams, systems: Mapping[str, Models], name: str) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -38,7 +40,12 @@ PEAK = 0.9
 RATE = 44_100  # Hz; that of the one real recording
 
 
-def render_demo(demo: DemoParams, workers: int, destination: Path) -> None:
+def render_demo(
+    demo: DemoParams,
+    workers: int,
+    destination: Path,
+    about: Mapping[str, Any] | None = None,
+) -> None:
     """Write train/, test/ and mus.yaml (musdb's set-up, with the validation songs' names).
 
     The test split also holds the one real recording that stempeg ships; everything else is
@@ -48,6 +55,7 @@ def render_demo(demo: DemoParams, workers: int, destination: Path) -> None:
         demo: how many songs, how long, and the seed.
         workers: processes.
         destination: songs rendered before are removed first.
+        about: what the folder says of itself beside its files.
 
     Raises:
         InputError: ``destination`` holds anything else; nothing has been removed.
@@ -64,7 +72,7 @@ def render_demo(demo: DemoParams, workers: int, destination: Path) -> None:
     ]
     folders = [f"{subset}/{name}" for subset, name in named] + [f"test/{_real_song()}"]
     files = [f"{folder}/{stem}.wav" for folder in folders for stem in ("mixture", *STEMS)]
-    fresh_directory(destination, [SETUP, *files], _rendered_before(destination))
+    fresh_directory(destination, [SETUP, *files], _rendered_before(destination), about)
     # One seed sequence a song: no song depends on how many there are.
     seeds = [
         np.random.SeedSequence([demo.seed, split, number])

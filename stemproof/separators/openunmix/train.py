@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint
+from stemproof.core.finite import Watch
 from stemproof.core.random import derive_seed
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.runtime import shard_of
@@ -25,13 +27,14 @@ from stemproof.separators.openunmix.model import VOCALS, OpenUnmix
 from stemproof.separators.openunmix.params import OpenUnmixSettings, TrainingSettings
 from stemproof.separators.openunmix.separator import BlindOpenUnmix
 from stemproof.separators.openunmix.transform import bins_up_to
-from stemproof.separators.rsvm.state import load_state, save_state
+from stemproof.separators.rsvm.state import is_scaled, load_state, save_state
 from stemproof.separators.validation import validate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SHOW_EVERY = 5  # steps
+CHECK_EVERY = 100  # steps; asking whether all were numbers waits for the device
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def train(making: Making, own: OpenUnmixSettings) -> Trained:
         own: sizes and recipe.
 
     Raises:
-        InputError: a track is shorter than an excerpt, an excerpt shorter than a frame, or the
-            loss is not finite.
+        InputError: a track is shorter than an excerpt, an excerpt shorter than a frame, or a
+            loss, a gradient or a weight is not finite.
     """
     fabric, shard, recipe = making.fabric, shard_of(making.fabric), own.training
     length = round(recipe.seconds * making.data.sample_rate)
@@ -105,6 +108,7 @@ def train(making: Making, own: OpenUnmixSettings) -> Trained:
         unit="step",
         disable=not shard.is_first,
     )
+    advice = partial(_advice, making, "train")
     loss_of = _Loss(model, network, fabric)
     for epoch in range(len(curves), recipe.epochs):
         # One seed an epoch: excerpts and dropout do not depend on where a run resumed.
@@ -112,16 +116,21 @@ def train(making: Making, own: OpenUnmixSettings) -> Trained:
         network.train()
         total = torch.zeros((), device=fabric.device)
         batches = excerpts.batches(recipe.samples, recipe.batch_size)
+        watch = Watch(scaled=is_scaled(fabric))
         for step, (mixture, vocals) in enumerate(batches):
             _set_rate(optimizer, _rate(recipe, epoch + step / steps))
             loss = loss_of(mixture, vocals)
             optimizer.zero_grad()
             fabric.backward(loss)
+            watch.step(loss, network.parameters())
             optimizer.step()
             total += loss.detach()
             if shard.is_first and step % SHOW_EVERY == 0:
                 progress.set_postfix(loss=f"{loss.item():.3f}")
             progress.update()
+            if watch.waiting == CHECK_EVERY:
+                watch.check(epoch + 1, advice, making.resume)
+        watch.check(epoch + 1, advice, making.resume, network.module)
         curves.append(_epoch_row(epoch, total.item() / steps, loss_of, making, length))
         # A run that goes on sets the rate anew: what is kept is the one that it began with.
         _set_rate(optimizer, recipe.learning_rate)
@@ -204,20 +213,22 @@ def _set_rate(optimizer: Any, rate: float) -> None:
 
 
 def _epoch_row(epoch: int, loss: float, loss_of: _Loss, making: Making, length: int) -> Row:
-    data, advice = making.data, f"lower {_parameter(making, 'learning_rate')}"
-    if not math.isfinite(loss):
-        advice = too_loud(data.tracks("train")) or advice
-        raise InputError(f"the loss is not a number in epoch {epoch + 1}; {advice}")
-    held_out = data.tracks("valid")
+    held_out = making.data.tracks("valid")
     row = {"epoch": epoch + 1, "loss": loss, "valid_loss": loss_of.held_out(held_out, length)}
     # The model itself is left as it is: a frozen copy is validated.
     separator = BlindOpenUnmix(copy.deepcopy(loss_of.model))
     device = making.fabric.device
     row |= validate(separator, held_out, making.segments, device, shard_of(making.fabric))
     if not all(math.isfinite(figure) for figure in row.values()):
-        advice = too_loud(held_out) or advice
+        advice = _advice(making, "valid")
         raise InputError(f"no figure of validation is a number in epoch {epoch + 1}; {advice}")
     return row
+
+
+def _advice(making: Making, split: str) -> str:
+    """What to do about numbers that are none: samples of a split may be to blame."""
+    lower = f"lower {_parameter(making, 'learning_rate')}"
+    return too_loud(making.data.tracks(split)) or lower
 
 
 def _fingerprint(making: Making, own: OpenUnmixSettings, network: Any, fabric: Fabric) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from stemproof.core.errors import out_of_memory
 from stemproof.core.files import is_there, opened, written_aside
+from stemproof.core.finite import are_finite
 from stemproof.separators.kind import Row
 
 if TYPE_CHECKING:
@@ -82,6 +85,16 @@ def load_state(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric)
     return curves
 
 
+def is_scaled(fabric: Fabric) -> bool:
+    """Whether losses are scaled, as in 16-mixed, and steps whose gradients overflow left out."""
+    return bool(fabric.strategy.precision.state_dict())
+
+
+def _moments(moments: dict[str, Any]) -> Iterator[Tensor]:
+    for moment in moments.values():
+        yield from (moment["exp_avg"], moment["exp_avg_sq"])
+
+
 def _is_whole(state: dict[str, Any], model: Any, optimizer: Any, fabric: Fabric) -> bool:
     """Whether a checkpoint fits: it is asked first, so that never a part of one is restored.
 
@@ -102,5 +115,6 @@ def _is_whole(state: dict[str, Any], model: Any, optimizer: Any, fabric: Fabric)
             for number, moment in moments.items()
             for key in ("exp_avg", "exp_avg_sq")
         )
+        and are_finite([*weights.values(), *_moments(moments)])
         and state["precision"].keys() == fabric.strategy.precision.state_dict().keys()
     )

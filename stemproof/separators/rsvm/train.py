@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint
+from stemproof.core.finite import Watch
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.runtime import shard_of
 from stemproof.core.shards import Shard
@@ -23,13 +25,14 @@ from stemproof.separators.rsvm.model import RSVM, build_model
 from stemproof.separators.rsvm.objective import step_terms
 from stemproof.separators.rsvm.params import FamilyParams, RSVMSettings
 from stemproof.separators.rsvm.separator import as_separator
-from stemproof.separators.rsvm.state import load_state, save_state
+from stemproof.separators.rsvm.state import is_scaled, load_state, save_state
 from stemproof.separators.validation import validate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SHOW_EVERY = 20  # steps
+CHECK_EVERY = 100  # steps; asking whether all were numbers waits for the device
 
 
 @dataclass
@@ -57,7 +60,7 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
 
     Raises:
         InputError: there are fewer segments than one batch holds, a batch cannot be shared evenly,
-            or the loss is not finite.
+            or a loss, a gradient or a weight is not finite.
     """
     fabric, shard = making.fabric, shard_of(making.fabric)
     family: FamilyParams = making.shared
@@ -96,12 +99,14 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
         unit="step",
         disable=not shard.is_first,
     )
+    advice = partial(_advice, making, "train")
     source = on_device(segments, fabric.device)
     for epoch in range(len(curves), recipe.epochs):
         # One seed an epoch: shuffling, noise and dropout do not depend on where a run resumed.
         torch.manual_seed(making.seed * 10_007 + epoch)
         model.train()
         sums: dict[str, Tensor] = {}
+        watch = Watch(scaled=is_scaled(fabric))
         for vocals, accompaniment in training_batches(
             source, recipe.batch_size, shard, fabric.device
         ):
@@ -109,6 +114,7 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
             optimizer.zero_grad()
             # Gradients are averaged over processes; those of a sum's parts have to be added.
             fabric.backward(terms["loss"] * shard.count)
+            watch.step(terms["loss"], model.parameters())
             optimizer.step()
             for term, value in terms.items():
                 sums[term] = sums.get(term, 0) + value.detach()
@@ -116,6 +122,9 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
             if shard.is_first and progress.n % SHOW_EVERY == 0:
                 progress.set_postfix({term: f"{value.item():.2f}" for term, value in terms.items()})
             progress.update()
+            if watch.waiting == CHECK_EVERY:
+                watch.check(epoch + 1, advice, making.resume)
+        watch.check(epoch + 1, advice, making.resume, model.module)
         means = {term: value.item() / steps for term, value in sums.items()}
         curves.append(_epoch_row(epoch, means, model.module, making, shard))
         if shard.is_first:
@@ -163,21 +172,22 @@ class InPrecision:
 
 
 def _epoch_row(epoch: int, means: Row, model: RSVM, making: Making, shard: Shard) -> Row:
-    advice = "lower rsvm.training.learning_rate"
-    if not math.isfinite(means["loss"]):
-        advice = too_loud(making.data.tracks("train")) or advice
-        raise InputError(f"the loss is not a number in epoch {epoch + 1}; {advice}")
     # The model itself is left as it is: a frozen copy is validated.
     separator = as_separator(copy.deepcopy(model))
     device = next(model.parameters()).device
     found = validate(separator, making.data.tracks("valid"), making.segments, device, shard)
     if not all(math.isfinite(figure) for figure in found.values()):
-        advice = too_loud(making.data.tracks("valid")) or advice
+        advice = _advice(making, "valid")
         raise InputError(f"no figure of validation is a number in epoch {epoch + 1}; {advice}")
     row = {"epoch": epoch + 1, **means, **found}
     if model.encoder.attention is not None:
         row["gate"] = model.encoder.attention.gate.item()
     return row
+
+
+def _advice(making: Making, split: str) -> str:
+    """What to do about numbers that are none: samples of a split may be to blame."""
+    return too_loud(making.data.tracks(split)) or "lower rsvm.training.learning_rate"
 
 
 def _fingerprint(making: Making, variant: RSVMSettings, model: Any, fabric: Fabric) -> str:

@@ -1,0 +1,101 @@
+"""Which parameters touch which result, and what a stage may therefore read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stemproof.core.errors import InputError
+from stemproof.core.files import read_json
+from stemproof.core.made_with import Record, carried, difference, merged, record_of
+from stemproof.core.params import PARAMS, read_tree
+
+# Which parameters each stage's result depends on beside what it reads, in the order of the
+# pipeline; as in dvc.yaml, where `find-break-points` names parts of `attack` as well.
+INFLUENCES: dict[str, tuple[str, ...]] = {
+    "render-demo": ("demo",),
+    "prepare-musdb18": ("data", "segments"),
+    "train": ("segments", "separators.{system}", "{shared}", "runtime", "processes"),
+    "generate-pgd-adversarials": ("segments", "attack", "runtime"),
+    "find-break-points": ("segments", "breaks", "runtime"),
+    "evaluate": (*("segments", "separators.{oracle}", "attack", "breaks", "evaluate", "runtime"),),
+    "compare": (
+        *("systems", "reference", "train", "segments", "attack", "breaks", "evaluate"),
+        "statistics",
+    ),
+    "audit": ("systems", "train", "segments", "attack", "audit", "runtime"),
+    "report": (),
+}
+
+
+def made_of(stage: str, *inputs: tuple[Path, Record], **places: str) -> Record:
+    """What the result of a stage is made with, after what it reads was held against params.yaml.
+
+    A stage that DVC runs always passes: DVC has run again what a parameter touches. One that is run
+    by hand may find what was made before a parameter changed.
+
+    Args:
+        stage: its name in ``dvc.yaml``, without the model.
+        inputs: files that it reads, with what each was made with (:func:`said_by`).
+        places: what stands for the names in braces in :data:`INFLUENCES`; empty for nothing.
+
+    Raises:
+        InputError: what is read was made with another value of a parameter; both are named.
+    """
+    tree = read_tree()
+    for file, record in inputs:
+        found = difference(record, tree)
+        if found is not None:
+            name, said = found
+            first = _first_stage(name)
+            raise InputError(f"{file}: made with {said}; run {first} again, and all that follows")
+    names = [name.format_map(places) for name in INFLUENCES[stage]]
+    own = record_of(tree, [name for name in names if name.rpartition(".")[2]])
+    return merged(*(record for _, record in inputs), own)
+
+
+def _first_stage(name: str) -> str:
+    """The first stage whose result a parameter touches."""
+    section = name.partition(".")[0]
+    for stage, names in INFLUENCES.items():
+        if section in {own.partition(".")[0] for own in names}:
+            return stage
+    return "train"  # what kinds have in common
+
+
+def said_by(file: Path, again: str) -> tuple[Path, Record]:
+    """A file of JSON, and what it says it was made with.
+
+    Args:
+        file: of JSON, with a record.
+        again: the stage that writes it.
+
+    Raises:
+        InputError: it is missing, damaged, or says nothing.
+    """
+    return file, carried(read_json(file), file, again)
+
+
+def refuse_unnamed(system: str, seed: int, trains: bool = False) -> None:
+    """Refuse a model that params.yaml does not ask for: no stage would show what it finds.
+
+    Args:
+        system: its name.
+        seed: of its training.
+        trains: whether it is about to be trained, for which an entry is enough.
+
+    Raises:
+        InputError: ``systems`` or ``train.seeds`` does not name it.
+    """
+    tree = read_tree()
+    seeds = tree.get("train", {}).get("seeds", [])
+    if seed not in seeds:
+        raise InputError(
+            f"--seed {seed} is none of train.seeds in {PARAMS} ({', '.join(map(str, seeds))}); "
+            "name one of them, or add it there"
+        )
+    systems = tree.get("systems", [])
+    if not trains and system not in systems:
+        raise InputError(
+            f"--system {system} is none of systems in {PARAMS} ({', '.join(map(str, systems))}); "
+            "name one of them, or add it there"
+        )

@@ -1,0 +1,23 @@
+"""Texts of others (names, reasons, claims) in Markdown: letters, and no marks."""
+
+from __future__ import annotations
+
+import re
+
+
+def cell(text: object) -> str:
+    """A text in a table or a sentence of Markdown: one line, of no cells, tags, links or code."""
+    plain = " ".join(str(text).split()).replace("\\", "\\\\").replace("|", "\\|")
+    return plain.replace("<", "&lt;").replace("[", "\\[").replace("`", "'")
+
+
+def prose(text: object) -> str:
+    """A sentence of ours, in which texts of others may stand: one line, no tags and no links."""
+    plain = " ".join(str(text).split()).replace("](", "]\\(").replace("`", "'")
+    return re.sub("<(?=[a-zA-Z/!?])", "&lt;", plain)
+
+
+def fence(text: str) -> str:
+    """A line of marks that encloses a text and does not stand in it."""
+    longest = max((len(marks) for marks in re.findall("`+", text)), default=0)
+    return "`" * max(3, longest + 1)

@@ -1,0 +1,297 @@
+"""A stage that is run by hand refuses what was made before a parameter changed."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, SMALL, default_tree, merged, write_track
+
+from stemproof.core.errors import InputError
+from stemproof.core.made_with import MADE_WITH, difference, record_of
+from stemproof.core.ownership import MARKER
+
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+MODEL = ("baseline", 218)
+# Scripts, in the order of the pipeline, with the stage of dvc.yaml that each is.
+SCRIPTS = {
+    "prepare": "prepare-musdb18",
+    "train": "train-baseline",
+    "generate": "generate-pgd-adversarials",
+    "find_break_points": "find-break-points",
+    "evaluate": "evaluate",
+    "compare": "compare",
+    "audit": "audit",
+    "report": "report",
+}
+OF_A_MODEL = ("train", "generate", "find_break_points", "evaluate")
+# Another allowed value of one parameter of every section that something is made with.
+CHANGES: dict[str, dict[str, Any]] = {
+    "demo": {"seed": 7},
+    "data": {"decoder": "ffmpeg"},
+    "segments": {"loud_db": -20.0},
+    "separators.baseline": {"dropout": 0.3},
+    "separators.stft": {"hop": 64},
+    "rsvm": {"training": {"epochs": 3}},
+    "runtime": {"threads": 3},
+    "processes": {"devices": 2},
+    "attack": {"eps": 0.02},
+    "breaks": {"steps": 4},
+    "evaluate": {"noise_draws": 3},
+    "train": {"seeds": [218, 219]},
+    "statistics": {"bootstrap": 300},
+    "audit": {"segments": 3},
+    "reference": {},
+    "systems": {},
+}
+
+
+def own_parameters(stage: str) -> set[str]:
+    """What a stage depends on, as dvc.yaml lists it."""
+    names = PIPELINE[stage].get("params", [])
+    whole = {"separators.${evaluate.oracle}": "separators.stft"}
+    return {whole.get(name, name) for name in names}
+
+
+def before(stage: str) -> set[str]:
+    """The stages that a stage depends on, near and far, as dvc.yaml has them."""
+    reads = [dep for dep in PIPELINE[stage]["deps"] if not dep.startswith(("stages", "stemproof"))]
+    found: set[str] = set()
+    for other, about in PIPELINE.items():
+        outs = [next(iter(out)) if isinstance(out, dict) else out for out in about["outs"]]
+        if other != stage and any(related(dep, out) for dep in reads for out in outs):
+            found |= {other, *before(other)}
+    return found
+
+
+def related(dep: str, out: str) -> bool:
+    dep, out = (
+        path.replace("${item.system}", "baseline").replace("${item.seed}", "218")
+        for path in (dep, out)
+    )
+    dep = dep.replace("${data.root}", "data/demo")
+    return dep == out or out.startswith(f"{dep}/") or dep.startswith(f"{out}/")
+
+
+CASES = [
+    (script, name)
+    for script, stage in SCRIPTS.items()
+    for name in CHANGES
+    if any(
+        name in own_parameters(other)
+        for other in before(stage)
+        # Of trained models there is one in this project.
+        if other not in ("train-improved", "train-ablation")
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project of one system in which every stage has run."""
+    folder = tmp_path_factory.mktemp("project")
+    tree = merged(default_tree(), SMALL)
+    tree = merged(
+        tree,
+        {
+            "data": {"root": "songs"},
+            "systems": ["baseline"],
+            "ablations": [],
+            "attack": {"pgd": {"steps": 1}},
+            "rsvm": {"training": {"epochs": 1}},
+            "audit": {"segments": 2, "steps": [1], "queries": 5, "universal_epochs": 0},
+        },
+    )
+    (folder / "params.yaml").write_text(yaml.safe_dump(tree))
+    for number, split in enumerate(["train"] * 3 + ["test"] * 2):
+        write_track(folder / "songs" / split / f"song {number}", number)
+    from stemproof.data.codec import import_musdb
+
+    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
+    setup = yaml.safe_load(packaged.read_text())
+    setup["validation_tracks"] = ["song 2"]
+    (folder / "songs" / "mus.yaml").write_text(yaml.safe_dump(setup))
+    # As if they were rendered.
+    marker = {MADE_WITH: record_of(tree, ["demo"])}
+    (folder / "songs" / MARKER).write_text(json.dumps(marker))
+    sys.path.insert(0, str(ROOT / "stages"))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            for script in SCRIPTS:
+                run(script)
+        yield folder
+    finally:
+        sys.path.remove(str(ROOT / "stages"))
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, in which a test may change what it likes."""
+    folder = tmp_path / "copy"
+    shutil.copytree(made, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(script: str, *arguments: Any) -> None:
+    main = importlib.import_module(script).main
+    main(*(arguments or (MODEL if script in OF_A_MODEL else ())))
+
+
+def changed(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    """All parameters, one of them changed."""
+    tree = copy.deepcopy(tree)
+    if name == "reference":
+        tree["systems"] = ["baseline", "improved"]
+        tree["reference"] = "improved"
+    elif name == "systems":
+        tree["systems"] = ["baseline", "improved"]
+    elif name.startswith("separators."):
+        tree["separators"][name.partition(".")[2]] |= CHANGES[name]
+    else:
+        tree = merged(tree, {name: CHANGES[name]})
+    return tree
+
+
+def leaf(name: str) -> str:
+    """The full name of what :func:`changed` changes."""
+    inside = CHANGES[name]
+    parts = [name]
+    while isinstance(inside, dict) and inside:
+        parts.append(next(iter(inside)))
+        inside = inside[parts[-1]]
+    return ".".join(parts) if name not in ("reference", "systems") else "systems"
+
+
+@pytest.mark.parametrize(("script", "name"), CASES)
+def test_what_other_parameters_made_is_refused(project: Path, script: str, name: str) -> None:
+    """The cases are those that dvc.yaml would run again: no section is forgotten."""
+    params = project / "params.yaml"
+    old = yaml.safe_load(params.read_text())
+    new = changed(old, name)
+    params.write_text(yaml.safe_dump(new))
+    files = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=r"run [\w-]+ again") as error:
+        run(script)
+    said = str(error.value)
+    assert f"made with {leaf(name)} = " in said
+    assert ", but params.yaml says " in said
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == files
+
+
+def test_the_cases_are_many() -> None:
+    """Of every stage but the first, and of every section but those that nothing follows."""
+    assert {script for script, _ in CASES} == set(SCRIPTS)
+    assert {name for _, name in CASES} == set(CHANGES)
+    assert ("report", "rsvm") in CASES and ("report", "runtime") in CASES
+
+
+@pytest.mark.parametrize("script", ["compare", "report"])
+def test_what_did_not_change_is_not_refused(project: Path, script: str) -> None:
+    """Also when the file was written anew, and a parameter changed that has no effect on it."""
+    tree = yaml.safe_load((project / "params.yaml").read_text())
+    tree["workers"]["count"] = 3
+    tree["separators"]["improved"]["dropout"] = 0.4  # nothing was made of it
+    (project / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    run(script)
+
+
+@pytest.mark.parametrize("script", OF_A_MODEL)
+def test_a_model_that_is_not_asked_for_is_refused(project: Path, script: str) -> None:
+    with pytest.raises(InputError, match=r"--seed 7 is none of train.seeds .* \(218\); name one"):
+        run(script, "baseline", 7)
+    said = "--system improved is none of systems" if script != "train" else "unknown separator `x`"
+    with pytest.raises(InputError, match=said):
+        run(script, "improved" if script != "train" else "x", 218)
+
+
+def test_results_of_an_older_release_are_refused(project: Path) -> None:
+    for name, script, again in (
+        ("data/prepared/.stemproof.json", "train", "prepare-musdb18"),
+        ("data/adversarial/baseline/218/index.json", "evaluate", "generate-pgd-adversarials"),
+        ("metrics/breaks/baseline/218/about.json", "evaluate", "find-break-points"),
+        ("metrics/models/baseline/218/figures.json", "compare", "evaluate"),
+        ("metrics/environment.json", "report", "compare"),
+        ("plots/audit/made_with.json", "report", "audit"),
+    ):
+        path = project / name
+        whole = path.read_text()
+        about = json.loads(whole)
+        del about[MADE_WITH]
+        path.write_text(json.dumps(about))
+        with pytest.raises(InputError, match=f"does not say what it was made with.* {again} again"):
+            run(script)
+        path.write_text(whole)
+
+
+def test_other_recordings_under_the_same_parameters(project: Path) -> None:
+    """Stages that are run by hand out of order never mix figures of two data sets."""
+    for part in ("train/song 0", "test/song 4"):
+        shutil.rmtree(project / "songs" / part)
+        write_track(project / "songs" / part, 50)
+    run("prepare")
+    for script, said in (
+        ("generate", "218.safetensors: trained on other recordings than data/prepared holds"),
+        ("find_break_points", "trained on other recordings"),
+        ("evaluate", "trained on other recordings"),
+        ("audit", "made with data = "),
+        ("report", "metrics/environment.json: of other recordings than metrics/data.json"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run(script)
+    run("train")
+    run("generate")
+    with pytest.raises(InputError, match="breaks/baseline/218: of another model than the advers"):
+        run("evaluate")
+
+
+def test_nothing_goes_before_all_can_be_written(project: Path) -> None:
+    """The last folder that `compare` writes is a file: the first one is still whole."""
+    shutil.rmtree(project / "plots/attack")
+    (project / "plots/attack").write_text("")
+    found = {path: path.read_bytes() for path in project.rglob("metrics/**/*.json")}
+    with pytest.raises(InputError, match="plots/attack stands where a folder belongs"):
+        run("compare")
+    (project / "plots/attack").unlink()
+    # A curve that cannot be read is noticed as early.
+    (project / "metrics/models/baseline/218/training.csv").write_text("")
+    with pytest.raises(InputError, match="training.csv: not a table"):
+        run("compare")
+    assert {path: path.read_bytes() for path in project.rglob("metrics/**/*.json")} == found
+
+
+def test_a_record_is_compared_leaf_by_leaf() -> None:
+    tree = {"a": {"x": 1, "y": {"z": 2.0}}, "b": {"one": {"k": None}, "two": 3}, "c": [1, 2]}
+    record = record_of(tree, ["a", "b.one", "c"])
+    assert json.loads(json.dumps(record)) == record
+    assert difference(record, copy.deepcopy(tree)) is None
+    for path, value, said in (
+        (("a", "x"), 3, "a.x = 1, but params.yaml says 3"),
+        (("a", "y", "z"), 2.5, "a.y.z = 2.0, but params.yaml says 2.5"),
+        (("a", "new"), 1, r"a.new = nothing (its default), but params.yaml says 1"),
+        (("b", "one", "k"), 0, "b.one.k = None, but params.yaml says 0"),
+        (("c",), [2, 1], "c = [1, 2], but params.yaml says [2, 1]"),
+    ):
+        other = copy.deepcopy(tree)
+        place: Any = other
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        assert (
+            difference(record, other) == (said.split()[0].rpartition(".")[0], said)
+            or (difference(record, other) or ("", ""))[1] == said
+        )
+    without = copy.deepcopy(tree)
+    del without["b"]["one"]
+    said = "b.one = {'k': None}, but params.yaml says None"
+    assert difference(record, without) == ("b.one", said)
+    assert difference(record, {**tree, "b": {**tree["b"], "two": 4}}) is None

@@ -1,0 +1,145 @@
+"""Songs with the names of commands and tags, a program as a system, and no network at all."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, SMALL, default_tree, merged, write_track
+
+from stemproof.core.errors import InputError
+from stemproof.core.params import load_params
+
+SONGS = ["a; touch x", "$(touch x) `touch x`", "Дом", "--help", "<script>alert(1)<script>|y"]
+COPY = "import shutil, sys\nshutil.copyfile(sys.argv[1], sys.argv[2])\n"
+CONNECTS = ("connect", "connect_ex", "sendto", "bind")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[Any]]]:
+    """A project whose folder has such a name, too, in which every stage has run; and who called."""
+    folder = tmp_path_factory.mktemp("project") / "p; touch x"
+    folder.mkdir()
+    tree = merged(default_tree(), SMALL)
+    tree["separators"]["program"] = {
+        "kind": "command",
+        "command": [sys.executable, str(folder / "copy; touch x.py"), "{input}", "{output}"],
+        "sample_rate": 4000,
+        "channels": 2,
+    }
+    changes = {
+        "data": {"root": "songs | touch x"},
+        "systems": ["baseline", "program"],
+        "ablations": ["program"],
+        "attack": {"pgd": {"steps": 1}, "search": {"queries": 2}},
+        "rsvm": {"training": {"epochs": 1}},
+        "audit": {
+            **{"segments": 2, "steps": [1], "queries": 2, "universal_epochs": 0},
+            "excerpts": {"segments": 1, "queries": 2},
+        },
+        "breaks": {"steps": 1, "per_track": 1},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(merged(tree, changes)))
+    (folder / "copy; touch x.py").write_text(COPY)
+    songs = folder / "songs | touch x"
+    for number, name in enumerate(SONGS):
+        write_track(songs / ("train" if number < 3 else "test") / name, number, 0.6)
+    from stemproof.data.codec import import_musdb
+
+    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
+    setup = yaml.safe_load(packaged.read_text())
+    (songs / "mus.yaml").write_text(yaml.safe_dump({**setup, "validation_tracks": [SONGS[2]]}))
+    calls: list[Any] = []
+
+    def refused(*arguments: Any, **_: Any) -> None:
+        calls.append(arguments)
+        raise OSError(f"a stage reaches for the network: {arguments}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(ROOT / "stages"))
+        for name in CONNECTS:
+            patch.setattr(socket.socket, name, refused)
+        for name in ("create_connection", "getaddrinfo", "gethostbyname"):
+            patch.setattr(socket, name, refused)
+        stage("prepare")
+        for system in ("baseline", "program"):
+            for name in ("train", "generate", "find_break_points", "evaluate"):
+                stage(name, system, 218)
+        for name in ("compare", "audit", "report"):
+            stage(name)
+        yield folder, calls
+
+
+def stage(name: str, *arguments: Any) -> None:
+    importlib.import_module(name).main(*arguments)
+
+
+def test_no_stage_reaches_for_the_network(run: tuple[Path, list[Any]]) -> None:
+    folder, calls = run
+    assert calls == []
+    assert (folder / "report/index.html").stat().st_size > 10_000
+
+
+def test_no_name_is_run(run: tuple[Path, list[Any]]) -> None:
+    folder, _ = run
+    assert not [file for file in folder.parent.rglob("*") if file.name in ("x", "y")]
+
+
+def test_songs_keep_their_names(run: tuple[Path, list[Any]]) -> None:
+    folder, _ = run
+    manifest = json.loads((folder / "data/prepared/manifest.json").read_text())
+    assert {track["name"] for track in manifest["tracks"]} == set(SONGS)
+    table = (folder / "plots/tracks/program.csv").read_text()
+    assert all(name in table for name in SONGS[3:])
+
+
+def test_the_report_shows_them_as_letters(run: tuple[Path, list[Any]]) -> None:
+    folder, _ = run
+    page = (folder / "report/index.html").read_text()
+    assert "&lt;script&gt;alert(1)" in page and "<script" not in page
+    text, _, _ = (folder / "report/report.md").read_text().partition("## Parameters")
+    assert "alert(1)" in text and "<script" not in text
+
+
+@pytest.mark.parametrize("name", ["a; touch x", "../x", "<script>", "a b", "-x", "A", "$x", ""])
+def test_a_system_has_a_plain_name(tmp_path: Path, name: str) -> None:
+    """Names of systems are folders, and stand in the commands that DVC runs."""
+    tree = merged(default_tree(), SMALL)
+    needs = importlib.import_module("conftest").AllParams
+    for changes in ({"systems": [name]}, {"ablations": [name]}, {"reference": name}):
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(tree, changes)))
+        with pytest.raises(InputError, match="is not allowed"):
+            load_params(needs, tmp_path / "params.yaml")
+
+
+def test_no_command_is_a_string() -> None:
+    """A name in a string that a shell reads would be run."""
+    found = []
+    for file in [
+        path
+        for room in ("stemproof", "stages", "benchmarks")
+        for path in (ROOT / room).rglob("*.py")
+    ]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            shell = any(key.arg == "shell" for key in node.keywords)
+            strings = (
+                "os.system",
+                "os.popen",
+                "subprocess.getoutput",
+                "subprocess.getstatusoutput",
+            )
+            if shell or called in strings or called.startswith(("os.spawn", "os.exec")):
+                found.append(f"{file.relative_to(ROOT)}:{node.lineno}: {called}")
+    assert found == []
