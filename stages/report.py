@@ -23,6 +23,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, build_report
 from stemproof.report.documents import (
+    Data,
     MadeAudit,
     MadeComparison,
 )

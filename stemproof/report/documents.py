@@ -55,34 +55,11 @@ class ComputedWith(Document):
     environment: Annotated[dict[str, str], Field(min_length=1)]
 
 
-class SectionsOfComparison(Part):
-    """What a comparison must have been made with."""
-
-    segments: JsonValue
-    attack: JsonValue
-    breaks: JsonValue
-    evaluate: JsonValue
-    systems: JsonValue
-    reference: JsonValue
-    train: JsonValue
-    statistics: JsonValue
-
-
 class MadeComparison(ComputedWith):
     """``metrics/environment.json``, with the parameters of the comparison."""
 
-    made_with: SectionsOfComparison
+    parameters: dict[str, JsonValue]
     data: Hash
-
-
-class SectionsOfAudit(Part):
-    """What an audit must have been made with."""
-
-    segments: JsonValue
-    attack: JsonValue
-    audit: JsonValue
-    systems: JsonValue
-    train: JsonValue
 
 
 class MadeAudit(Document):
@@ -90,7 +67,7 @@ class MadeAudit(Document):
 
     cure = "run audit again"
 
-    made_with: SectionsOfAudit
+    parameters: dict[str, JsonValue]
     data: Hash
 
 
