@@ -448,6 +448,8 @@ def _first_task(clone: Clone) -> str:
         (["attack.eps=-1"], "attack.eps = -1 is not allowed"),
         (["+attack.epz=1"], "unknown parameter attack.epz, did you mean `eps`?"),
         (["data.root=nowhere"], "nowhere"),
+        (["train.seeds=[010]"], "--seed = '010' is not allowed"),
+        (["train.seeds=[4611686018427387904]"], "--seed = 4611686018427387904 is not allowed"),
     ],
 )
 def test_bad_parameters_stop_the_run_in_one_line(
