@@ -27,6 +27,7 @@ from stemproof.core.ownership import (
     refuse_strangers,
     remove_written,
 )
+from stemproof.core.room import announce
 from stemproof.data.overlap import refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.recordings.protocol import SPLITS, Recording
@@ -76,6 +77,7 @@ def prepare(
     refuse_strangers(destination, prepared_before)
     tracks = source.find(root, data.decoder, data.sample_rate, length)
     _check_found(tracks, data)
+    announce("prepare", work, _at_least(tracks))
     files = [_file_of(track, index) for index, track in enumerate(tracks)]
     # Written beside the old data, which stays until the new is whole.
     fresh_directory(work, [*files, MANIFEST], _prepared_before(work), said)
@@ -131,6 +133,12 @@ def _check_found(tracks: Sequence[Recording], data: DataParams) -> None:
         for name in names:
             if names.count(name) > 1:
                 raise InputError(f"{found} {name} twice in the {split} split; rename one of them")
+
+
+def _at_least(tracks: Sequence[Recording]) -> int:
+    """Bytes that mixture and vocals take, as float32: of wav files, which have no more bits."""
+    mixtures = [track.path_of("mixture") for track in tracks]
+    return 2 * sum(file.stat().st_size for file in mixtures if file.suffix == ".wav")
 
 
 def _file_of(track: Recording, index: int) -> str:
