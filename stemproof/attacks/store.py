@@ -19,7 +19,14 @@ from stemproof.attacks.score_based import passes as spent
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.stored import CURVE, FORMAT, INDEX, SYSTEM, UNIVERSAL, budget_used
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of, training_excerpts
-from stemproof.attacks.unfinished import is_done, keep, losses_file, read_whole, units
+from stemproof.attacks.unfinished import (
+    is_done,
+    keep,
+    losses_file,
+    read_whole,
+    still_to_write,
+    units,
+)
 from stemproof.attacks.universal import SamePerturbation
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import (
@@ -35,6 +42,7 @@ from stemproof.core.files import (
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import move_file, remove_written
 from stemproof.core.resume import code_fingerprint
+from stemproof.core.room import announce, grown, peak_memory
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
@@ -107,12 +115,18 @@ def generate(
     work = scratch / f"{victim.name}-{run[:16]}"
     with explaining(work, "written"):
         work.mkdir(parents=True, exist_ok=True)
+    before = peak_memory()
     checked = examine(victim.separator, excerpts, cut.loud_db, params.seed, device)
     usable = checked.passed or "gradient" not in params.of_method.needs
     if shard.is_first:
         passes = params.of_method.passes(params) * params.restarts if usable else spent(params)
         samples = sum(place.samples for place in excerpts.places)
         print(describe(checked, victim.name, passes, samples), flush=True)
+        # A batch is as many parts at once as the gate had one, and each as long as it is.
+        longest = max(place.samples for place in excerpts.places) * params.batch
+        memory = grown(before, min(longest, samples) / checked.samples)
+        disk = still_to_write(work, excerpts)
+        announce(victim.name, work, disk, memory if device.type == "cpu" else None)
     if usable:
         attack = _attack(params, cut, victim, data, device, work, excerpts, shard)
     else:

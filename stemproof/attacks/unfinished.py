@@ -43,6 +43,15 @@ def keep(work: Path, excerpts: Excerpts, unit: list[int], found: Crafted) -> Non
         start = part.stop
 
 
+def still_to_write(work: Path, excerpts: Excerpts) -> int:
+    """Bytes of the tracks that are not attacked yet: float32, all channels."""
+    return 4 * sum(
+        excerpts.channels * excerpts.places[excerpts.of_track(number)[-1]].stop
+        for number, track in enumerate(excerpts.tracks)
+        if not (work / track.file).exists()
+    )
+
+
 def is_done(work: Path, excerpts: Excerpts, number: int) -> bool:
     """Whether a track was attacked before the run was interrupted, and is whole."""
     track, parts = excerpts.tracks[number], excerpts.of_track(number)

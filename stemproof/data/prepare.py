@@ -24,6 +24,7 @@ from stemproof.core.ownership import (
     refuse_strangers,
     remove_written,
 )
+from stemproof.core.room import announce
 from stemproof.data.checks import (
     audio_hash,
     check_channels,
@@ -91,6 +92,7 @@ def prepare(
     refuse_strangers(destination, prepared_before)
     tracks = source.find(data.root, data.decoder, data.sample_rate, length)
     _check_found(tracks, data)
+    announce("prepare", work, _at_least(tracks))
     files = [_file_of(track, index) for index, track in enumerate(tracks)]
     # Written beside the old data, which stays until the new is whole.
     fresh_directory(work, [*files, MANIFEST], _prepared_before(work), said)
@@ -147,6 +149,12 @@ def _check_found(tracks: Sequence[Recording], data: DataParams) -> None:
                 "and none is trained on and tested on: rename one of them, or leave it out"
             )
     problems.refuse()
+
+
+def _at_least(tracks: Sequence[Recording]) -> int:
+    """Bytes that mixture and vocals take, as float32: of wav files, which have no more bits."""
+    mixtures = [track.path_of("mixture") for track in tracks]
+    return 2 * sum(file.stat().st_size for file in mixtures if file.suffix == ".wav")
 
 
 def _file_of(track: Recording, index: int) -> str:

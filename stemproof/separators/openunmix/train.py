@@ -18,6 +18,7 @@ from stemproof.core.files import fingerprint
 from stemproof.core.finite import Watch
 from stemproof.core.random import derive_seed
 from stemproof.core.resume import code_fingerprint
+from stemproof.core.room import announce
 from stemproof.core.runtime import shard_of
 from stemproof.data import store
 from stemproof.data.store import PreparedTrack, too_loud
@@ -27,7 +28,7 @@ from stemproof.separators.openunmix.model import VOCALS, OpenUnmix
 from stemproof.separators.openunmix.params import OpenUnmixSettings, TrainingSettings
 from stemproof.separators.openunmix.separator import BlindOpenUnmix
 from stemproof.separators.openunmix.transform import bins_up_to
-from stemproof.separators.rsvm.state import is_scaled, load_state, save_state
+from stemproof.separators.rsvm.state import is_scaled, load_state, save_state, state_bytes
 from stemproof.separators.validation import validate
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def train(making: Making, own: OpenUnmixSettings) -> Trained:
             network.module.input_scale.copy_(1 / deviation[:heard])
     excerpts = Excerpts(tracks, length)
     steps = recipe.samples // recipe.batch_size
+    if shard.is_first and not curves:
+        announce(f"train {making.name}", making.resume, state_bytes(network.module))
     progress = tqdm(
         total=recipe.epochs * steps,
         initial=len(curves) * steps,

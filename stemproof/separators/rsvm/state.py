@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stemproof.core.errors import out_of_memory
 from stemproof.core.files import is_there, opened, written_aside
@@ -83,6 +83,11 @@ def load_state(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric)
     curves: list[Row] = state["curves"]
     print(f"{path}: going on after epoch {len(curves)}")
     return curves
+
+
+def state_bytes(model: nn.Module) -> int:
+    """What a state takes at least: every weight, with two moments of Adam; and the model file."""
+    return 4 * sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
 def is_scaled(fabric: Fabric) -> bool:

@@ -16,6 +16,7 @@ from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint
 from stemproof.core.finite import Watch
 from stemproof.core.resume import code_fingerprint
+from stemproof.core.room import announce
 from stemproof.core.runtime import shard_of
 from stemproof.core.shards import Shard
 from stemproof.data.loading import on_device, training_batches
@@ -25,7 +26,7 @@ from stemproof.separators.rsvm.model import RSVM, build_model
 from stemproof.separators.rsvm.objective import step_terms
 from stemproof.separators.rsvm.params import FamilyParams, RSVMSettings
 from stemproof.separators.rsvm.separator import as_separator
-from stemproof.separators.rsvm.state import is_scaled, load_state, save_state
+from stemproof.separators.rsvm.state import is_scaled, load_state, save_state, state_bytes
 from stemproof.separators.validation import validate
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
     precise = InPrecision(model, fabric)
     run = _fingerprint(making, variant, model, fabric)
     curves = load_state(making.resume, run, model, optimizer, fabric)
+    if shard.is_first and not curves:
+        announce(f"train {making.name}", making.resume, state_bytes(model.module))
     progress = tqdm(
         total=recipe.epochs * steps,
         initial=len(curves) * steps,
