@@ -1,8 +1,11 @@
 """audit: is the robustness figure one that can be believed?"""
 
+import torch
+
 from common import (
     ADVERSARIAL,
     ASIDE,
+    AUDITED,
     METRICS,
     PLOTS,
     PREPARED,
@@ -18,10 +21,11 @@ from stemproof.attacks.threat import Threat, fitted, threat_of
 from stemproof.auditing.material import Material, choose_material
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.run import System, audit
-from stemproof.core.files import write_csv, write_json
+from stemproof.core.files import sha256, write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
-from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
+from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Systems, TrainParams
+from stemproof.core.resume import Parts, finished
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -77,22 +81,26 @@ def main() -> None:
         systems.append(
             System(name, seed, separator, test, training, stored, header.trained, universal)
         )
-    results = audit(params.audit, params.attack, systems)
-    fresh_directory(PLOTS / "audit", written, earlier=written)
-    for name, result in results.items():
-        write_json(PLOTS / "audit" / f"{name}.json", result.figures)
-    for table, axis in (("steps", "steps"), ("eps", "factor")):
-        curves = [result.figures.get(table, {}) for result in results.values()]
-        places = sorted({key for of in curves for key in of if key != "fgsm"}, key=float)
-        # Where what was put out has collapsed there is no figure.
-        rows = [[key, *(curve.get(key) for curve in curves)] for key in places]
-        write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
     made_with = {
         name: getattr(params, name).model_dump(mode="json")
         for name in ("segments", "attack", "audit")
     } | params.model_dump(mode="json", include={"systems", "train"})
-    write_json(PLOTS / "audit" / MADE_WITH, {"made_with": made_with})
-    write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
+    attacked = [sha256(adversarial_folder(*model) / INDEX) for model in models]
+    computed = [params.runtime.model_dump(mode="json"), torch.__version__, device.type]
+    parts = Parts(AUDITED, "run", made_with, attacked, data.fingerprint, computed)
+    results = audit(params.audit, params.attack, systems, parts.of)
+    with renewed({PLOTS / "audit": written}):
+        for name, result in results.items():
+            write_json(PLOTS / "audit" / f"{name}.json", result.figures)
+        for table, axis in (("steps", "steps"), ("eps", "factor")):
+            curves = [result.figures.get(table, {}) for result in results.values()]
+            places = sorted({key for of in curves for key in of if key != "fgsm"}, key=float)
+            # Where what was put out has collapsed there is no figure.
+            rows = [[key, *(curve.get(key) for curve in curves)] for key in places]
+            write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
+        write_json(PLOTS / "audit" / MADE_WITH, {"made_with": made_with})
+        write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
+    finished(parts.folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """board: all claims under results/ in one place, report/board.md and report/board.html."""
 
 from common import REPORT, Sections, load_params, run
+from stemproof.core.aside import written_together
 from stemproof.core.files import write_text
 from stemproof.report.board import build_board, find_claims
 
@@ -12,8 +13,10 @@ class Needs(Sections):
 def main() -> None:
     """Write the board of the claims under results/."""
     load_params(Needs)  # in a folder that is no project there is nothing to do
-    for name, text in build_board(find_claims(), REPORT).items():
-        write_text(REPORT / name, text)
+    pages = build_board(find_claims(), REPORT)
+    with written_together():
+        for name, text in pages.items():
+            write_text(REPORT / name, text)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import pandas as pd
 
 from common import (
     ASIDE,
+    EVALUATED,
     METRICS,
     MODEL_METRICS,
     PLOTS,
     SYSTEM_METRICS,
     Sections,
+    forget,
     load_params,
     run,
     run_by_dvc,
@@ -18,7 +20,7 @@ from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, write_text
-from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
+from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
@@ -71,26 +73,31 @@ def main() -> None:
     systems = {name: models.scored for name, models in results.items()}
     informed = {name: models.about["informed"] for name, models in results.items()}
     comparison = compare_threats(systems, informed, params.reference, params.statistics)
-    for folder, files in written.items():
-        fresh_directory(folder, files, earlier=files)
-    for name, models in results.items():
-        summary = summarize(models.scored, params.statistics)
-        write_json(SYSTEM_METRICS / f"{name}.json", {**summary, **models.about})
-        tables = pd.concat(
-            {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
-        )
-        write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
-        for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
-            curve = mean_curve([folder / file for folder in models.folders])
-            write_text(PLOTS / plot / f"{name}.csv", curve)
-    write_json(METRICS / "comparison.json", comparison)
     # Not among DVC's metrics: it would drown them.
     shown = params.model_dump(mode="json", include={"systems", "reference", "train", "statistics"})
     environment = next(iter(results.values())).environment
-    write_json(
-        METRICS / "environment.json",
-        {"environment": environment, "made_with": {**made_with, **shown}},
-    )
+    summaries = {
+        name: {**summarize(models.scored, params.statistics), **models.about}
+        for name, models in results.items()
+    }
+    with renewed(written):
+        for name, models in results.items():
+            write_json(SYSTEM_METRICS / f"{name}.json", summaries[name])
+            tables = pd.concat(
+                {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
+            )
+            write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
+            for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
+                curve = mean_curve([folder / file for folder in models.folders])
+                write_text(PLOTS / plot / f"{name}.csv", curve)
+        write_json(METRICS / "comparison.json", comparison)
+        write_json(
+            METRICS / "environment.json",
+            {"environment": environment, "made_with": {**made_with, **shown}},
+        )
+    for name in params.systems:
+        for seed in seeds:
+            forget("evaluate", name, seed, EVALUATED)
 
 
 if __name__ == "__main__":

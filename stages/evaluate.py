@@ -1,28 +1,33 @@
 """evaluate: clean, attacked and noisy figures of one model."""
 
-import shutil
 from typing import Annotated, ClassVar
 
+import torch
 from typer import Option
 
 from common import (
+    ATTACKED,
+    BROKEN,
+    EVALUATED,
     METRICS,
     PLOTS,
     PREPARED,
     Sections,
     adversarial_folder,
     breaks_folder,
+    forget,
     load_params,
     run,
     scored_folder,
 )
 from stemproof.attacks.broken import BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.stored import CURVE, open_adversarials
+from stemproof.attacks.stored import CURVE, INDEX, open_adversarials
 from stemproof.attacks.threat import fitted
-from stemproof.core.files import read_json
+from stemproof.core.files import read_json, sha256
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
-from stemproof.core.ownership import fresh_directory, refuse_strangers
+from stemproof.core.ownership import copy_file, refuse_strangers, renewed
+from stemproof.core.resume import Parts, finished
 from stemproof.core.runtime import describe_environment, make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -34,6 +39,7 @@ from stemproof.separators.protocol import Informed
 from stemproof.separators.registry import Entries, oracle
 
 FILES = (FIGURES, TRACKS, "training.csv", "attack.csv")
+MADE_WITH = ("segments", "attack", "breaks", "evaluate")
 
 
 class Needs(Sections):
@@ -64,21 +70,16 @@ def main(
     made_with = settings_of(params.breaks, params.attack, params.segments)
     breaks = read_break_points(breaks_folder(system, seed), made_with, stored.model_sha256)
     header = read_header(stored.model)
-    compiled = params.runtime.compile
-    separator = load(stored.model, params.attack.mask, place.device, compiled, (system, seed))
-    separator = fitted(separator, data)
-    evaluator = Evaluator(
-        f"{system}-{seed}",
-        separator,
-        oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device),
-        params.evaluate,
-        params.attack,
-        params.segments,
-        params.workers,
-        params.processes,
-        place.device,
-    )
-    scored = evaluator.evaluate(data, stored, place.shard).with_breaks(breaks.tracks, breaks.counts)
+    how = params.attack.mask, place.device, params.runtime.compile
+    separator = fitted(load(stored.model, *how, (system, seed)), data)
+    beside = oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device)
+    sections = params.evaluate, params.attack, params.segments, params.workers, params.processes
+    evaluator = Evaluator(f"{system}-{seed}", separator, beside, *sections, place.device)
+    decides = params.model_dump(mode="json", exclude={"processes", "workers"})
+    identity = data.fingerprint, sha256(folder / INDEX), torch.__version__, place.device.type
+    parts = Parts(EVALUATED, f"{system}-{seed}", decides, identity)
+    scored = evaluator.evaluate(data, stored, place.shard, parts)
+    scored = scored.with_breaks(breaks.tracks, breaks.counts)
     if not place.shard.is_first:
         return
     about = {
@@ -91,19 +92,18 @@ def main(
         "settings": dict(header.settings),
         "training": read_json(METRICS / "train" / system / f"{seed}.json"),
         "environment": describe_environment(params.runtime),
-        "made_with": {
-            "segments": params.segments.model_dump(mode="json"),
-            "attack": params.attack.model_dump(mode="json"),
-            "breaks": params.breaks.model_dump(mode="json"),
-            "evaluate": params.evaluate.model_dump(mode="json"),
-        },
+        "made_with": {name: decides[name] for name in MADE_WITH},
         "data": data.fingerprint,
         "model_sha256": stored.model_sha256,
     }
-    results = fresh_directory(scored_folder(system, seed), FILES, FILES)
-    shutil.copyfile(PLOTS / "train" / system / f"{seed}.csv", results / "training.csv")
-    shutil.copyfile(folder / CURVE, results / "attack.csv")
-    write_scored(results, scored, about)
+    results = scored_folder(system, seed)
+    with renewed({results: FILES}):
+        copy_file(PLOTS / "train" / system / f"{seed}.csv", results / "training.csv")
+        copy_file(folder / CURVE, results / "attack.csv")
+        write_scored(results, scored, about)
+    finished(parts.folder)
+    forget("generate", system, seed, ATTACKED)
+    forget("find_break_points", system, seed, BROKEN)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from typer import Option
 
 from common import (
-    CHECKPOINTS,
+    BROKEN,
     PREPARED,
     Sections,
     breaks_folder,
@@ -56,7 +56,7 @@ def main(
         data,
         place.device,
         folder,
-        CHECKPOINTS / "breaks",
+        BROKEN,
         place.shard,
     )
 

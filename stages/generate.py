@@ -5,10 +5,12 @@ from typing import Annotated, ClassVar
 from typer import Option
 
 from common import (
+    ATTACKED,
     CHECKPOINTS,
     PREPARED,
     Sections,
     adversarial_folder,
+    forget,
     load_params,
     model_file,
     run,
@@ -50,9 +52,11 @@ def main(
         data,
         place.device,
         adversarial_folder(system, seed),
-        CHECKPOINTS / "attack",
+        ATTACKED,
         place.shard,
     )
+    if place.shard.is_first:
+        forget("train", system, seed, CHECKPOINTS)
 
 
 if __name__ == "__main__":

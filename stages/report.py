@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from common import METRICS, PLOTS, REPORT, SYSTEM_METRICS, Sections, load_params, run
+from common import AUDITED, METRICS, PLOTS, REPORT, SYSTEM_METRICS, Sections, load_params, run
 from stemproof.attacks.params import AttackSection
+from stemproof.core.aside import written_together
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json, write_text
 from stemproof.core.params import Name, Systems, TrainParams, first_difference
+from stemproof.core.resume import drop
 from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, build_report
@@ -55,8 +57,11 @@ def main() -> None:
         if difference:
             raise InputError(f"{file}: made with {difference}; run {stage} again")
     settings = Settings(params.attack, params.segments, params.statistics, shown)
-    for name, text in build_report(settings, sources).items():
-        write_text(REPORT / name, text)
+    pages = build_report(settings, sources)
+    with written_together():
+        for name, text in pages.items():
+            write_text(REPORT / name, text)
+    drop(AUDITED, "run")
 
 
 if __name__ == "__main__":

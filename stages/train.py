@@ -5,8 +5,10 @@ from typing import Annotated
 from typer import Option
 
 from common import CHECKPOINTS, METRICS, PLOTS, PREPARED, Sections, load_params, model_file, run
+from stemproof.core.aside import written_together
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
+from stemproof.core.resume import begun, finished
 from stemproof.core.runtime import make_fabric
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -38,6 +40,7 @@ def main(
     resume = CHECKPOINTS / f"{system}-{seed}.ckpt"
     compiled, shared = params.runtime.compile, getattr(params, kind.name, None)
     data = PreparedData(PREPARED)
+    begun(resume)
     made = kind.make(
         Making(system, settings, seed, data, params.segments, shared, fabric, resume, compiled)
     )
@@ -45,11 +48,11 @@ def main(
         return
     columns = list(made.curves[0])
     rows = [[row[column] for column in columns] for row in made.curves]
-    write_csv(PLOTS / "train" / system / f"{seed}.csv", columns, rows)
-    write_json(METRICS / "train" / system / f"{seed}.json", described(made))
-    file = model_file(system, seed)
-    save(file, kind, made.model, system, seed, made.settings, made.trained)
-    resume.unlink(missing_ok=True)
+    with written_together():
+        write_csv(PLOTS / "train" / system / f"{seed}.csv", columns, rows)
+        write_json(METRICS / "train" / system / f"{seed}.json", described(made))
+        save(model_file(system, seed), kind, made.model, system, seed, made.settings, made.trained)
+    finished(resume)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stemproof.core.errors import InputError, explaining
-from stemproof.core.files import read_json, write_json
+from stemproof.core.aside import written_aside, written_together
+from stemproof.core.errors import InputError, RefusedError, explaining
+from stemproof.core.files import opened, read_json, write_json
 
 MARKER = ".stemproof.json"  # in a directory that a stage empties; lists what the stage wrote there
 WRITTEN = "files written by stemproof"
@@ -46,7 +47,7 @@ def fresh_directory(
     with explaining(path, "written"):
         path.mkdir(parents=True, exist_ok=True)
     if files is not None:
-        write_json(path / MARKER, {WRITTEN: sorted(files)})
+        _mark(path, files)
     return path
 
 
@@ -97,6 +98,44 @@ def remove_written(path: Path, earlier: Iterable[str] = ()) -> None:
             folder.rmdir()
 
 
+@contextmanager
+def renewed(folders: Mapping[Path, Collection[str]]) -> Iterator[None]:
+    """Write directories anew, all or nothing: the files of the block get their names when it ends.
+
+    What we wrote there before stays until then, and goes where it is not written again. The marker
+    lists what was and what will be there in between, so that a run that is killed leaves nothing
+    that is not known for ours. Files elsewhere may be written in the block as well.
+
+    Args:
+        folders: names of all files that the block writes, by directory; relative to it. Without a
+            marker they are taken for ours.
+
+    Raises:
+        InputError: a directory holds files that we did not write, or is not writable.
+    """
+    stale: dict[Path, list[Path]] = {}
+    for folder, files in folders.items():
+        refuse_strangers(folder, files)
+        new = {folder / name for name in (*files, MARKER)}
+        stale[folder] = [file for file in _sorted_out(folder, files)[0] if file not in new]
+    for folder, files in folders.items():
+        _mark(folder, [*files, *(file.relative_to(folder).as_posix() for file in stale[folder])])
+    with written_together():
+        yield
+    for folder, files in folders.items():
+        with explaining(folder, "written"):
+            for file in stale[folder]:
+                file.unlink(missing_ok=True)
+        _mark(folder, files)
+
+
+def _mark(folder: Path, files: Iterable[str]) -> None:
+    """Write the marker of a directory, unless it says this already."""
+    content = {WRITTEN: sorted(files)}
+    if not (folder / MARKER).is_file() or read_json(folder / MARKER) != content:
+        write_json(folder / MARKER, content)
+
+
 def _sorted_out(path: Path, earlier: Iterable[str]) -> tuple[list[Path], list[str]]:
     """Files of ours below a directory, and the names of all others but file managers' litter."""
     ours, strangers = [], []
@@ -128,10 +167,43 @@ def move_file(source: Path, target: Path) -> None:
     Raises:
         InputError: it cannot be, because a folder stands there for instance.
     """
+    try:
+        with explaining(target, "written"):
+            source.replace(target)
+    except RefusedError as error:
+        if getattr(error.__cause__, "errno", None) != errno.EXDEV:
+            raise
+        copy_file(source, target)
+        source.unlink()
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name: a link that takes no space, or a copy where there are none.
+
+    Raises:
+        InputError: it cannot be, because something stands there for instance.
+    """
     with explaining(target, "written"):
-        if target.is_dir():  # a move would end inside it
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        shutil.move(source, target)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            raise
+        except OSError:  # another file system, or one without links
+            copy_file(source, target)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy what a file holds; atomically.
+
+    Raises:
+        InputError: it cannot be read or written.
+    """
+    with (
+        opened(source) as stream,
+        written_aside(target) as temporary,
+        temporary.open("wb") as copy,
+    ):
+        shutil.copyfileobj(stream, copy)
 
 
 def set_aside(folder: Path, wanted: Collection[tuple[str, int]], place: Path, sign: str) -> None:
