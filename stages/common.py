@@ -38,6 +38,7 @@ CHECKPOINTS = Path("checkpoints")
 LOCKS = CHECKPOINTS / "locks"
 ASIDE = CHECKPOINTS / "aside"
 # Unfinished work, of stages that are not done and of those whose results wait to be recorded.
+RENDERED = CHECKPOINTS / "demo"
 ATTACKED = CHECKPOINTS / "attack"
 BROKEN = CHECKPOINTS / "breaks"
 EVALUATED = CHECKPOINTS / "evaluate"

@@ -7,6 +7,7 @@ from common import (
     MODELS,
     PLOTS,
     PREPARED,
+    RENDERED,
     REPORT,
     Sections,
     load_params,
@@ -14,6 +15,7 @@ from common import (
 )
 from stemproof.core.files import write_json
 from stemproof.core.machine import WorkerParams
+from stemproof.core.resume import drop
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.prepare import prepare
 
@@ -32,6 +34,7 @@ def main() -> None:
     outputs = (ADVERSARIAL, MODELS, CHECKPOINTS, METRICS, PLOTS, REPORT)
     summary = prepare(params.data, params.segments, params.workers.count, PREPARED, outputs)
     write_json(METRICS / "data.json", summary)
+    drop(RENDERED, "songs")
 
 
 if __name__ == "__main__":

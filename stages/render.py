@@ -1,7 +1,8 @@
 """render-demo: write the demo songs."""
 
-from common import DEMO, Sections, load_params, run
+from common import DEMO, RENDERED, Sections, load_params, run
 from stemproof.core.machine import WorkerParams
+from stemproof.core.resume import Parts, finished
 from stemproof.data.demo.songs import render_demo
 from stemproof.data.params import DemoParams
 
@@ -16,7 +17,10 @@ class Needs(Sections):
 def main() -> None:
     """Render the demo songs into data/demo, in the MUSDB18-HQ layout."""
     params = load_params(Needs)
-    render_demo(params.demo, params.workers.count, DEMO)
+    # No song depends on how many there are.
+    parts = Parts(RENDERED, "songs", params.demo.seed, params.demo.seconds)
+    render_demo(params.demo, params.workers.count, DEMO, parts)
+    finished(parts.folder)
 
 
 if __name__ == "__main__":

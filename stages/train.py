@@ -8,7 +8,7 @@ from common import CHECKPOINTS, METRICS, PLOTS, PREPARED, Sections, load_params,
 from stemproof.core.aside import written_together
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
-from stemproof.core.resume import begun, finished
+from stemproof.core.resume import begun, drop, finished
 from stemproof.core.runtime import make_fabric
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -53,6 +53,7 @@ def main(
         write_json(METRICS / "train" / system / f"{seed}.json", described(made))
         save(model_file(system, seed), kind, made.model, system, seed, made.settings, made.trained)
     finished(resume)
+    drop(PREPARED.parent, PREPARED.name)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,10 @@ NAMED = 5  # files that one error names
 
 
 def fresh_directory(
-    path: Path, files: Iterable[str] | None = None, earlier: Iterable[str] = ()
+    path: Path,
+    files: Iterable[str] | None = None,
+    earlier: Iterable[str] = (),
+    whole: Collection[str] = (),
 ) -> Path:
     """Make a directory ready for ``files``: what we wrote there before goes, and nothing else.
 
@@ -35,6 +38,7 @@ def fresh_directory(
         files: names of all files that are going to be written, relative to ``path``. None for a
             directory without a marker: whatever is named like a stored result is taken for ours.
         earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+        whole: of ``files``, what is there and needs not be written again.
 
     Raises:
         InputError: it holds files that we did not write; nothing has been removed.
@@ -43,7 +47,7 @@ def fresh_directory(
         earlier = [file.name for file in path.glob("*") if file.suffix in RESULT_SUFFIXES]
     earlier = list(earlier)
     refuse_strangers(path, earlier)
-    remove_written(path, earlier)
+    remove_written(path, earlier, {*whole, MARKER} if whole else ())
     with explaining(path, "written"):
         path.mkdir(parents=True, exist_ok=True)
     if files is not None:
@@ -72,7 +76,7 @@ def refuse_strangers(path: Path, earlier: Iterable[str] = ()) -> None:
         )
 
 
-def remove_written(path: Path, earlier: Iterable[str] = ()) -> None:
+def remove_written(path: Path, earlier: Iterable[str] = (), whole: Collection[str] = ()) -> None:
     """Remove what we wrote into a directory, and the directories that this leaves empty.
 
     Files of anyone else stay where they are, and so do the directories that hold them.
@@ -80,11 +84,16 @@ def remove_written(path: Path, earlier: Iterable[str] = ()) -> None:
     Args:
         path: the directory; it may be absent.
         earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+        whole: names of files that stay.
 
     Raises:
         InputError: a file cannot be removed.
     """
-    ours, _ = _sorted_out(path, earlier)
+    ours = [
+        file
+        for file in _sorted_out(path, earlier)[0]
+        if file.relative_to(path).as_posix() not in whole
+    ]
     folders = {
         path,
         *(parent for file in ours for parent in file.parents if path in parent.parents),

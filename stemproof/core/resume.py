@@ -90,7 +90,8 @@ def finished(work: Path) -> None:
     Args:
         work: its file or folder.
     """
-    write_text(_sign(work), "")
+    if is_there(work):
+        write_text(_sign(work), "")
 
 
 def begun(work: Path) -> None:
@@ -108,7 +109,7 @@ def drop(scratch: Path, name: str) -> None:
     """
     for sign in sorted(scratch.glob(f"*{FINISHED}")):
         work = sign.with_suffix("")
-        if not re.fullmatch(rf"{re.escape(name)}(\.ckpt|-[0-9a-f]{{16}})", work.name):
+        if not re.fullmatch(rf"{re.escape(name)}(\.ckpt|\.part|-[0-9a-f]{{16}})", work.name):
             continue
         if work.is_dir():
             remove_written(work, [file.name for file in work.iterdir()])

@@ -86,7 +86,8 @@ class Soak:
         """One run of the whole pipeline in which every stage is killed some times."""
         new_project(folder, self.params)
         for stage in self.stages:
-            kinds = [rng.choice(KINDS) for _ in range(per_stage)]
+            # Of a stage that has ended there is nothing left to kill: at most the last kill waits.
+            kinds = [rng.choice(KINDS[:2]) for _ in range(per_stage - 1)] + [rng.choice(KINDS)]
             self._stage(folder, stage, kinds, rng, counts)
         # Nothing that came later changed what was there.
         for stage in self.stages:
@@ -123,7 +124,7 @@ class Soak:
     def _fault(self, stage: Stage, kind: str, rng: random.Random) -> dict[str, float]:
         whole = self.whole[stage.name]
         if kind == "time":
-            return {"kill_after": rng.uniform(0.02, whole.seconds)}
+            return {"kill_after": rng.uniform(0.02, 0.7 * whole.seconds)}
         return {"die_at": rng.randint(1, len(whole.changes))} if kind == "change" else {}
 
     def _start(self, folder: Path, stage: Stage, fault: dict[str, float]) -> Ran:

@@ -28,7 +28,7 @@ UNITS = {
     "stemproof.attacks.store": "craft",
     "stemproof.attacks.broken": "_searched",
     "stemproof.auditing.run": "_figures",
-    "stemproof.data.prepare": "_prepare_track",
+    "stemproof.data.prepare": "_decode",
     "stemproof.data.demo.songs": "_write_song",
     "stemproof.evaluation.evaluate": "Evaluator._track",
 }
