@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -21,8 +23,33 @@ os.umask(UMASK)
 # What writers raise when the disk is full: NumPy, PyTorch and soundfile, safetensors.
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 PROBE = 2**20  # bytes, written to ask the system why a library could not write
-# Temporary and final names of a block whose files get their names together; None outside of one.
-_waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)
+KEPT = 40  # characters of the final name in the temporary one: names have a largest length
+# What mkstemp makes of a name; older versions left the name out.
+TEMPORARY = re.compile(r"\.(?:(?P<stem>.*)\.)?[a-z0-9_]{8}(?P<suffix>\.\w+)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """A file that waits for its name; ``lock`` is held while somebody still writes it."""
+
+    temporary: Path
+    path: Path
+    lock: int
+
+    def name(self) -> None:
+        """Give it its name."""
+        with explaining(self.path, "written"):
+            self.temporary.replace(self.path)
+
+    def close(self) -> None:
+        """Let it go, and remove it where it has no name."""
+        with suppress(OSError):
+            self.temporary.unlink(missing_ok=True)
+        os.close(self.lock)
+
+
+# Of a block whose files get their names together; None outside of one.
+_waiting: ContextVar[list[_Aside] | None] = ContextVar("_waiting", default=None)
 
 
 @contextmanager
@@ -32,68 +59,106 @@ def written_aside(path: Path) -> Iterator[Path]:
     The temporary file keeps the suffix of ``path``. When the block fails the temporary file
     is removed and whatever stood at ``path`` is untouched. The rename waits until the file is on
     the disk: no loss of power leaves an empty file. Inside of :func:`written_together` it waits
-    until that block ends, too.
+    until that block ends, too. What a process that was killed left of the same file is removed.
 
     Raises:
         InputError: the file system is full or not writable.
     """
     with explaining(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        os.close(handle)
-    temporary = Path(name)
+        _sweep(path)
+        prefix = f".{path.stem[:KEPT]}."
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+    aside, waiting = _Aside(Path(name), path, handle), _waiting.get()
+    named = False
     try:
+        _lock(handle)
         with explaining(path, "written"):
             # mkstemp makes files private; results should be as readable as any other new file.
-            temporary.chmod(0o666 & ~UMASK)
+            aside.temporary.chmod(0o666 & ~UMASK)
             try:
-                yield temporary
+                yield aside.temporary
             except WRITE_ERRORS as error:
-                refusal = _refusal(error, temporary)
+                refusal = _refusal(error, aside.temporary)
                 if refusal is None:
                     raise
                 raise refusal from error
-            _to_disk(temporary)
-            waiting = _waiting.get()
-            if waiting is not None:
-                waiting.append((temporary, path))
-            else:
-                temporary.replace(path)
-                _to_disk(path.parent)
-    except BaseException:
-        _remove(temporary)
-        raise
+            _to_disk(aside.temporary)
+        if waiting is None:
+            aside.name()
+            _to_disk(path.parent)
+        named = True
+    finally:
+        if named and waiting is not None:
+            waiting.append(aside)
+        else:
+            aside.close()
 
 
 @contextmanager
 def written_together() -> Iterator[None]:
     """Files that are written in the block get their names when it ends, one right after the other.
 
-    When the block fails, or there is no space for one of them, whatever stood there is untouched.
-    Other threads than this one are not concerned.
+    When the block fails, for want of space for one of them for instance, whatever stood there is
+    untouched. Other threads than this one are not concerned.
 
     Raises:
         InputError: a file cannot be given its name.
     """
-    waiting: list[tuple[Path, Path]] = []
+    waiting: list[_Aside] = []
     before = _waiting.set(waiting)
     try:
         yield
-        for temporary, path in waiting:
-            with explaining(path, "written"):
-                temporary.replace(path)
-        for folder in dict.fromkeys(path.parent for _, path in waiting):
+        for aside in waiting:
+            aside.name()
+        for folder in dict.fromkeys(aside.path.parent for aside in waiting):
             with explaining(folder, "written"):
                 _to_disk(folder)
     finally:
         _waiting.reset(before)
-        for temporary, _ in waiting:
-            _remove(temporary)
+        for aside in waiting:
+            aside.close()
 
 
-def _remove(temporary: Path) -> None:
-    with suppress(OSError):
-        temporary.unlink(missing_ok=True)
+def unfinished_of(name: str, finals: Iterable[str]) -> bool:
+    """Whether a file name is one that a process which was killed left of some files.
+
+    Args:
+        name: of the file.
+        finals: names, in the same folder, of the files that were to be written.
+    """
+    found = TEMPORARY.fullmatch(name)
+    if found is None:
+        return False
+    stem, suffix = found["stem"], found["suffix"] or ""
+    return any(
+        suffix == final.suffix and stem in (None, final.stem[:KEPT]) for final in map(Path, finals)
+    )
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed left of a file; of one that lives, nothing."""
+    for entry in path.parent.glob(f".{glob.escape(path.stem[:KEPT])}.*"):
+        if not unfinished_of(entry.name, [path.name]):
+            continue
+        with suppress(OSError):
+            handle = os.open(entry, os.O_RDWR)
+            try:
+                if _lock(handle):
+                    entry.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock a file until it is closed; whether that was possible."""
+    try:
+        import fcntl  # there is none on Windows
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _refusal(error: Exception, temporary: Path) -> OSError | None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stemproof.core.aside import written_aside, written_together
+from stemproof.core.aside import unfinished_of, written_aside, written_together
 from stemproof.core.errors import InputError, RefusedError, explaining
 from stemproof.core.files import opened, read_json, write_json
 
 MARKER = ".stemproof.json"  # in a directory that a stage empties; lists what the stage wrote there
 WRITTEN = "files written by stemproof"
-TEMPORARY = re.compile(r"\.[a-z0-9_]{8}\.\w+")  # of a run that was killed; see written_aside
 RESULT_SUFFIXES = (".npy", ".json", ".csv", ".safetensors")
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # neither ours nor anyone's work
 NAMED = 5  # files that one error names
@@ -152,11 +150,13 @@ def _sorted_out(path: Path, earlier: Iterable[str]) -> tuple[list[Path], list[st
     if (path / MARKER).is_file():
         listed = read_json(path / MARKER).get(WRITTEN)
         known = {MARKER, *map(str, listed if isinstance(listed, list) else ())}
-    places = {((path / name).parent, Path(name).suffix) for name in known}
+    places: dict[Path, list[str]] = {}
+    for name in known:
+        places.setdefault((path / name).parent, []).append(Path(name).name)
     for file in _entries(path):
         name = file.relative_to(path).as_posix()
-        unfinished = TEMPORARY.fullmatch(file.name) and (file.parent, file.suffix) in places
-        if name in known or unfinished:
+        # Of a run that was killed.
+        if name in known or unfinished_of(file.name, places.get(file.parent, ())):
             ours.append(file)
         elif file.name not in LITTER:
             strangers.append(name)

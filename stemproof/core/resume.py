@@ -12,7 +12,7 @@ from typing import Any
 
 from stemproof.core.errors import explaining
 from stemproof.core.files import fingerprint, is_there, opened, sha256, write_text
-from stemproof.core.ownership import remove_written
+from stemproof.core.ownership import RESULT_SUFFIXES, remove_written
 
 FINISHED = ".finished"
 PACKAGE = __name__.partition(".")[0]
@@ -112,7 +112,8 @@ def drop(scratch: Path, name: str) -> None:
         if not re.fullmatch(rf"{re.escape(name)}(\.ckpt|\.part|-[0-9a-f]{{16}})", work.name):
             continue
         if work.is_dir():
-            remove_written(work, [file.name for file in work.iterdir()])
+            ours = [file.name for file in work.iterdir() if file.suffix in RESULT_SUFFIXES]
+            remove_written(work, ours)
         else:
             work.unlink(missing_ok=True)
         sign.unlink()

@@ -162,7 +162,7 @@ class Evaluator:
             tables = tables.join(
                 per_track(whole.drop(columns=list(COUNTS))).drop(columns="segments")
             )
-        return Scored(tables, counts, bsseval(names, scores) if scores else None)
+        return Scored(tables, counts, bsseval(names, scores) if any(scores) else None)
 
     def _bsseval(self, heard: list[TrackEstimates], rate: int) -> list[list[Score]]:
         workers = self.workers.per_process(self.processes)

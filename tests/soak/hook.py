@@ -15,7 +15,7 @@ from typing import Any
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Before the call, so that a process which dies at a rename has written and not renamed.
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate")
-Seen = Callable[[str, str], None]
+Seen = Callable[[str, str], object]
 
 
 def watch(root: Path, seen: Seen, changes: bool) -> None:
@@ -33,7 +33,7 @@ def watch(root: Path, seen: Seen, changes: bool) -> None:
             path, _, flags = arguments
             if changes and not (isinstance(flags, int) and flags & WRITING):
                 return
-        elif event in CHANGES:
+        elif changes and event in CHANGES:
             path = arguments[1] if event in ("os.rename", "os.link") else arguments[0]
         else:
             return
@@ -46,21 +46,22 @@ def watch(root: Path, seen: Seen, changes: bool) -> None:
     sys.addaudithook(told)
 
 
-def die_at(root: Path, number: int, told: Callable[[str], None]) -> None:
+def die_at(root: Path, number: int, told: Callable[[str], object], kind: str = "") -> None:
     """End the whole process group, as a kill does, at the n-th change below a folder.
 
     Args:
         root: the folder.
         number: counted from 1; 0 for never.
         told: is given every change.
+        kind: of the changes that count, such as ``os.rename``; all of them by default.
     """
     count = 0
 
     def seen(event: str, path: str) -> None:
         nonlocal count
-        count += 1
+        count += event.startswith(kind)
         told(f"{event} {path}")
-        if count == number:
+        if count == number and event.startswith(kind):
             os.killpg(os.getpgid(0), signal.SIGKILL)
 
     watch(root, seen, changes=True)

@@ -169,6 +169,11 @@ def hashes(folder: Path, outs: tuple[str, ...]) -> dict[str, str]:
     }
 
 
+def names(folder: Path) -> set[str]:
+    """The names of all files of a project."""
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+
+
 class Zygote:
     """Runs stages in forks of one process (see ``zygote.py``)."""
 
@@ -189,13 +194,14 @@ class Zygote:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
 
-    def run(self, folder: Path, stage: Stage, **fault: float) -> Ran:
+    def run(self, folder: Path, stage: Stage, **fault: float | str) -> Ran:
         """Run a stage by itself.
 
         Args:
             folder: of the project.
             stage: which.
-            fault: ``kill_after`` seconds, or ``die_at`` a change of files below the folder.
+            fault: ``kill_after`` seconds, or ``die_at`` a change of files below the
+                folder, of a ``kind``.
         """
         log, journal = self.scratch / "log", self.scratch / "journal"
         journal.unlink(missing_ok=True)

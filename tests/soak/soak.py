@@ -11,18 +11,32 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from project import Ran, Stage, Zygote, hashes, new_project, parameters, pipeline, remove
+from project import (
+    Ran,
+    Stage,
+    Zygote,
+    hashes,
+    names,
+    new_project,
+    parameters,
+    pipeline,
+    remove,
+)
 
+TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}(\.\w+)?")  # as tempfile makes them
 KINDS = ("time", "change", "recording")
 
 
@@ -33,6 +47,7 @@ class Counts:
     Attributes:
         kills: by stage.
         kinds: by kind.
+        runs: of the whole pipeline.
         repeated: the most units of work that one kill cost, by stage.
         hashes: files whose hash was compared.
         faults: everything that was not as it should be.
@@ -40,6 +55,7 @@ class Counts:
 
     kills: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
     repeated: dict[str, int] = field(default_factory=dict)
     hashes: int = 0
     faults: list[str] = field(default_factory=list)
@@ -47,6 +63,7 @@ class Counts:
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
+            "runs": self.runs,
             "kills": sum(self.kills.values()),
             "kills_by_stage": dict(self.kills),
             "kills_by_kind": dict(self.kinds),
@@ -89,16 +106,18 @@ class Soak:
             # Of a stage that has ended there is nothing left to kill: at most the last kill waits.
             kinds = [rng.choice(KINDS[:2]) for _ in range(per_stage - 1)] + [rng.choice(KINDS)]
             self._stage(folder, stage, kinds, rng, counts)
-        # Nothing that came later changed what was there.
+        # Nothing that came later changed what was there, and nothing is left beside it.
         for stage in self.stages:
-            self._compare(folder, stage, counts)
+            self.compare(folder, stage, counts)
+        left = names(folder) - names(self.scratch / "whole")
+        counts.faults += [f"{name} is left behind" for name in sorted(left)]
 
     def _stage(
         self, folder: Path, stage: Stage, kinds: list[str], rng: random.Random, counts: Counts
     ) -> None:
         begun, killed = 0, 0
         for kind in kinds:
-            ran = self._start(folder, stage, self._fault(stage, kind, rng))
+            ran = self.start(folder, stage, self._fault(stage, kind, rng))
             begun += ran.units
             if ran.code > 0:
                 counts.faults.append(f"{stage.name}: {ran.said[-300:]}")
@@ -107,11 +126,12 @@ class Soak:
             counts.kills[stage.name] += 1
             # A stage that was quicker than the clock has ended, and nobody has recorded it.
             counts.kinds["recording" if ran.code == 0 else kind] += 1
-        ran = self._start(folder, stage, {})
+            self.check_whole(folder, stage, counts)
+        ran = self.start(folder, stage, {})
         begun += ran.units
         if ran.code:
             counts.faults.append(f"{stage.name}, run again: {ran.said[-300:]}")
-        self._compare(folder, stage, counts)
+        self.compare(folder, stage, counts)
         needed = self.whole[stage.name].units
         if killed and needed:
             each = -(-max(begun - needed, 0) // killed)
@@ -121,19 +141,34 @@ class Soak:
                     f"{stage.name}: {begun} units of work for {needed}, after kills {kinds}"
                 )
 
-    def _fault(self, stage: Stage, kind: str, rng: random.Random) -> dict[str, float]:
+    def _fault(self, stage: Stage, kind: str, rng: random.Random) -> Mapping[str, float | str]:
         whole = self.whole[stage.name]
         if kind == "time":
             return {"kill_after": rng.uniform(0.02, 0.7 * whole.seconds)}
         return {"die_at": rng.randint(1, len(whole.changes))} if kind == "change" else {}
 
-    def _start(self, folder: Path, stage: Stage, fault: dict[str, float]) -> Ran:
+    def start(self, folder: Path, stage: Stage, fault: Mapping[str, float | str]) -> Ran:
+        """Start a stage as DVC does: without what it is going to write."""
         for out in stage.outs:
             if out not in stage.kept:
                 remove(folder / out)
         return self.zygote.run(folder, stage, **fault)
 
-    def _compare(self, folder: Path, stage: Stage, counts: Counts) -> None:
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Remove what stages keep for later runs."""
+        remove(folder / "checkpoints")
+
+    def check_whole(self, folder: Path, stage: Stage, counts: Counts) -> None:
+        """What has its name is whole, also right after a kill: it is what a whole run wrote."""
+        for name, digest in hashes(folder, stage.outs).items():
+            if not TEMPORARY.fullmatch(Path(name).name):
+                counts.hashes += 1
+                if digest != self.expected[stage.name].get(name):
+                    counts.faults.append(f"{stage.name}: {name} is not whole after a kill")
+
+    def compare(self, folder: Path, stage: Stage, counts: Counts) -> None:
+        """Hold what a stage wrote against what it wrote in the whole run."""
         expected, found = self.expected[stage.name], hashes(folder, stage.outs)
         counts.hashes += len(expected)
         for name in sorted(expected.keys() | found.keys()):
@@ -141,29 +176,55 @@ class Soak:
                 counts.faults.append(f"{stage.name}: {name} differs from that of a whole run")
 
 
+def soak_stages(scratch: Path, kills: int, rng: random.Random, counts: Counts) -> None:
+    """Kill stages by themselves until there were enough kills."""
+    soak = Soak.prepared(scratch)
+    while sum(counts.kills.values()) < kills:
+        folder = scratch / "run"
+        soak.disturbed(folder, rng, 3, counts)
+        shutil.rmtree(folder)
+        counts.runs += 1
+    soak.zygote.close()
+
+
+def soak_dvc(scratch: Path, kills: int, rng: random.Random, counts: Counts) -> None:
+    """Kill `dvc repro` until there were enough kills."""
+    from through_dvc import DvcSoak
+
+    soak = DvcSoak.prepared(scratch)
+    while sum(counts.kills.values()) < kills:
+        folder = scratch / "run"
+        soak.disturbed(folder, rng, min(20, kills - sum(counts.kills.values())), counts)
+        shutil.rmtree(folder)
+        counts.runs += 1
+
+
 def main() -> None:
     """Run until there were enough kills; print and store the counts."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="of stages by themselves")
+    parser.add_argument("--dvc-kills", type=int, default=60, help="of `dvc repro`")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--per-stage", type=int, default=3, help="kills of a stage in one run")
     parser.add_argument("--out", type=Path, help="a JSON file")
     chosen = parser.parse_args()
-    rng, counts = random.Random(chosen.seed), Counts()
-    with tempfile.TemporaryDirectory() as name:
-        soak = Soak.prepared(Path(name))
-        number = 0
-        while sum(counts.kills.values()) < chosen.kills:
-            folder = Path(name) / f"run-{number}"
-            soak.disturbed(folder, rng, chosen.per_stage, counts)
-            shutil.rmtree(folder)
-            number += 1
-        soak.zygote.close()
-    text = json.dumps({"seed": chosen.seed, "runs": number, **counts.document()}, indent=2)
+    found: dict[str, Any] = {"seed": chosen.seed}
+    faults = 0
+    for name, soak, kills in (
+        ("stages", soak_stages, chosen.kills),
+        ("dvc repro", soak_dvc, chosen.dvc_kills),
+    ):
+        if kills:
+            counts, start = Counts(), time.monotonic()
+            with tempfile.TemporaryDirectory() as scratch:
+                soak(Path(scratch), kills, random.Random(chosen.seed), counts)
+            found[name] = {**counts.document(), "seconds": round(time.monotonic() - start)}
+            faults += len(counts.faults)
+    text = json.dumps(found, indent=2)
     print(text)
     if chosen.out:
+        chosen.out.parent.mkdir(parents=True, exist_ok=True)
         chosen.out.write_text(text + "\n")
-    sys.exit(bool(counts.faults))
+    sys.exit(bool(faults))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ def become(request: dict[str, Any]) -> None:
         count_units(told)
         script = ROOT / "stages" / f"{request['stage']}.py"
         sys.argv = [str(script), *request["arguments"]]
-        hook.die_at(Path(request["folder"]), request.get("die_at", 0), told)
+        fatal = request.get("die_at", 0), told, request.get("kind", "")
+        hook.die_at(Path(request["folder"]), *fatal)
         runpy.run_path(str(script), run_name="__main__")
         code = 0
     except SystemExit as ended:
