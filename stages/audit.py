@@ -25,7 +25,7 @@ from stemproof.core.files import sha256, write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Systems, TrainParams
-from stemproof.core.resume import Parts, finished
+from stemproof.core.resume import Parts
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -100,7 +100,7 @@ def main() -> None:
             write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
         write_json(PLOTS / "audit" / MADE_WITH, {"made_with": made_with})
         write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
-    finished(parts.folder)
+    parts.finished()
 
 
 if __name__ == "__main__":

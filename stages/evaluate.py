@@ -27,7 +27,7 @@ from stemproof.attacks.threat import fitted
 from stemproof.core.files import read_json, sha256
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.ownership import copy_file, refuse_strangers, renewed
-from stemproof.core.resume import Parts, finished
+from stemproof.core.resume import Parts
 from stemproof.core.runtime import describe_environment, make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -101,7 +101,7 @@ def main(
         copy_file(PLOTS / "train" / system / f"{seed}.csv", results / "training.csv")
         copy_file(folder / CURVE, results / "attack.csv")
         write_scored(results, scored, about)
-    finished(parts.folder)
+    parts.finished()
     forget("generate", system, seed, ATTACKED)
     forget("find_break_points", system, seed, BROKEN)
 

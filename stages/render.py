@@ -2,7 +2,7 @@
 
 from common import DEMO, RENDERED, Sections, load_params, run
 from stemproof.core.machine import WorkerParams
-from stemproof.core.resume import Parts, finished
+from stemproof.core.resume import Parts
 from stemproof.data.demo.songs import render_demo
 from stemproof.data.params import DemoParams
 
@@ -20,7 +20,7 @@ def main() -> None:
     # No song depends on how many there are.
     parts = Parts(RENDERED, "songs", params.demo.seed, params.demo.seconds)
     render_demo(params.demo, params.workers.count, DEMO, parts)
-    finished(parts.folder)
+    parts.finished()
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def find_break_points(
     with renewed({destination: FILES}):
         write_text(destination / TABLE, table.to_csv(index=False, float_format="%.9g"))
         write_json(destination / ABOUT, about)
-    finished(work)
+    finished(work, [_file(work, unit).name for unit in units])
 
 
 def _chosen(excerpts: Excerpts, per_track: int | None, loud_db: float) -> list[int]:

@@ -142,7 +142,8 @@ def generate(
     }
     universal = attack.delta.cpu().numpy() if isinstance(attack, SamePerturbation) else None
     _finish(work, destination, excerpts, params, cut, victim.file, universal, about)
-    finished(work)
+    stored = [CURVE, INDEX, SYSTEM, UNIVERSAL, *(track.file for track in excerpts.tracks)]
+    finished(work, [*stored, *(losses_file(work, track).name for track in excerpts.tracks)])
 
 
 def _test_excerpts(

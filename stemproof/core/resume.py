@@ -6,13 +6,21 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from stemproof.core.errors import explaining
-from stemproof.core.files import fingerprint, is_there, opened, sha256, write_text
-from stemproof.core.ownership import RESULT_SUFFIXES, remove_written
+from stemproof.core.files import (
+    fingerprint,
+    is_there,
+    opened,
+    read_json,
+    sha256,
+    write_json,
+    write_text,
+)
+from stemproof.core.ownership import remove_written
 
 FINISHED = ".finished"
 PACKAGE = __name__.partition(".")[0]
@@ -80,18 +88,23 @@ class Parts:
         found = self.find(part)
         return self.keep(part, compute()) if found is None else found
 
+    def finished(self) -> None:
+        """Say that what the parts were kept for is stored."""
+        finished(self.folder, [file.name for file in self.folder.glob("*.json")])
+
     def _file(self, part: str) -> Path:
         return self.folder / f"{fingerprint(part)[:16]}.json"
 
 
-def finished(work: Path) -> None:
+def finished(work: Path, files: Iterable[str] = ()) -> None:
     """Say of unfinished work that all of it is stored where it belongs.
 
     Args:
         work: its file or folder.
+        files: names of what is ours in a folder without a marker.
     """
     if is_there(work):
-        write_text(_sign(work), "")
+        write_json(_sign(work), {"files": sorted(files)})
 
 
 def begun(work: Path) -> None:
@@ -112,8 +125,7 @@ def drop(scratch: Path, name: str) -> None:
         if not re.fullmatch(rf"{re.escape(name)}(\.ckpt|\.part|-[0-9a-f]{{16}})", work.name):
             continue
         if work.is_dir():
-            ours = [file.name for file in work.iterdir() if file.suffix in RESULT_SUFFIXES]
-            remove_written(work, ours)
+            remove_written(work, map(str, read_json(sign).get("files", ())))
         else:
             work.unlink(missing_ok=True)
         sign.unlink()
