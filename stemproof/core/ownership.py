@@ -126,7 +126,9 @@ def renewed(folders: Mapping[Path, Collection[str]]) -> Iterator[None]:
         new = {folder / name for name in (*files, MARKER)}
         stale[folder] = [file for file in _sorted_out(folder, files)[0] if file not in new]
     for folder, files in folders.items():
-        _mark(folder, [*files, *(file.relative_to(folder).as_posix() for file in stale[folder])])
+        own = [Path(name).name for name in files]
+        old = [file for file in stale[folder] if not unfinished_of(file.name, own)]
+        _mark(folder, [*files, *(file.relative_to(folder).as_posix() for file in old)])
     with written_together():
         yield
     for folder, files in folders.items():
