@@ -7,10 +7,11 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stemproof.core.errors import explaining
+from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import (
     fingerprint,
     is_there,
@@ -124,11 +125,12 @@ def drop(scratch: Path, name: str) -> None:
         work = sign.with_suffix("")
         if not re.fullmatch(rf"{re.escape(name)}(\.ckpt|\.part|-[0-9a-f]{{16}})", work.name):
             continue
-        if work.is_dir():
-            remove_written(work, map(str, read_json(sign).get("files", ())))
-        else:
-            work.unlink(missing_ok=True)
-        sign.unlink()
+        with suppress(InputError, OSError):  # what stays, or another process removes, does no harm
+            if work.is_dir():
+                remove_written(work, map(str, read_json(sign).get("files", ())))
+            else:
+                work.unlink(missing_ok=True)
+            sign.unlink(missing_ok=True)
 
 
 def _sign(work: Path) -> Path:
