@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # Stages are run as `python stages/...`: the virtual environment comes first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick bench setup lock musdb18-7 clean
+.PHONY: repro test quick bench soak setup lock musdb18-7 clean
 
 repro: setup
 	dvc repro
@@ -25,6 +25,10 @@ quick: setup
 # Speed, as ratios measured side by side; wants a machine with nothing else to do.
 bench: setup
 	python benchmarks/bench.py
+
+# Kill stages and `dvc repro` at random moments, and compare what comes out (docs/reliability.md).
+soak: setup
+	python tests/soak/soak.py --out checkpoints/soak.json
 
 setup: $(STAMP)
 

@@ -3,6 +3,7 @@
 from common import (
     ADVERSARIAL,
     ASIDE,
+    AUDITED,
     METRICS,
     PLOTS,
     PREPARED,
@@ -16,17 +17,20 @@ from common import (
     said_by,
 )
 
+import torch
+
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX, measured, open_adversarials
 from stemproof.attacks.threat import Threat, fitted, threat_of
 from stemproof.auditing.material import Material, choose_material
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.run import System, audit
-from stemproof.core.files import write_csv, write_json
+from stemproof.core.files import sha256, write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.made_with import MADE_WITH
-from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
+from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Systems, TrainParams
+from stemproof.core.resume import Parts
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -88,18 +92,23 @@ def main() -> None:
         systems.append(
             System(name, seed, separator, test, training, stored, header.trained, universal)
         )
-    results = audit(params.audit, params.attack, systems)
-    fresh_directory(PLOTS / "audit", written, earlier=written)
-    for name, result in results.items():
-        write_json(PLOTS / "audit" / f"{name}.json", result.figures)
-    for table, axis in (("steps", "steps"), ("eps", "factor")):
-        curves = [result.figures.get(table, {}) for result in results.values()]
-        places = sorted({key for of in curves for key in of if key != "fgsm"}, key=float)
-        # Where what was put out has collapsed there is no figure.
-        rows = [[key, *(curve.get(key) for curve in curves)] for key in places]
-        write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
-    write_json(PLOTS / "audit" / ABOUT, {"data": data.fingerprint, MADE_WITH: made_with})
-    write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
+    decides = params.model_dump(mode="json", include={"segments", "attack", "audit", "systems"})
+    attacked = [sha256(adversarial_folder(*model) / INDEX) for model in models]
+    computed = [params.runtime.model_dump(mode="json"), torch.__version__, device.type]
+    parts = Parts(AUDITED, "run", decides, models, attacked, data.fingerprint, computed)
+    results = audit(params.audit, params.attack, systems, parts.of)
+    with renewed({PLOTS / "audit": written}):
+        for name, result in results.items():
+            write_json(PLOTS / "audit" / f"{name}.json", result.figures)
+        for table, axis in (("steps", "steps"), ("eps", "factor")):
+            curves = [result.figures.get(table, {}) for result in results.values()]
+            places = sorted({key for of in curves for key in of if key != "fgsm"}, key=float)
+            # Where what was put out has collapsed there is no figure.
+            rows = [[key, *(curve.get(key) for curve in curves)] for key in places]
+            write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
+        write_json(PLOTS / "audit" / ABOUT, {"data": data.fingerprint, MADE_WITH: made_with})
+        write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
+    parts.finished()
 
 
 if __name__ == "__main__":

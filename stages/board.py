@@ -2,6 +2,7 @@
 
 from common import REPORT, Sections, load_params, run
 
+from stemproof.core.aside import written_together
 from stemproof.core.files import write_text
 from stemproof.report.board import build_board, find_claims
 
@@ -13,8 +14,10 @@ class Needs(Sections):
 def main() -> None:
     """Write the board of the claims under results/."""
     load_params(Needs)  # in a folder that is no project there is nothing to do
-    for name, text in build_board(find_claims(), REPORT).items():
-        write_text(REPORT / name, text)
+    pages = build_board(find_claims(), REPORT)
+    with written_together():
+        for name, text in pages.items():
+            write_text(REPORT / name, text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,14 @@ import typer
 # experiment, and where the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stemproof.core.errors import user_message
+from stemproof.core.errors import InputError, user_message
 from stemproof.core.influences import made_of, refuse_unnamed, said_by
 from stemproof.core.locks import only_run
 from stemproof.core.made_with import Record
 from stemproof.core.ownership import MARKER
 from stemproof.core.params import PARAMS, Sections, checked_name, checked_seed, load_params
 from stemproof.core.printing import keep_printing
+from stemproof.core.resume import drop
 
 __all__ = ["Sections", "load_params", "made_of", "refuse_unnamed", "said_by"]
 
@@ -54,6 +55,12 @@ SYSTEM: Any = typer.Option(parser=checked_name, help="a name under `separators`"
 SEED: Any = typer.Option(parser=checked_seed, help="one of `train.seeds`")
 LOCKS = CHECKPOINTS / "locks"
 ASIDE = CHECKPOINTS / "aside"
+# Unfinished work, of stages that are not done and of those whose results wait to be recorded.
+RENDERED = CHECKPOINTS / "demo"
+ATTACKED = CHECKPOINTS / "attack"
+BROKEN = CHECKPOINTS / "breaks"
+EVALUATED = CHECKPOINTS / "evaluate"
+AUDITED = CHECKPOINTS / "audit"
 
 
 def prepared() -> tuple[Path, Record]:
@@ -84,6 +91,19 @@ def scored_folder(system: str, seed: int) -> Path:
 def run_by_dvc() -> bool:
     """Whether DVC runs this stage: it has a copy of what other stages wrote."""
     return "DVC_STAGE" in os.environ
+
+
+def forget(stage: str, system: str, seed: int, place: Path) -> None:
+    """Remove finished work of a stage before this one: DVC has recorded what it wrote.
+
+    Args:
+        stage: its script; where it is under way, nothing is removed.
+        system: whose work.
+        seed: of the training.
+        place: the folder of such work.
+    """
+    with suppress(InputError), only_run(LOCKS, stage, system, seed):
+        drop(place, f"{system}-{seed}")
 
 
 def run(main: Callable[..., None], writes: bool = True) -> None:

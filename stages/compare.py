@@ -2,11 +2,13 @@
 
 from common import (
     ASIDE,
+    EVALUATED,
     METRICS,
     MODEL_METRICS,
     PLOTS,
     SYSTEM_METRICS,
     Sections,
+    forget,
     load_params,
     made_of,
     run,
@@ -15,9 +17,6 @@ from common import (
     scored_folder,
 )
 
-from pathlib import Path
-from typing import Any
-
 import pandas as pd
 
 from stemproof.attacks.broken import BreakParams
@@ -25,7 +24,7 @@ from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, write_text
 from stemproof.core.made_with import MADE_WITH
-from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
+from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
@@ -80,30 +79,28 @@ def main() -> None:
     systems = {name: models.scored for name, models in results.items()}
     informed = {name: models.about["informed"] for name, models in results.items()}
     comparison = compare_threats(systems, informed, params.reference, params.statistics)
-    # All is computed, and all that is read is read, before anything that stands there goes.
-    metrics: dict[Path, dict[str, Any]] = {}
-    texts: dict[Path, str] = {}
-    for name, models in results.items():
-        summary = summarize(models.scored, params.statistics)
-        metrics[SYSTEM_METRICS / f"{name}.json"] = {**summary, **models.about}
-        tables = pd.concat(
-            {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
-        )
-        texts[PLOTS / "tracks" / f"{name}.csv"] = tables.to_csv(float_format="%.9g")
-        for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
-            curve = mean_curve([folder / file for folder in models.folders])
-            texts[PLOTS / plot / f"{name}.csv"] = curve
-    metrics[METRICS / "comparison.json"] = comparison
-    first = next(iter(results.values()))
     # Not among DVC's metrics: it would drown them.
+    first = next(iter(results.values()))
     about = {"environment": first.environment, "data": first.data, MADE_WITH: made}
-    metrics[METRICS / "environment.json"] = about
-    for folder, files in written.items():
-        fresh_directory(folder, files, earlier=files)
-    for path, figures in metrics.items():
-        write_json(path, figures)
-    for path, text in texts.items():
-        write_text(path, text)
+    summaries = {
+        name: {**summarize(models.scored, params.statistics), **models.about}
+        for name, models in results.items()
+    }
+    with renewed(written):
+        for name, models in results.items():
+            write_json(SYSTEM_METRICS / f"{name}.json", summaries[name])
+            tables = pd.concat(
+                {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
+            )
+            write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
+            for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
+                curve = mean_curve([folder / file for folder in models.folders])
+                write_text(PLOTS / plot / f"{name}.csv", curve)
+        write_json(METRICS / "comparison.json", comparison)
+        write_json(METRICS / "environment.json", about)
+    for name in params.systems:
+        for seed in seeds:
+            forget("evaluate", name, seed, EVALUATED)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """evaluate: clean, attacked and noisy figures of one model."""
 
 from common import (
+    ATTACKED,
+    BROKEN,
+    EVALUATED,
     METRICS,
     PLOTS,
     PREPARED,
@@ -9,6 +12,7 @@ from common import (
     Sections,
     adversarial_folder,
     breaks_folder,
+    forget,
     load_params,
     made_of,
     prepared,
@@ -18,17 +22,20 @@ from common import (
     scored_folder,
 )
 
-import shutil
 from typing import Annotated, ClassVar
+
+import torch
 
 from stemproof.attacks.broken import ABOUT, BreakParams, read_break_points, settings_of
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import CURVE, INDEX, open_adversarials
 from stemproof.attacks.stored import SYSTEM as SYSTEM_FILE
 from stemproof.attacks.threat import fitted
+from stemproof.core.files import sha256
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.made_with import MADE_WITH
-from stemproof.core.ownership import fresh_directory, refuse_strangers
+from stemproof.core.ownership import copy_file, refuse_strangers, renewed
+from stemproof.core.resume import Parts
 from stemproof.core.runtime import describe_environment, make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -78,12 +85,16 @@ def main(
     made_with = settings_of(params.breaks, params.attack, params.segments)
     breaks = read_break_points(broken, made_with, stored.model_sha256, data.fingerprint)
     header = read_header(stored.model)
-    how = (params.attack.mask, place.device, params.runtime.compile, (system, seed))
-    separator = fitted(load(stored.model, *how), data)
+    how = params.attack.mask, place.device, params.runtime.compile
+    separator = fitted(load(stored.model, *how, (system, seed)), data)
     beside = oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device)
-    own = (params.evaluate, params.attack, params.segments, params.workers, params.processes)
+    own = params.evaluate, params.attack, params.segments, params.workers, params.processes
     evaluator = Evaluator(f"{system}-{seed}", separator, beside, *own, place.device)
-    scored = evaluator.evaluate(data, stored, place.shard).with_breaks(breaks.tracks, breaks.counts)
+    decides = params.model_dump(mode="json", exclude={"processes", "workers"})
+    identity = data.fingerprint, sha256(folder / INDEX), torch.__version__, place.device.type
+    parts = Parts(EVALUATED, f"{system}-{seed}", decides, identity)
+    scored = evaluator.evaluate(data, stored, place.shard, parts)
+    scored = scored.with_breaks(breaks.tracks, breaks.counts)
     if not place.shard.is_first:
         return
     about = {
@@ -96,15 +107,19 @@ def main(
         "settings": dict(header.settings),
         "training": training,
         "environment": describe_environment(params.runtime),
-        "made_with": params.model_dump(mode="json", include=set(HELD)),
+        "made_with": {name: decides[name] for name in HELD},
         MADE_WITH: made,
         "data": data.fingerprint,
         "model_sha256": stored.model_sha256,
     }
-    results = fresh_directory(scored_folder(system, seed), FILES, FILES)
-    shutil.copyfile(curve, results / "training.csv")
-    shutil.copyfile(folder / CURVE, results / "attack.csv")
-    write_scored(results, scored, about)
+    results = scored_folder(system, seed)
+    with renewed({results: FILES}):
+        copy_file(curve, results / "training.csv")
+        copy_file(folder / CURVE, results / "attack.csv")
+        write_scored(results, scored, about)
+    parts.finished()
+    forget("generate", system, seed, ATTACKED)
+    forget("find_break_points", system, seed, BROKEN)
 
 
 if __name__ == "__main__":

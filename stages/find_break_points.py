@@ -1,7 +1,7 @@
 """find-break-points: the smallest perturbations of the test split that one model breaks under."""
 
 from common import (
-    CHECKPOINTS,
+    BROKEN,
     PREPARED,
     SEED,
     SYSTEM,
@@ -63,7 +63,7 @@ def main(
         data,
         place.device,
         folder,
-        CHECKPOINTS / "breaks",
+        BROKEN,
         place.shard,
         made_with,
     )

@@ -1,12 +1,14 @@
 """generate-pgd-adversarials: attack the test split for one model."""
 
 from common import (
+    ATTACKED,
     CHECKPOINTS,
     PREPARED,
     SEED,
     SYSTEM,
     Sections,
     adversarial_folder,
+    forget,
     load_params,
     made_of,
     model_file,
@@ -57,10 +59,12 @@ def main(
         data,
         place.device,
         adversarial_folder(system, seed),
-        CHECKPOINTS / "attack",
+        ATTACKED,
         place.shard,
         made_with,
     )
+    if place.shard.is_first:
+        forget("train", system, seed, CHECKPOINTS)
 
 
 if __name__ == "__main__":

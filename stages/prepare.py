@@ -7,6 +7,7 @@ from common import (
     MODELS,
     PLOTS,
     PREPARED,
+    RENDERED,
     REPORT,
     Sections,
     load_params,
@@ -18,6 +19,7 @@ from stemproof.core.files import read_json, write_json
 from stemproof.core.machine import WorkerParams
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import MARKER
+from stemproof.core.resume import drop
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.prepare import prepare
 
@@ -48,6 +50,7 @@ def main() -> None:
         {MADE_WITH: made_with},
     )
     write_json(METRICS / "data.json", summary)
+    drop(RENDERED, "songs")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """report: report/index.html and report/report.md."""
 
 from common import (
+    AUDITED,
     METRICS,
     PLOTS,
     REPORT,
@@ -15,10 +16,12 @@ from common import (
 from typing import Any
 
 from stemproof.attacks.params import AttackSection
+from stemproof.core.aside import written_together
 from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_text
 from stemproof.core.params import Name, Systems, TrainParams
+from stemproof.core.resume import drop
 from stemproof.data.params import SegmentParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, build_report
@@ -72,8 +75,11 @@ def main() -> None:
         if read_document(file, form).get("data") != recordings:
             raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
     settings = Settings(params.attack, params.segments, params.statistics, shown)
-    for name, text in build_report(settings, sources).items():
-        write_text(REPORT / name, text)
+    pages = build_report(settings, sources)
+    with written_together():
+        for name, text in pages.items():
+            write_text(REPORT / name, text)
+    drop(AUDITED, "run")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ from common import (
 
 from typing import Annotated
 
+from stemproof.core.aside import written_together
 from stemproof.core.errors import InputError
 from stemproof.core.extras import MissingExtraError
 from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
+from stemproof.core.resume import begun, drop, finished
 from stemproof.core.runtime import make_fabric
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -64,6 +66,7 @@ def main(
     compiled, shared = params.runtime.compile, getattr(params, kind.name, None)
     data = PreparedData(PREPARED)
     making = Making(system, settings, seed, data, params.segments, shared, fabric, resume, compiled)
+    begun(resume)
     try:
         made = kind.make(making)
     except MissingExtraError as error:
@@ -74,12 +77,13 @@ def main(
         return
     columns = list(made.curves[0])
     rows = [[row[column] for column in columns] for row in made.curves]
-    write_csv(PLOTS / "train" / system / f"{seed}.csv", columns, rows)
-    write_json(METRICS / "train" / system / f"{seed}.json", described(made))
-    file = model_file(system, seed)
-    heard = data.fingerprint if made.trained else None
-    save(file, kind, made.model, system, seed, made.settings, made.trained, made_with, heard)
-    resume.unlink(missing_ok=True)
+    file, heard = model_file(system, seed), data.fingerprint if made.trained else None
+    with written_together():
+        write_csv(PLOTS / "train" / system / f"{seed}.csv", columns, rows)
+        write_json(METRICS / "train" / system / f"{seed}.json", described(made))
+        save(file, kind, made.model, system, seed, made.settings, made.trained, made_with, heard)
+    finished(resume)
+    drop(PREPARED.parent, PREPARED.name)
 
 
 if __name__ == "__main__":

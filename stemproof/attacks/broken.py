@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,9 @@ from stemproof.core.files import (
     write_text,
 )
 from stemproof.core.made_with import MADE_WITH
-from stemproof.core.ownership import fresh_directory, remove_written
+from stemproof.core.ownership import renewed
 from stemproof.core.params import Section, first_difference
-from stemproof.core.resume import code_fingerprint
+from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.tables import read_table
 from stemproof.data.excerpts import Excerpts
@@ -99,7 +100,8 @@ def find_break_points(
     """Search the break points of ``breaks.per_track`` parts of every test track, and store them.
 
     Parts of which a segment counts are taken, spread over the track. Parts that are done stand in
-    ``scratch`` until all are, so that a run that was killed goes on where it stopped.
+    ``scratch``, so that a run that was killed goes on where it stopped, until
+    :func:`stemproof.core.resume.drop` removes them.
 
     Args:
         params: the section ``breaks``.
@@ -156,15 +158,16 @@ def find_break_points(
     table = pd.DataFrame(rows, columns=["clean", *KEYS, *(f"reached_{key}" for key in KEYS)])
     table.insert(0, "track", [excerpts.track(part) for part in chosen])
     table.insert(1, "part", [excerpts.places[part].number for part in chosen])
-    fresh_directory(destination, FILES, FILES)
-    write_text(destination / TABLE, table.to_csv(index=False, float_format="%.9g"))
     about = {"format": FORMAT, "made_with": settings, "model_sha256": model}
-    about |= {"table_sha256": sha256(destination / TABLE)}
     about |= {"data": data.fingerprint, "gate": checked.document()}
     about |= {"threat": threat_of(victim.separator)}
     about |= {} if made_with is None else {MADE_WITH: dict(made_with)}
-    write_json(destination / ABOUT, about)
-    remove_written(work, [_file(work, unit).name for unit in units])
+    content = table.to_csv(index=False, float_format="%.9g")
+    about |= {"table_sha256": hashlib.sha256(content.encode()).hexdigest()}
+    with renewed({destination: FILES}):
+        write_text(destination / TABLE, content)
+        write_json(destination / ABOUT, about)
+    finished(work, [_file(work, unit).name for unit in units])
 
 
 def _chosen(excerpts: Excerpts, per_track: int | None, loud_db: float) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +39,8 @@ from stemproof.core.files import (
     write_json,
 )
 from stemproof.core.made_with import MADE_WITH
-from stemproof.core.ownership import move_file, remove_written
-from stemproof.core.resume import code_fingerprint
+from stemproof.core.ownership import copy_file, link_file, remove_written
+from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.room import announce, grown, peak_memory
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.excerpts import Excerpts
@@ -81,9 +80,9 @@ def generate(
 
     The folder holds one ``.npy`` a track (channels x samples, the attacked parts of the mixture one
     after the other), the loss after every step, the system that was attacked, and an index with
-    hashes. Tracks that are done stand in ``scratch`` until all are, so that a run that was killed
-    goes on where it stopped. Several processes share the tracks, and the first one stores what all
-    of them found.
+    hashes. Tracks that are done stand in ``scratch``, so that a run that was killed goes on where
+    it stopped, until :func:`stemproof.core.resume.drop` removes them. Several processes share the
+    tracks, and the first one stores what all of them found.
 
     Args:
         params: the section ``attack``.
@@ -161,7 +160,8 @@ def generate(
     about |= {} if made_with is None else {MADE_WITH: dict(made_with)}
     universal = attack.delta.cpu().numpy() if isinstance(attack, SamePerturbation) else None
     _finish(work, destination, excerpts, params, cut, victim.file, universal, about)
-    remove_written(work, [UNIVERSAL, *(losses_file(work, t).name for t in excerpts.tracks)])
+    stored = [CURVE, INDEX, SYSTEM, UNIVERSAL, *(track.file for track in excerpts.tracks)]
+    finished(work, [*stored, *(losses_file(work, track).name for track in excerpts.tracks)])
 
 
 def _test_excerpts(
@@ -232,19 +232,15 @@ def _finish(
     universal: FloatArray | None,
     about: Mapping[str, Any],
 ) -> None:
-    """Move what is done into the folder of the model, and check the budget on what is read back.
+    """Put what is done into the folder of the model, when it has kept its budget.
 
-    The index goes last: a folder without one is none.
+    All is written before anything is replaced, and stays where it was found: the folder can be
+    made again. The index goes last: a folder without one is none.
     """
     losses = np.concatenate([read_array(losses_file(work, track)) for track in excerpts.tracks])
-    curve = _curve(excerpts, losses, cut.loud_db)
-    remove_written(destination, _stored_before(destination, excerpts))
-    with explaining(destination, "written"):
-        destination.mkdir(parents=True, exist_ok=True)
     entries = []
     for number, track in enumerate(excerpts.tracks):
-        path = destination / track.file
-        move_file(work / track.file, path)
+        path = work / track.file
         fraction = budget_used(excerpts, number, read_array(path), params)
         if not fraction <= 1:
             raise InputError(
@@ -260,12 +256,19 @@ def _finish(
                 "budget_used": fraction,
             }
         )
-    write_csv(destination / CURVE, ["step", "loss"], curve)
-    shutil.copyfile(model, destination / SYSTEM)
+    files = [CURVE, SYSTEM, *(track.file for track in excerpts.tracks)]
+    write_csv(work / CURVE, ["step", "loss"], _curve(excerpts, losses, cut.loud_db))
+    copy_file(model, work / SYSTEM)
     if universal is not None:
-        write_array(destination / UNIVERSAL, universal)
-        about = {**about, "universal_sha256": sha256(destination / UNIVERSAL)}
-    write_json(destination / INDEX, {**about, "tracks": entries})
+        files.append(UNIVERSAL)
+        write_array(work / UNIVERSAL, universal)
+        about = {**about, "universal_sha256": sha256(work / UNIVERSAL)}
+    write_json(work / INDEX, {**about, "tracks": entries})
+    remove_written(destination, _stored_before(destination, excerpts))
+    with explaining(destination, "written"):
+        destination.mkdir(parents=True, exist_ok=True)
+    for name in (*files, INDEX):
+        link_file(work / name, destination / name)
 
 
 def _curve(excerpts: Excerpts, losses: FloatArray, loud_db: float) -> list[list[float]]:

@@ -11,7 +11,6 @@ from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData, PreparedTrack
 from stemproof.separators.protocol import Informed, Separator
-from stemproof.separators.wrappers import with_channels, with_sample_rate
 
 Threat = Literal["informed", "blind"]
 
@@ -35,6 +34,9 @@ def fitted(separator: Separator, data: PreparedData) -> Separator:
         InputError: the system is informed and takes another rate, or more channels than one.
     """
     if threat_of(separator) == "blind":
+        # Only here: a stage that plays nothing does not depend on their code.
+        from stemproof.separators.wrappers import with_channels, with_sample_rate
+
         return with_channels(with_sample_rate(separator, data.sample_rate), data.channels)
     if separator.sample_rate != data.sample_rate:
         raise InputError(

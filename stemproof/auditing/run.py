@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,11 @@ from stemproof.auditing.params import AuditParams
 from stemproof.auditing.scores import without_absent
 from stemproof.auditing.transfer import as_heard, other_mask, played_across
 from stemproof.separators.protocol import Informed, Separator
+
+
+def at_once(_: str, compute: Callable[[], Any]) -> Any:
+    """What is measured of a model, when nothing is kept for a later run."""
+    return compute()
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,10 @@ class System:
 
 
 def audit(
-    settings: AuditParams, attack: AttackParams, systems: Sequence[System]
+    settings: AuditParams,
+    attack: AttackParams,
+    systems: Sequence[System],
+    measured: Callable[[str, Callable[[], Any]], Any] = at_once,
 ) -> dict[str, Audited]:
     """Measure every system and raise its flags.
 
@@ -100,6 +109,8 @@ def audit(
         settings: the section ``audit``.
         attack: the section ``attack``.
         systems: the models, system by system.
+        measured: gives what is measured of a model by itself, whose name it is given: computed by
+            the function beside it, or kept from a run that was killed.
     """
     torch.manual_seed(attack.seed)  # for a system that is random at test time
     benches = {
@@ -115,7 +126,8 @@ def audit(
         if system.name in results:
             continue
         seeds = [other for other in systems if other.name == system.name]
-        figures = _figures(settings, attack, system, benches[system.model])
+        bench = benches[system.model]
+        figures = measured(system.model, partial(_figures, settings, attack, system, bench))
         figures["seeds"] = len(seeds) if system.trained else None
         if crossed:
             figures["transfer"] = {played.model: crossed[played.model] for played in seeds}
@@ -125,7 +137,7 @@ def audit(
         if found:
             figures["gate"] = dict(found[0].gate)
         flags = raise_flags(figures, settings.of(threat_of(system.separator)))
-        audited = benches[system.model].attack
+        audited = bench.attack
         method = audited.method
         if not system.white_box:  # what was stored, by attacks that stand in for the parameters'
             stand_in = "gradient" in attack.of_method.needs
@@ -138,6 +150,8 @@ def _figures(
     settings: AuditParams, attack: AttackParams, system: System, bench: Bench
 ) -> dict[str, Any]:
     """What is measured of one model by itself."""
+    # Whatever was measured before it, and whether that was now or by a run that was killed.
+    torch.manual_seed(attack.seed)
     threat = threat_of(system.separator)
     unit = "segments" if threat == "informed" else "excerpts"
     print(f"audit {system.model}: {len(system.material.tracks)} {unit}", flush=True)

@@ -1,105 +1,25 @@
-"""Writing results so that a reader sees either the whole file or none of it."""
+"""Results on the disk: written whole or not at all; what is wrong with one is one sentence."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
-import os
-import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
+from stemproof.core.aside import written_aside as written_aside
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.strict_json import parse_json
 
 FloatArray = NDArray[np.float32]
-# The umask can only be read by setting it, for all threads: once, at import.
-UMASK = os.umask(0)
-os.umask(UMASK)
-# What writers raise when the disk is full: NumPy, PyTorch and soundfile, safetensors.
-WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
-PROBE = 2**20  # bytes, written to ask the system why a library could not write
 MISSING = "no such file; run the stage that writes it first"
-
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it onto ``path`` when the block succeeds.
-
-    The temporary file keeps the suffix of ``path``. When the block fails the temporary file
-    is removed and whatever stood at ``path`` is untouched. The rename waits until the file is on
-    the disk: no loss of power leaves an empty file.
-
-    Raises:
-        InputError: the file system is full or not writable.
-    """
-    with explaining(path, "written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        os.close(handle)
-    temporary = Path(name)
-    try:
-        with explaining(path, "written"):
-            # mkstemp makes files private; results should be as readable as any other new file.
-            temporary.chmod(0o666 & ~UMASK)
-            try:
-                yield temporary
-            except WRITE_ERRORS as error:
-                refusal = _refusal(error, temporary)
-                if refusal is None:
-                    raise
-                raise refusal from error
-            _to_disk(temporary)
-            temporary.replace(path)
-            _to_disk(path.parent)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _refusal(error: Exception, temporary: Path) -> OSError | None:
-    """The system's answer behind a library's error; None where the system refuses nothing."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return error
-    number = re.search(r"os error (\d+)", str(error))  # safetensors
-    if number:
-        return OSError(int(number[1]), os.strerror(int(number[1])))
-    # The others do not hand it on: ask again.
-    try:
-        with temporary.open("ab") as stream:
-            stream.write(bytes(PROBE))
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as answer:
-        return answer
-    return error if isinstance(error, OSError) else None
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or a folder with its new names, is on the disk."""
-    if path.is_dir():
-        if os.name == "nt":  # folders cannot be opened there
-            return
-        handle = os.open(path, os.O_RDONLY)
-    else:
-        handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot do this for a folder
-            raise
-    finally:
-        os.close(handle)
 
 
 @contextmanager

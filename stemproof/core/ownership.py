@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stemproof.core.errors import InputError, explaining
-from stemproof.core.files import read_json, write_json
+from stemproof.core.aside import unfinished_of, written_aside, written_together
+from stemproof.core.errors import InputError, RefusedError, explaining
+from stemproof.core.files import opened, read_json, write_json
 
 MARKER = ".stemproof.json"  # in a directory that a stage empties; lists what the stage wrote there
 WRITTEN = "files written by stemproof"
-TEMPORARY = re.compile(r"\.[a-z0-9_]{8}\.\w+")  # of a run that was killed; see written_aside
 RESULT_SUFFIXES = (".npy", ".json", ".csv", ".safetensors")
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # neither ours nor anyone's work
 NAMED = 5  # files that one error names
@@ -27,6 +26,7 @@ def fresh_directory(
     path: Path,
     files: Iterable[str] | None = None,
     earlier: Iterable[str] = (),
+    whole: Collection[str] = (),
     about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Make a directory ready for ``files``: what we wrote there before goes, and nothing else.
@@ -39,6 +39,7 @@ def fresh_directory(
         files: names of all files that are going to be written, relative to ``path``. None for a
             directory without a marker: whatever is named like a stored result is taken for ours.
         earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+        whole: of ``files``, what is there and needs not be written again.
         about: what the marker says beside the list.
 
     Raises:
@@ -48,11 +49,11 @@ def fresh_directory(
         earlier = [file.name for file in path.glob("*") if file.suffix in RESULT_SUFFIXES]
     earlier = list(earlier)
     refuse_strangers(path, earlier)
-    remove_written(path, earlier)
+    remove_written(path, earlier, {*whole, MARKER} if whole else ())
     with explaining(path, "written"):
         path.mkdir(parents=True, exist_ok=True)
     if files is not None:
-        write_json(path / MARKER, {WRITTEN: sorted(files), **(about or {})})
+        _mark(path, files, about)
     return path
 
 
@@ -84,7 +85,7 @@ def refuse_strangers(path: Path, earlier: Iterable[str] = ()) -> None:
         )
 
 
-def remove_written(path: Path, earlier: Iterable[str] = ()) -> None:
+def remove_written(path: Path, earlier: Iterable[str] = (), whole: Collection[str] = ()) -> None:
     """Remove what we wrote into a directory, and the directories that this leaves empty.
 
     Files of anyone else stay where they are, and so do the directories that hold them.
@@ -92,11 +93,16 @@ def remove_written(path: Path, earlier: Iterable[str] = ()) -> None:
     Args:
         path: the directory; it may be absent.
         earlier: names that are ours when there is no marker; see :func:`refuse_strangers`.
+        whole: names of files that stay.
 
     Raises:
         InputError: a file cannot be removed.
     """
-    ours, _ = _sorted_out(path, earlier)
+    ours = [
+        file
+        for file in _sorted_out(path, earlier)[0]
+        if file.relative_to(path).as_posix() not in whole
+    ]
     folders = {
         path,
         *(parent for file in ours for parent in file.parents if path in parent.parents),
@@ -110,6 +116,46 @@ def remove_written(path: Path, earlier: Iterable[str] = ()) -> None:
             folder.rmdir()
 
 
+@contextmanager
+def renewed(folders: Mapping[Path, Collection[str]]) -> Iterator[None]:
+    """Write directories anew, all or nothing: the files of the block get their names when it ends.
+
+    What we wrote there before stays until then, and goes where it is not written again. The marker
+    lists what was and what will be there in between, so that a run that is killed leaves nothing
+    that is not known for ours. Files elsewhere may be written in the block as well.
+
+    Args:
+        folders: names of all files that the block writes, by directory; relative to it. Without a
+            marker they are taken for ours.
+
+    Raises:
+        InputError: a directory holds files that we did not write, or is not writable.
+    """
+    stale: dict[Path, list[Path]] = {}
+    for folder, files in folders.items():
+        refuse_strangers(folder, files)
+        new = {folder / name for name in (*files, MARKER)}
+        stale[folder] = [file for file in _sorted_out(folder, files)[0] if file not in new]
+    for folder, files in folders.items():
+        own = [Path(name).name for name in files]
+        old = [file for file in stale[folder] if not unfinished_of(file.name, own)]
+        _mark(folder, [*files, *(file.relative_to(folder).as_posix() for file in old)])
+    with written_together():
+        yield
+    for folder, files in folders.items():
+        with explaining(folder, "written"):
+            for file in stale[folder]:
+                file.unlink(missing_ok=True)
+        _mark(folder, files)
+
+
+def _mark(folder: Path, files: Iterable[str], about: Mapping[str, Any] | None = None) -> None:
+    """Write the marker of a directory, unless it says this already."""
+    content = {WRITTEN: sorted(files), **(about or {})}
+    if not (folder / MARKER).is_file() or read_json(folder / MARKER) != content:
+        write_json(folder / MARKER, content)
+
+
 def _sorted_out(path: Path, earlier: Iterable[str]) -> tuple[list[Path], list[str]]:
     """Files of ours below a directory, and the names of all others but file managers' litter."""
     ours, strangers = [], []
@@ -117,11 +163,13 @@ def _sorted_out(path: Path, earlier: Iterable[str]) -> tuple[list[Path], list[st
     if (path / MARKER).is_file():
         listed = read_json(path / MARKER).get(WRITTEN)
         known = {MARKER, *map(str, listed if isinstance(listed, list) else ())}
-    places = {((path / name).parent, Path(name).suffix) for name in known}
+    places: dict[Path, list[str]] = {}
+    for name in known:
+        places.setdefault((path / name).parent, []).append(Path(name).name)
     for file in _entries(path):
         name = file.relative_to(path).as_posix()
-        unfinished = TEMPORARY.fullmatch(file.name) and (file.parent, file.suffix) in places
-        if name in known or unfinished:
+        # Of a run that was killed.
+        if name in known or unfinished_of(file.name, places.get(file.parent, ())):
             ours.append(file)
         elif file.name not in LITTER:
             strangers.append(name)
@@ -141,10 +189,43 @@ def move_file(source: Path, target: Path) -> None:
     Raises:
         InputError: it cannot be, because a folder stands there for instance.
     """
+    try:
+        with explaining(target, "written"):
+            source.replace(target)
+    except RefusedError as error:
+        if getattr(error.__cause__, "errno", None) != errno.EXDEV:
+            raise
+        copy_file(source, target)
+        source.unlink()
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name: a link that takes no space, or a copy where there are none.
+
+    Raises:
+        InputError: it cannot be, because something stands there for instance.
+    """
     with explaining(target, "written"):
-        if target.is_dir():  # a move would end inside it
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        shutil.move(source, target)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            raise
+        except OSError:  # another file system, or one without links
+            copy_file(source, target)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy what a file holds; atomically.
+
+    Raises:
+        InputError: it cannot be read or written.
+    """
+    with (
+        opened(source) as stream,
+        written_aside(target) as temporary,
+        temporary.open("wb") as copy,
+    ):
+        shutil.copyfileobj(stream, copy)
 
 
 def set_aside(folder: Path, wanted: Collection[tuple[str, int]], place: Path, sign: str) -> None:

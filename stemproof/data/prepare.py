@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,11 @@ from stemproof.core.files import (
     write_array,
 )
 from stemproof.core.ownership import (
-    MARKER,
     fresh_directory,
-    move_file,
+    link_file,
     refuse_strangers,
-    remove_written,
 )
+from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.room import announce
 from stemproof.data.checks import (
     audio_hash,
@@ -33,6 +33,7 @@ from stemproof.data.checks import (
     power,
     sum_db,
 )
+from stemproof.data.kept import Kept, record_of
 from stemproof.data.overlap import refuse_link, refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.problems import Problems
@@ -94,11 +95,15 @@ def prepare(
     _check_found(tracks, data)
     announce("prepare", work, _at_least(tracks))
     files = [_file_of(track, index) for index, track in enumerate(tracks)]
-    # Written beside the old data, which stays until the new is whole.
-    fresh_directory(work, [*files, MANIFEST], _prepared_before(work), said)
+    # Written beside the old data, which stays until the new is whole; tracks that a run which was
+    # killed left there are gone on with.
+    known = [*files, *map(record_of, files), MANIFEST]
+    fresh_directory(work, known, _prepared_before(work), known)
+    kept = Kept(work, code_fingerprint(), data, cut)
     # Threads: PyAV and NumPy leave Python's lock, and musdb's tracks need not be pickled.
     jobs = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
-        delayed(_prepare_track)(track, index, data, cut, work) for index, track in enumerate(tracks)
+        delayed(kept.of)(track, file, partial(_prepare_track, track, index, data, cut, work))
+        for index, (track, file) in enumerate(zip(tracks, files, strict=True))
     )
     outcomes = list(tqdm(jobs, total=len(tracks), desc="prepare", unit="track"))
     records = _sound(outcomes)
@@ -112,11 +117,10 @@ def prepare(
                 f"data.root = {data.root}: the vocals of every {split} segment are silent "
                 "(see segments.loud_db)"
             )
-    remove_written(destination, prepared_before)
-    destination.mkdir(exist_ok=True)
-    for name in (MARKER, *files, MANIFEST):
-        move_file(work / name, destination / name)
-    remove_written(work)
+    fresh_directory(destination, [*files, MANIFEST], prepared_before, about=said)
+    for name in (*files, MANIFEST):
+        link_file(work / name, destination / name)
+    finished(work)
     about |= {"source_words": source.words, "sha256": sha256(destination / MANIFEST)}
     return {**about, **summary}
 

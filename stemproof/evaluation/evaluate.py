@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,16 +21,17 @@ from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray
 from stemproof.core.machine import ProcessParams, WorkerParams
 from stemproof.core.random import Draws, derive_seed
+from stemproof.core.resume import Parts
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.workers import capacity
 from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import MIXTURE, VOCALS, PreparedData, PreparedTrack, too_loud
 from stemproof.evaluation.params import EvaluateParams
+from stemproof.evaluation.tracks import Track, bsseval, per_track
 from stemproof.figures.bsseval import Estimate, Score, TrackEstimates, score_all
 from stemproof.figures.collapse import CLEAN, COUNTS, collapses, not_numbers
 from stemproof.figures.figure import Per
-from stemproof.figures.medians import track_medians
 from stemproof.figures.played import Played
 from stemproof.figures.summary import Scored
 from stemproof.figures.table import measured
@@ -75,7 +76,11 @@ class Evaluator:
     device: torch.device
 
     def evaluate(
-        self, data: PreparedData, adversarials: Adversarials, shard: Shard = WHOLE
+        self,
+        data: PreparedData,
+        adversarials: Adversarials,
+        shard: Shard = WHOLE,
+        parts: Parts | None = None,
     ) -> Scored:
         """The figures of the test split.
 
@@ -83,43 +88,56 @@ class Evaluator:
         of a blind system some are computed per excerpt as well. Several processes share the tracks;
         all of them get the whole result.
 
+        Args:
+            data: prepared data.
+            adversarials: what the attack stored.
+            shard: which of the processes this is.
+            parts: keeps tracks that are done for a run that goes on; None for nothing to be kept.
+
         Raises:
             InputError: a track has no adversarials, or some that are not numbers or exceed the
                 budget, or an output is not a number.
         """
-        done: list[_Track] = []
-        waiting: list[TrackEstimates] = []
-        scores: list[list[Score]] = []
         own = shard.items(played_to(self.separator, data.tracks("test"), self.attack))
         excerpts = excerpts_for(self.separator, own, self.cut, self.attack, data.sample_rate)
         # Of mono only: BSSEval of a stereo track takes minutes.
         scored = self.params.bsseval != "none" and excerpts.channels == 1
         at_once = capacity(self.workers, self.processes) if scored else 1
         progress = tqdm(own, desc=f"evaluate {self.name}", unit="track", disable=not shard.is_first)
+        ready: dict[int, tuple[Track, list[Score]]] = {}
+        waiting: dict[int, tuple[Track, TrackEstimates | None]] = {}
         for number, track in enumerate(progress):
-            stored, used = read_stored(adversarials, excerpts, number, self.attack)
-            result, clean, attacked = self._track(excerpts, number, stored, used)
-            done.append(result)
-            if scored:
-                samples = clean.shape[-1]
-                mixture, vocals = (track.mono(stem, 0, samples) for stem in (MIXTURE, VOCALS))
-                pair = [Estimate(mixture, clean[0]), Estimate(stored[0], attacked[0])]
-                waiting.append(TrackEstimates(track.name, mixture, vocals, pair))
+            kept = parts.find(track.file) if parts else None
+            if kept is not None:
+                ready[number] = Track(**kept["track"]), kept["scores"]
+            else:
+                # Of a system that is random and does not say so.
+                torch.manual_seed(derive_seed("evaluate", self.params.seed, track.name))
+                stored, used = read_stored(adversarials, excerpts, number, self.attack)
+                result, clean, attacked = self._track(excerpts, number, stored, used)
+                estimates = None
+                if scored:
+                    samples = clean.shape[-1]
+                    mixture, vocals = (track.mono(stem, 0, samples) for stem in (MIXTURE, VOCALS))
+                    pair = [Estimate(mixture, clean[0]), Estimate(stored[0], attacked[0])]
+                    estimates = TrackEstimates(track.name, mixture, vocals, pair)
+                waiting[number] = result, estimates
             # Scored some tracks at a time: all of a large test split do not fit into memory.
+            music = [estimates for _, estimates in waiting.values() if estimates is not None]
             enough = (
                 len(waiting) >= at_once
-                and sum(len(estimates.vocals) for estimates in waiting) >= SCORED_AT_ONCE
+                and sum(len(estimates.vocals) for estimates in music) >= SCORED_AT_ONCE
             )
-            if waiting and (enough or len(done) == len(own)):
-                scores += score_all(
-                    waiting,
-                    data.sample_rate,
-                    self.params.bsseval,
-                    self.workers.per_process(self.processes),
-                    self.workers.scheduler,
-                )
-                waiting = []
-        done, scores = shard.gathered(done), shard.gathered(scores)
+            if not waiting or not (enough or not scored or number + 1 == len(own)):
+                continue
+            new = self._bsseval(music, data.sample_rate) if scored else [[] for _ in waiting]
+            for (place, (result, _)), score in zip(waiting.items(), new, strict=True):
+                ready[place] = result, score
+                if parts:
+                    parts.keep(own[place].file, {"track": asdict(result), "scores": score})
+            waiting = {}
+        found = shard.gathered([ready[number] for number in range(len(own))])
+        done, scores = [track for track, _ in found], [score for _, score in found]
         segments = pd.DataFrame([row for track in done for row in track.rows])
         if segments.empty:
             raise InputError("no test segment has audible vocals; see segments.loud_db")
@@ -140,16 +158,20 @@ class Evaluator:
             missed |= heard[CLEAN] > 0
             counts["n_not_reached"] = int(missed.sum())
         names = [track.name for track in done]
-        tables = _per_track(segments.drop(columns=list(COUNTS)))
+        tables = per_track(segments.drop(columns=list(COUNTS)))
         if not whole.empty:
             tables = tables.join(
-                _per_track(whole.drop(columns=list(COUNTS))).drop(columns="segments")
+                per_track(whole.drop(columns=list(COUNTS))).drop(columns="segments")
             )
-        return Scored(tables, counts, bsseval(names, scores) if scores else None)
+        return Scored(tables, counts, bsseval(names, scores) if any(scores) else None)
+
+    def _bsseval(self, heard: list[TrackEstimates], rate: int) -> list[list[Score]]:
+        workers = self.workers.per_process(self.processes)
+        return score_all(heard, rate, self.params.bsseval, workers, self.workers.scheduler)
 
     def _track(
         self, excerpts: Excerpts, number: int, stored: FloatArray, used: float
-    ) -> tuple[_Track, FloatArray, FloatArray]:
+    ) -> tuple[Track, FloatArray, FloatArray]:
         """Figures of one track, and the estimates, channels x samples."""
         track, channels = excerpts.tracks[number], excerpts.channels
         clean, attacked = np.empty_like(stored), np.empty_like(stored)
@@ -173,7 +195,7 @@ class Evaluator:
             if threat_of(self.separator) == "blind":
                 counts = loud.reshape(len(chosen), -1).any(-1)
                 whole += self._rows(track, played, counts.tolist(), "excerpt")
-        return _Track(track.name, rows, whole, skipped, used), clean, attacked
+        return Track(track.name, rows, whole, skipped, used), clean, attacked
 
     def _rows(
         self, track: PreparedTrack, played: Played, counts: list[bool], per: Per = "segment"
@@ -239,40 +261,3 @@ class Evaluator:
             return
         advice = too_loud([track]) or "its samples are in order: train the system again"
         raise InputError(f"{self.name}: an output for {track.name} is not a number; {advice}")
-
-
-@dataclass(frozen=True)
-class _Track:
-    name: str
-    rows: list[dict[str, Any]]
-    whole: list[dict[str, Any]]
-    skipped: int
-    budget_used: float
-
-
-def _per_track(segments: pd.DataFrame) -> pd.DataFrame:
-    names = segments["track"].tolist()
-    keys = [key for key in segments.columns if key not in {"track", *COUNTS}]
-    medians = {key: track_medians(names, segments[key].to_numpy()) for key in keys}
-    # Of a track that has collapsed there is a row, and no figure.
-    table = pd.DataFrame({key: pd.Series(values, dtype=float) for key, values in medians.items()})
-    table.insert(0, "segments", segments["track"].value_counts())
-    table.index.name = "track"
-    return table.loc[list(dict.fromkeys(names))]
-
-
-def bsseval(names: list[str], scores: list[list[Score]]) -> dict[str, Any]:
-    """Medians over tracks of BSSEval's figures, clean and attacked; failures are counted."""
-    result: dict[str, Any] = {}
-    for place, condition in enumerate(("clean", "attacked")):
-        chosen = [score[place] for score in scores]
-        good = [score for score in chosen if not isinstance(score, str)]
-        if good:
-            result[condition] = {
-                figure: float(np.median([score[figure] for score in good])) for figure in good[0]
-            }
-        result[f"{condition}_failures"] = len(chosen) - len(good)
-        for name, failure in zip(names, chosen, strict=True):
-            if isinstance(failure, str):
-                print(f"BSSEval of {name} ({condition}) left out: {failure}")
-    return result

@@ -24,6 +24,7 @@ from stemproof.attacks.threat import fitted
 from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.core.errors import InputError
 from stemproof.core.files import sha256, write_array
+from stemproof.core.resume import drop
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.store import PreparedData, write_manifest
 
@@ -76,6 +77,7 @@ class Bench:
         victim = Victim("x-1", self.separator, self.model)
         where = self.destination, self.work, shard
         generate(params.attack, params.segments, victim, self.data, CPU, *where)
+        drop(self.work, "x-1")  # as the evaluation does
         return self.stored()
 
     def stored(self) -> dict[str, bytes]:

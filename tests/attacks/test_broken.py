@@ -30,6 +30,7 @@ from stemproof.attacks.store import Victim
 from stemproof.attacks.threat import excerpts_for
 from stemproof.core.errors import InputError
 from stemproof.core.files import sha256
+from stemproof.core.resume import drop
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.store import PreparedData
 from stemproof.separators.protocol import Side
@@ -83,6 +84,7 @@ class Bench:
         sections = params.breaks, params.attack, params.segments
         victim = Victim("x-1", self.separator, self.model)
         find_break_points(*sections, victim, self.data, CPU, self.destination, self.work, shard)
+        drop(self.work, "x-1")  # as the evaluation does
         return self.table()
 
     def table(self) -> pd.DataFrame:

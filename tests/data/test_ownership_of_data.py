@@ -14,6 +14,7 @@ from conftest import ROOT, SMALL, AllParams, default_tree, merged, write_track
 
 from stemproof.core.errors import InputError
 from stemproof.core.ownership import MARKER
+from stemproof.core.resume import drop
 from stemproof.data import prepare as preparing
 from stemproof.data.demo.songs import render_demo
 from stemproof.data.params import DemoParams
@@ -117,7 +118,8 @@ def test_prepared_data_are_replaced(
         set(first) - set(everything(out))
         == {"test-0006.npy", "valid-0004.npy", "train-0003.npy"} - files
     )
-    assert not (tmp_path / "out.part").exists()
+    drop(tmp_path, "out")  # as the training does, when DVC has recorded the data
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith("out")} == {"out"}
 
 
 def test_a_killed_prepare_is_done_again(

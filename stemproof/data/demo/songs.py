@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import write_text, written_aside
+from stemproof.core.files import is_there, sha256, write_text, written_aside
 from stemproof.core.ownership import fresh_directory
+from stemproof.core.resume import Parts
 from stemproof.data.codec import decode, example_stem, import_musdb
 from stemproof.data.demo.band import Score, bass, chords, drums, stereo
 from stemproof.data.demo.voice import VOWELS, Note, Singer, sing
@@ -44,6 +45,7 @@ def render_demo(
     demo: DemoParams,
     workers: int,
     destination: Path,
+    parts: Parts | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write train/, test/ and mus.yaml (musdb's set-up, with the validation songs' names).
@@ -55,6 +57,7 @@ def render_demo(
         demo: how many songs, how long, and the seed.
         workers: processes.
         destination: songs rendered before are removed first.
+        parts: keeps which songs are whole for a run that goes on; None for nothing to be kept.
         about: what the folder says of itself beside its files.
 
     Raises:
@@ -72,21 +75,47 @@ def render_demo(
     ]
     folders = [f"{subset}/{name}" for subset, name in named] + [f"test/{_real_song()}"]
     files = [f"{folder}/{stem}.wav" for folder in folders for stem in ("mixture", *STEMS)]
-    fresh_directory(destination, [SETUP, *files], _rendered_before(destination), about)
+    done = {folder: _is_whole(destination, folder, parts) for folder in folders}
+    whole = {file for file in files if done[str(Path(file).parent)]}
+    fresh_directory(destination, [SETUP, *files], _rendered_before(destination), whole, about)
     # One seed sequence a song: no song depends on how many there are.
     seeds = [
         np.random.SeedSequence([demo.seed, split, number])
         for split, (_, _, count) in enumerate(splits)
         for number in range(count)
     ]
+    missing = [
+        (song, seed) for song, seed in zip(named, seeds, strict=True) if not done["/".join(song)]
+    ]
     jobs = Parallel(n_jobs=workers, return_as="generator")(
         delayed(_write_song)(destination / subset / name, seed, demo.seconds, RATE)
-        for (subset, name), seed in zip(named, seeds, strict=True)
+        for (subset, name), seed in missing
     )
-    for _ in tqdm(jobs, total=len(named), desc="render demo", unit="song"):
-        pass
+    for (subset, name), _ in zip(
+        [song for song, _ in missing],
+        tqdm(jobs, total=len(missing), desc="render demo", unit="song"),
+        strict=True,
+    ):
+        _remember(destination, f"{subset}/{name}", parts)
     _write_real_song(destination / "test", RATE)
     _write_setup(destination, [name for _, name in named if "Valid" in name])
+
+
+def _song_hashes(destination: Path, folder: str) -> dict[str, str]:
+    return {stem: sha256(destination / folder / f"{stem}.wav") for stem in ("mixture", *STEMS)}
+
+
+def _remember(destination: Path, folder: str, parts: Parts | None) -> None:
+    """Keep the hashes of a song that is whole."""
+    if parts:
+        parts.keep(folder, _song_hashes(destination, folder))
+
+
+def _is_whole(destination: Path, folder: str, parts: Parts | None) -> bool:
+    """Whether a run that was killed rendered a song, and it is still the same."""
+    kept = parts.find(folder) if parts else None
+    there = [is_there(destination / folder / f"{stem}.wav") for stem in ("mixture", *STEMS)]
+    return kept is not None and all(there) and kept == _song_hashes(destination, folder)
 
 
 def _rendered_before(folder: Path) -> list[str]:

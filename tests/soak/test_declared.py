@@ -1,0 +1,112 @@
+"""Every stage opens what dvc.yaml says and nothing else, and writes the same bytes anywhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from test_dvc_yaml import is_empty as is_a_docstring
+from test_pipeline import Clone
+
+from project import ROOT, Stage, hashes, parameters, pipeline
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = ROOT / "stemproof/__init__.py"
+EMPTY = [file for file in ROOT.glob("stemproof/*/__init__.py") if is_a_docstring(file)]
+STAGES = pipeline(parameters())
+# Parameters are listed key by key; checkpoints and what is not finished are no results; a name that
+# installed packages give themselves is no file.
+ALLOWED = re.compile(
+    r".*__path_hook__|params\.yaml|checkpoints(/.*)?|data/prepared\.part.*|\.dvc/.*|\.git(/.*)?"
+)
+ORACLE = "stemproof/separators/stft.py"
+TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}(\.\w+)?")  # of a file that is going to stand beside it
+CACHED = re.compile(r"__pycache__/([\w]+)\.[\w-]+\.pyc(\.\d+)?")
+
+PLAYS = ("generate-pgd-adversarials", "find-break-points", "evaluate", "audit")
+# A model file carries a hash of its kind's code; what else is imported with it, its training uses.
+OF_THE_MODEL = re.compile(r"stemproof/(separators/(rsvm/.*|validation\.py)|data/loading\.py)")
+# Code that is played and that nothing declares: dvc.yaml should name it.
+GAPS = {
+    stage: {"stemproof/separators/masks.py"} | ({ORACLE} if stage == "evaluate" else set())
+    for stage in PLAYS
+}
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> list[Clone]:
+    """Two copies of the project in folders of other names and depths; the first is watched."""
+    folder = tmp_path_factory.mktemp("a")
+    journal = folder / "journal"
+    journal.mkdir()
+    first = Clone(folder / "one", parameters())
+    first.environment |= {
+        "PYTHONPATH": str(HERE / "site"),
+        "FAULTS_ROOT": str(first.folder),
+        "FAULTS_JOURNAL": str(journal),
+    }
+    first.dvc("repro")
+    second = Clone(folder / "much/deeper/with a space/zwei", parameters())
+    second.dvc("repro", "--force")
+    return [first, second]
+
+
+def test_the_same_bytes_in_any_folder_at_any_time(twins: list[Clone]) -> None:
+    outs = [out for stage in STAGES for out in stage.outs]
+    found = [hashes(clone.folder, (*outs, "dvc.lock")) for clone in twins]
+    assert len(found[0]) > 80
+    assert all(any(f"{name}/".startswith(f"{out}/") for name in found[0]) for out in outs)
+    assert found[0] == found[1]
+
+
+def undeclared(stage: Stage, opened: list[str]) -> list[str]:
+    """What a stage opened that is neither its dependency nor its output."""
+    found = []
+    known = (*stage.deps, *stage.outs)
+    kind = stage.name.partition("@")[0]
+    # Python writes a cached module beside it, under another name first.
+    for path in dict.fromkeys(CACHED.sub(r"\1.py", name) for name in opened):
+        aside = TEMPORARY.fullmatch(Path(path).name)
+        if aside and any(Path(out).parent == Path(path).parent for out in stage.outs):
+            continue
+        if ALLOWED.fullmatch(path) or (kind in PLAYS and OF_THE_MODEL.fullmatch(path)):
+            continue
+        # Or a folder on the way to one of them.
+        if any(f"{path}/".startswith(f"{of}/") or of.startswith(f"{path}/") for of in known):
+            continue
+        if path.endswith(".py") and is_empty(ROOT / path):
+            continue
+        found.append(path)
+    return found
+
+
+def is_empty(file: Path) -> bool:
+    """A module that makes a folder a package; that of the whole package gives what is asked for."""
+    return file.name == "__init__.py" and file in (PACKAGE, *EMPTY)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_opens_what_it_declares(twins: list[Clone], stage: Stage) -> None:
+    opened = (twins[0].folder.parent / "journal" / stage.name).read_text().splitlines()
+    assert any(name.startswith("stemproof/") for name in opened)
+    assert set(undeclared(stage, opened)) == GAPS.get(stage.name.partition("@")[0], set())
+
+
+def test_what_is_not_declared_is_found() -> None:
+    stage = next(stage for stage in STAGES if stage.name == "compare")
+    opened = [
+        "metrics/models/x/1/figures.json",
+        "stemproof/figures/__pycache__/store.cpython-311.pyc.140",
+        "metrics/.comparison.abcd1234.json",
+        "stemproof/report/__pycache__/board.cpython-311.pyc",
+        "metrics/breaks/x/1/about.json",
+        "data/.a.abcd1234.json",
+    ]
+    assert undeclared(stage, opened) == [
+        "stemproof/report/board.py",
+        "metrics/breaks/x/1/about.json",
+        "data/.a.abcd1234.json",
+    ]
