@@ -51,8 +51,8 @@ UV := $(LOCK)/bin/uv pip compile --quiet --python-version 3.11 --no-header --no-
 lock:
 	$(PYTHON) -m venv $(LOCK)
 	$(LOCK)/bin/python -m pip install --quiet uv
-	$(UV) --upgrade --extra dev --constraint requirements-torch.txt pyproject.toml \
-	  | grep -vE '^((torch|triton|setuptools)==|nvidia-|cuda-)' > $(LOCK)/pins.txt
+	$(UV) --upgrade --extra dev --constraint requirements-torch.txt pyproject.toml > $(LOCK)/all.txt
+	grep -vE '^((torch|triton|setuptools)==|nvidia-|cuda-)' $(LOCK)/all.txt > $(LOCK)/pins.txt
 	$(UV) --universal --no-deps --generate-hashes $(LOCK)/pins.txt > $(LOCK)/hashed.txt
 	(grep '^#' requirements.txt; cat $(LOCK)/hashed.txt) > $(LOCK)/requirements.txt
 	mv $(LOCK)/requirements.txt requirements.txt

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -50,10 +51,14 @@ def score_all(
         InputError: the scheduler cannot be reached, or ``distributed`` is not installed.
     """
     function = {"fast": score, "museval": score_by_museval, "sdr": score_sdr}[method]
+    # One worker is a process of one thread as well, which joblib has from two jobs on, of which one
+    # at a time is given out: more threads of this process would sum in another order.
+    options: dict[str, Any] = {"n_jobs": max(2, workers)}
+    options |= {"pre_dispatch": 1} if workers == 1 else {}
     with worker_pool(scheduler):
-        scores: list[list[Score]] = Parallel(n_jobs=workers if scheduler == "none" else -1)(
-            delayed(function)(track, rate) for track in tracks
-        )
+        scores: list[list[Score]] = Parallel(
+            **(options if scheduler == "none" else {"n_jobs": -1})
+        )(delayed(function)(track, rate) for track in tracks)
     return scores
 
 

@@ -594,6 +594,31 @@ def test_reading_ahead_hands_errors_on_and_stops(songs: Path, make_params: MakeP
     reader.close()  # does not wait for what nobody will ask for
 
 
+# ---------------------------------------------------------------- workers
+
+
+@pytest.mark.parametrize("how", ["fast", "sdr"])
+def test_the_number_of_workers_changes_no_bit_of_bsseval(how: str) -> None:
+    tracks = [make_track(seed) for seed in range(5)]
+    one, three = (score_all(tracks, 2000, how, workers=count) for count in (1, 3))
+    assert one == three
+    assert all(isinstance(score, dict) for scores in one for score in scores)
+
+
+def test_the_number_of_workers_changes_no_byte_of_prepared_data(
+    songs: Path, make_params: MakeParams
+) -> None:
+    params = make_params(data={"root": str(songs)})
+    folders = [songs.parent / f"prepared by {count}" for count in (1, 4)]
+    said = [
+        prepare(params.data, params.segments, count, folder)
+        for count, folder in zip((1, 4), folders, strict=True)
+    ]
+    assert said[0] == said[1]
+    written = [{file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders]
+    assert written[0] == written[1]
+
+
 # ---------------------------------------------------------------- Dask
 
 
