@@ -253,7 +253,7 @@ def test_both_sides_and_their_largest_differences(
 
 def test_what_cannot_be_compared_is_one_sentence(restatement: Any, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours.jsonl", tmp_path / "tracks.csv"
-    theirs.write_text(HEADER + "b,5,1,50,40,30\n")
+    theirs.write_text(HEADER + "b,5,5,1,50,40,30\n")
     with pytest.raises(InputError, match=r"ours\.jsonl: no such file; `measure` writes it"):
         restatement.compare(ours, theirs)
     write_line(ours, "a", 5.0, 1.0, 50.0, 40.0, 30.0)
