@@ -147,9 +147,9 @@ def test_what_a_kill_left_goes_with_the_next_write(tmp_path: Path) -> None:
     assert sum(name.startswith(".218.") for name in content(tmp_path)) == 1
 
 
-def test_names_of_unfinished_files() -> None:
+def test_names_of_unfinished_files(tmp_path: Path) -> None:
     long = "x" * 60 + ".json"
-    with written_aside(Path("/tmp") / long) as temporary:
+    with written_aside(tmp_path / long) as temporary:
         assert unfinished_of(temporary.name, [long])
         assert not unfinished_of(temporary.name, ["y.json"])
     assert unfinished_of(".abcd_123.json", ["a.json"])  # of older versions
