@@ -20,11 +20,11 @@ from common import (
 import torch
 
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.stored import INDEX, measured, open_adversarials
-from stemproof.attacks.threat import Threat, fitted, threat_of
-from stemproof.auditing.material import Material, choose_material
+from stemproof.attacks.stored import INDEX, open_adversarials
+from stemproof.auditing.material import Materials
+from stemproof.auditing.opened import curves, open_system
 from stemproof.auditing.params import AuditParams
-from stemproof.auditing.run import System, audit
+from stemproof.auditing.run import audit
 from stemproof.core.files import sha256, write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.made_with import MADE_WITH
@@ -34,7 +34,7 @@ from stemproof.core.resume import Parts
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
-from stemproof.separators.checkpoint import load, made_with_of, read_header
+from stemproof.separators.checkpoint import made_with_of, read_header
 
 ABOUT = "made_with.json"
 
@@ -62,36 +62,21 @@ def main() -> None:
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.
         set_aside(ADVERSARIAL, set(models), ASIDE, INDEX)
-    # A model of each training seed, and of a system that is not trained the first.
-    inputs = [prepared()]
-    systems: list[System] = []
-    materials: dict[Threat, list[Material]] = {}
+    inputs, found = [prepared()], {}
     for name, seed in models:
         folder = adversarial_folder(name, seed)
         stored = open_adversarials(folder, params.attack, params.segments, data)
-        header = read_header(stored.model)
-        if not header.trained and seed != params.train.seeds[0]:
+        if not read_header(stored.model).trained and seed != params.train.seeds[0]:
             continue  # one model, whatever the seed
-        learned = params.attack.method == "universal" and stored.gate["passed"]
-        universal = stored.universal.to(device) if learned else None
+        found[name, seed] = stored
         inputs.append(said_by(folder / INDEX, "generate-pgd-adversarials"))
         inputs.append((stored.model, made_with_of(stored.model, data)))
-        made_with = made_of("audit", *inputs)
-        compiled = params.runtime.compile
-        separator = load(stored.model, params.attack.mask, device, compiled, (name, seed))
-        separator = fitted(separator, data)
-        stored = measured(stored, separator, params.attack, params.segments, data)
-        threat = threat_of(separator)
-        if threat not in materials:
-            suite, sections = params.audit.of(threat), (params.attack, params.segments, data)
-            materials[threat] = [
-                choose_material(suite, *sections, split, separator, device)
-                for split in ("test", "train")
-            ]
-        test, training = materials[threat]
-        systems.append(
-            System(name, seed, separator, test, training, stored, header.trained, universal)
-        )
+    made_with = made_of("audit", *inputs)
+    materials = Materials(params.audit, params.attack, params.segments, data, device)
+    systems = [
+        open_system(name, seed, stored, materials, params.runtime.compile)
+        for (name, seed), stored in found.items()
+    ]
     decides = params.model_dump(mode="json", include={"segments", "attack", "audit", "systems"})
     attacked = [sha256(adversarial_folder(*model) / INDEX) for model in models]
     computed = [params.runtime.model_dump(mode="json"), torch.__version__, device.type]
@@ -100,12 +85,8 @@ def main() -> None:
     with renewed({PLOTS / "audit": written}):
         for name, result in results.items():
             write_json(PLOTS / "audit" / f"{name}.json", result.figures)
-        for table, axis in (("steps", "steps"), ("eps", "factor")):
-            curves = [result.figures.get(table, {}) for result in results.values()]
-            places = sorted({key for of in curves for key in of if key != "fgsm"}, key=float)
-            # Where what was put out has collapsed there is no figure.
-            rows = [[key, *(curve.get(key) for curve in curves)] for key in places]
-            write_csv(PLOTS / "audit" / f"{table}.csv", [axis, *results], rows)
+        for table, (columns, rows) in curves(results).items():
+            write_csv(PLOTS / "audit" / f"{table}.csv", columns, rows)
         write_json(PLOTS / "audit" / ABOUT, {"data": data.fingerprint, MADE_WITH: made_with})
         write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
     parts.finished()

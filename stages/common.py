@@ -1,41 +1,32 @@
-"""What every stage shares: where things are, one run at a time, and how an error is shown."""
+"""What every stage shares: where things are, and how it is run."""
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import inspect
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-# DVC runs stages by the first `python` of the shell's search path, whichever that is.
-NEEDED = (
-    "av jinja2 joblib julius lightning_fabric matplotlib musdb museval numpy pandas pydantic "
-    "safetensors scipy soundfile stempeg torch tqdm typer yaml"
-)
-for _name in NEEDED.split():
-    if importlib.util.find_spec(_name) is None:
-        cure = "activate its environment (`make setup`, then source .venv/bin/activate)"
-        sys.exit(f"error: {sys.executable} has no {_name}: not the Python of this project; {cure}")
-
-import typer
 
 # A stage runs the library that stands beside it: also in a copy that DVC made for a queued
 # experiment, and where the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stemproof.core.errors import InputError, user_message
+from stemproof.core.needed import refuse_other_python
+
+refuse_other_python()
+
+import typer
+
+from stemproof.core.errors import InputError
 from stemproof.core.influences import made_of, refuse_unnamed, said_by
 from stemproof.core.locks import only_run
 from stemproof.core.made_with import Record
 from stemproof.core.ownership import MARKER
-from stemproof.core.params import PARAMS, Sections, checked_name, checked_seed, load_params
-from stemproof.core.printing import keep_printing
+from stemproof.core.params import Sections, checked_name, checked_seed, load_params
 from stemproof.core.resume import drop
+from stemproof.core.stage import run_stage
 
 __all__ = ["Sections", "load_params", "made_of", "refuse_unnamed", "said_by"]
 
@@ -113,20 +104,4 @@ def run(main: Callable[..., None], writes: bool = True) -> None:
         main: the stage; its arguments are the command's.
         writes: whether it writes results, which two runs at once would spoil.
     """
-
-    @functools.wraps(main)
-    def stage(**arguments: Any) -> None:
-        name = Path(inspect.getfile(main)).stem
-        # Of a folder that is no project the stage itself tells.
-        alone = writes and PARAMS.exists()
-        with only_run(LOCKS, name, *arguments.values()) if alone else nullcontext():
-            main(**arguments)
-
-    keep_printing()
-    try:
-        typer.run(stage)
-    except Exception as error:
-        said = user_message(error)
-        if said is None:
-            raise
-        sys.exit(f"error: {said}")
+    run_stage(main, LOCKS if writes else None)

@@ -17,8 +17,6 @@ from common import (
     scored_folder,
 )
 
-import pandas as pd
-
 from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
 from stemproof.core.errors import InputError
@@ -30,7 +28,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.compare import compare_threats
 from stemproof.figures.params import StatisticsParams
-from stemproof.figures.store import FIGURES, mean_curve, of_one_data_set, read_scored
+from stemproof.figures.store import FIGURES, of_one_data_set, read_scored
 from stemproof.figures.summary import summarize
 
 
@@ -89,13 +87,8 @@ def main() -> None:
     with renewed(written):
         for name, models in results.items():
             write_json(SYSTEM_METRICS / f"{name}.json", summaries[name])
-            tables = pd.concat(
-                {seed: model.tracks for seed, model in models.scored.items()}, names=["seed"]
-            )
-            write_text(PLOTS / "tracks" / f"{name}.csv", tables.to_csv(float_format="%.9g"))
-            for plot, file in (("curves", "training.csv"), ("attack", "attack.csv")):
-                curve = mean_curve([folder / file for folder in models.folders])
-                write_text(PLOTS / plot / f"{name}.csv", curve)
+            for plot, text in models.tables().items():
+                write_text(PLOTS / plot / f"{name}.csv", text)
         write_json(METRICS / "comparison.json", comparison)
         write_json(METRICS / "environment.json", about)
     for name in params.systems:

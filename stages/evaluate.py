@@ -30,23 +30,20 @@ from stemproof.attacks.broken import ABOUT, BreakParams, read_break_points, sett
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import CURVE, INDEX, open_adversarials
 from stemproof.attacks.stored import SYSTEM as SYSTEM_FILE
-from stemproof.attacks.threat import fitted
 from stemproof.core.files import sha256
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import copy_file, refuse_strangers, renewed
 from stemproof.core.resume import Parts
-from stemproof.core.runtime import describe_environment, make_place
+from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
-from stemproof.evaluation.evaluate import Evaluator
+from stemproof.evaluation.opened import about_model, open_evaluator
 from stemproof.evaluation.params import EvaluateParams
-from stemproof.figures.store import FIGURES, TRACKS, read_training, write_scored
-from stemproof.separators.checkpoint import load, made_with_of, read_header
-from stemproof.separators.protocol import Informed
-from stemproof.separators.registry import Entries, oracle
+from stemproof.figures.store import ATTACK, FILES, TRAINING, read_training, write_scored
+from stemproof.separators.checkpoint import made_with_of
+from stemproof.separators.registry import Entries
 
-FILES = (FIGURES, TRACKS, "training.csv", "attack.csv")
 HELD = ("segments", "attack", "breaks", "evaluate")  # sections that `compare` holds figures against
 
 
@@ -64,10 +61,7 @@ class Needs(Sections):
     without_effect: ClassVar[frozenset[str]] = frozenset({"processes", "workers"})
 
 
-def main(
-    system: Annotated[str, SYSTEM],
-    seed: Annotated[int, SEED],
-) -> None:
+def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
     """Write metrics/models/SYSTEM/SEED: figures, a table per track, and the curves."""
     params = load_params(Needs)
     refuse_unnamed(system, seed)
@@ -84,12 +78,7 @@ def main(
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
     made_with = settings_of(params.breaks, params.attack, params.segments)
     breaks = read_break_points(broken, made_with, stored.model_sha256, data.fingerprint)
-    header = read_header(stored.model)
-    how = params.attack.mask, place.device, params.runtime.compile
-    separator = fitted(load(stored.model, *how, (system, seed)), data)
-    beside = oracle(params.separators, params.evaluate.oracle, data.sample_rate, place.device)
-    own = params.evaluate, params.attack, params.segments, params.workers, params.processes
-    evaluator = Evaluator(f"{system}-{seed}", separator, beside, *own, place.device)
+    evaluator = open_evaluator(system, seed, stored, data, params, place.device)
     decides = params.model_dump(mode="json", exclude={"processes", "workers"})
     identity = data.fingerprint, sha256(folder / INDEX), torch.__version__, place.device.type
     parts = Parts(EVALUATED, f"{system}-{seed}", decides, identity)
@@ -98,24 +87,16 @@ def main(
     if not place.shard.is_first:
         return
     about = {
-        "system": system,
-        "seed": seed,
-        "kind": header.kind.name,
-        "trained": header.trained,
-        "informed": isinstance(separator, Informed),
-        "gate": dict(stored.gate),
-        "settings": dict(header.settings),
+        **about_model(system, seed, stored, evaluator, params.runtime),
         "training": training,
-        "environment": describe_environment(params.runtime),
         "made_with": {name: decides[name] for name in HELD},
         MADE_WITH: made,
         "data": data.fingerprint,
-        "model_sha256": stored.model_sha256,
     }
     results = scored_folder(system, seed)
     with renewed({results: FILES}):
-        copy_file(curve, results / "training.csv")
-        copy_file(folder / CURVE, results / "attack.csv")
+        copy_file(curve, results / TRAINING)
+        copy_file(folder / CURVE, results / ATTACK)
         write_scored(results, scored, about)
     parts.finished()
     forget("generate", system, seed, ATTACKED)

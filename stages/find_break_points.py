@@ -40,10 +40,7 @@ class Needs(Sections):
     without_effect: ClassVar[frozenset[str]] = frozenset({"processes"})
 
 
-def main(
-    system: Annotated[str, SYSTEM],
-    seed: Annotated[int, SEED],
-) -> None:
+def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
     """Write metrics/breaks/SYSTEM/SEED: a table of parts of recordings."""
     params = load_params(Needs)
     refuse_unnamed(system, seed)

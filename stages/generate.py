@@ -39,10 +39,7 @@ class Needs(Sections):
     without_effect: ClassVar[frozenset[str]] = frozenset({"processes"})
 
 
-def main(
-    system: Annotated[str, SYSTEM],
-    seed: Annotated[int, SEED],
-) -> None:
+def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
     """Write data/adversarial/SYSTEM/SEED: adversarial mixtures, and the model they are against."""
     params = load_params(Needs)
     refuse_unnamed(system, seed)

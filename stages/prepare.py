@@ -37,7 +37,7 @@ def main() -> None:
     params = load_params(Needs)
     outputs = (ADVERSARIAL, MODELS, CHECKPOINTS, METRICS, PLOTS, REPORT)
     # Songs that were rendered say with what; recordings of anyone else say nothing.
-    marker = params.data.root.expanduser() / MARKER
+    marker = params.data.root / MARKER
     said = read_json(marker) if marker.is_file() else {}
     rendered = [(params.data.root, said[MADE_WITH])] if MADE_WITH in said else []
     made_with = made_of("prepare-musdb18", *rendered)

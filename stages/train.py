@@ -43,10 +43,7 @@ class Needs(Sections):
     processes: ProcessParams
 
 
-def main(
-    system: Annotated[str, SYSTEM],
-    seed: Annotated[int, SEED],
-) -> None:
+def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
     """Train a system (or take it untrained) and store weights, curves and a summary."""
     params = load_params(Needs)
     kind, settings = entry(params.separators, system)

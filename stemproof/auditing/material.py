@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stemproof.attacks.params import AttackParams
-from stemproof.attacks.threat import excerpts_for, played_to, threat_of
+from stemproof.attacks.threat import Threat, excerpts_for, played_to, threat_of
 from stemproof.auditing.params import AuditParams
 from stemproof.core.errors import InputError
 from stemproof.data.excerpts import Excerpts
@@ -99,3 +99,44 @@ def choose_material(
     seeds = tuple(parts.seed(number, "attack", attack.seed) for number in numbers)
     names = [parts.track(number) for number in numbers]
     return Material(names, mixture, vocals, seeds, max(shortest // parts.segment, 1), parts)
+
+
+class Materials:
+    """The parts that are audited of both splits, chosen once for all systems of a threat model."""
+
+    def __init__(
+        self,
+        audit: AuditParams,
+        attack: AttackParams,
+        cut: SegmentParams,
+        data: PreparedData,
+        device: torch.device,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            audit: the section ``audit``.
+            attack: the section ``attack``.
+            cut: the section ``segments``.
+            data: prepared data.
+            device: where to compute.
+        """
+        self.audit, self.attack, self.cut = audit, attack, cut
+        self.data, self.device = data, device
+        self._chosen: dict[Threat, tuple[Material, Material]] = {}
+
+    def of(self, separator: Separator) -> tuple[Material, Material]:
+        """Those of the test split and of the train split, as a system hears them.
+
+        Raises:
+            InputError: as :func:`choose_material`.
+        """
+        threat = threat_of(separator)
+        if threat not in self._chosen:
+            suite, sections = self.audit.of(threat), (self.attack, self.cut, self.data)
+            test, train = (
+                choose_material(suite, *sections, split, separator, self.device)
+                for split in ("test", "train")
+            )
+            self._chosen[threat] = test, train
+        return self._chosen[threat]

@@ -24,8 +24,7 @@ os.umask(UMASK)
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 PROBE = 2**20  # bytes, written to ask the system why a library could not write
 KEPT = 40  # characters of the final name in the temporary one: names have a largest length
-# What mkstemp makes of a name; older versions left the name out.
-TEMPORARY = re.compile(r"\.(?:(?P<stem>.*)\.)?[a-z0-9_]{8}(?P<suffix>\.\w+)?", re.DOTALL)
+RANDOM = r"[a-z0-9_]{8}"  # what mkstemp puts into a name
 
 
 @dataclass(frozen=True)
@@ -127,12 +126,12 @@ def unfinished_of(name: str, finals: Iterable[str]) -> bool:
         name: of the file.
         finals: names, in the same folder, of the files that were to be written.
     """
-    found = TEMPORARY.fullmatch(name)
-    if found is None:
-        return False
-    stem, suffix = found["stem"], found["suffix"] or ""
     return any(
-        suffix == final.suffix and stem in (None, final.stem[:KEPT]) for final in map(Path, finals)
+        # Older versions left the final name out.
+        re.fullmatch(
+            rf"\.(?:{re.escape(final.stem[:KEPT])}\.)?{RANDOM}{re.escape(final.suffix)}", name
+        )
+        for final in map(Path, finals)
     )
 
 

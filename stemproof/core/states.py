@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,20 +27,41 @@ def read_state(path: Path, cure: str, missing: str = MISSING) -> dict[str, Tenso
     Raises:
         InputError: the file is missing, damaged, or holds something else than tensors by name.
     """
-    with opened(path, missing) as stream:
-        try:
-            state = torch.load(stream, map_location="cpu", weights_only=True)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # what is no state dict fails in many ways
-            if out_of_memory(error):
-                raise
-            raise InputError(
-                f"{path}: not a plain PyTorch state dict ({reason(error)}); {cure}"
-            ) from None
+    state = read_plain(path, "a plain PyTorch state dict", cure, missing)
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"{path}: holds something else than tensors by name; {cure}")
     return {str(key): value for key, value in state.items()}
+
+
+def read_plain(
+    path: Path, what: str, cure: str, missing: str = MISSING, allowed: Sequence[Any] = ()
+) -> Any:
+    """Read what ``torch.save`` wrote of numbers; no code in it is run.
+
+    Args:
+        path: the file.
+        what: it should be, for messages.
+        cure: what to do about a file of something else.
+        missing: what is said when there is none.
+        allowed: classes and functions that it may ask for beside those of tensors.
+
+    Raises:
+        InputError: the file is missing, damaged, or asks for something else.
+    """
+    with opened(path, missing) as stream:
+        try:
+            # PyTorch does not look at checksums; its files of before 2020 have none.
+            if zipfile.is_zipfile(stream) and zipfile.ZipFile(stream).testzip() is not None:
+                raise ValueError("a checksum is wrong")
+            stream.seek(0)
+            with torch.serialization.safe_globals(list(allowed)):
+                return torch.load(stream, map_location="cpu", weights_only=True)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # what is no such file fails in many ways
+            if out_of_memory(error):
+                raise
+            raise InputError(f"{path}: not {what} ({reason(error)}); {cure}") from None
 
 
 def reason(error: Exception) -> str:
@@ -47,6 +71,8 @@ def reason(error: Exception) -> str:
         return f"it asks for {asked[1]}, which may run any code"
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
         return "it is damaged, or holds more than tensors"
+    if "PytorchStreamReader" in str(error):
+        return "it is damaged"
     return str(error).partition("\n")[0] or "it ends too early"
 
 

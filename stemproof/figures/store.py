@@ -18,6 +18,8 @@ from stemproof.figures.documents import ModelFigures, Training
 from stemproof.figures.summary import Scored
 
 FIGURES, TRACKS = "figures.json", "tracks.csv"
+TRAINING, ATTACK = "training.csv", "attack.csv"  # curves
+FILES = (FIGURES, TRACKS, TRAINING, ATTACK)
 FORMAT = 1
 # Columns that the table of every model has.
 OF_ALL = ("track", "bs", "at_bs", "drop", "noise_bs", "noise_drop", "mixture_si_sdr")
@@ -72,6 +74,21 @@ class SystemModels:
     about: dict[str, Any]
     environment: dict[str, str]
     data: str
+
+    def tables(self) -> dict[str, str]:
+        """CSV by the name of its folder of plots: figures per track, and two curves.
+
+        Raises:
+            InputError: a curve is missing or damaged.
+        """
+        tracks = pd.concat(
+            {seed: model.tracks for seed, model in self.scored.items()}, names=["seed"]
+        )
+        curves = {
+            plot: mean_curve([folder / file for folder in self.folders])
+            for plot, file in (("curves", TRAINING), ("attack", ATTACK))
+        }
+        return {"tracks": tracks.to_csv(float_format="%.9g"), **curves}
 
 
 def read_scored(

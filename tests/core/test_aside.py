@@ -156,6 +156,9 @@ def test_names_of_unfinished_files(tmp_path: Path) -> None:
     assert not unfinished_of(".abcd_123.json", ["a.csv"])
     assert not unfinished_of("abcd_123.json", ["a.json"])
     assert not unfinished_of(".a.abcd.json", ["a.json"])
+    # A suffix that looks like what mkstemp puts in.
+    assert unfinished_of(".a.abcd_123.finished", ["a.finished"])
+    assert not unfinished_of(".a.abcd_123.finished", ["a.abcd_123"])
 
 
 def replace_but_not(source: Path, refuse: Callable[[], None]) -> Any:

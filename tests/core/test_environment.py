@@ -13,6 +13,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from stemproof.core.needed import NEEDED
+
 # Modules of distributions whose names differ.
 MODULES = {"lightning-fabric": "lightning_fabric", "pyyaml": "yaml"}
 SCRIPTS = sorted(file.stem for file in (ROOT / "stages").glob("*.py") if file.stem != "common")
@@ -68,11 +70,6 @@ def test_a_python_without_the_packages_says_so(bare: Path, script: str) -> None:
 
 
 def test_what_is_asked_for_is_what_is_needed() -> None:
-    sys.path.insert(0, str(ROOT / "stages"))
-    try:
-        from common import NEEDED
-    finally:
-        sys.path.remove(str(ROOT / "stages"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {need.partition(">")[0] for need in project["dependencies"]} - {"dvc"}
     assert {MODULES.get(name, name) for name in names} == set(NEEDED.split())

@@ -267,4 +267,5 @@ def test_the_pickles_would_have_been_seen(tmp_path: Path) -> None:
     }
     for form, load in loaders.items():
         load(io.BytesIO(FORMS[form](tmp_path, trace)))
+        assert trace.is_dir(), form
         trace.rmdir()

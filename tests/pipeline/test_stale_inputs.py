@@ -202,7 +202,10 @@ def test_what_did_not_change_is_not_refused(project: Path, script: str) -> None:
     tree["workers"]["count"] = 3
     tree["separators"]["improved"]["dropout"] = 0.4  # nothing was made of it
     (project / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    written = project / {"compare": "metrics/comparison.json", "report": "report/report.md"}[script]
+    written.unlink(missing_ok=True)
     run(script)
+    assert written.is_file()
 
 
 @pytest.mark.parametrize("script", OF_A_MODEL)

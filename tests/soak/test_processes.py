@@ -12,8 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
-from soaked import ROOT, Stage, Zygote, hashes, merged, new_project, parameters, pipeline
+from soaked import ROOT, Stage, Zygote, hashes, new_project, parameters, pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +47,7 @@ def kill_one(folder: Path, stage: Stage, victim: int, sign: str) -> None:
 def test_one_of_two_processes_is_killed(
     tmp_path: Path, script: str, victim: int, sign: str
 ) -> None:
-    params = parameters(**MORE_WORK)
+    params = parameters(**MORE_WORK, **SHARED)
     stages = pipeline(params)
     stage = next(stage for stage in stages if stage.script == script)
     folder = new_project(tmp_path / "project", params)
@@ -56,7 +55,6 @@ def test_one_of_two_processes_is_killed(
     for before in stages[: stages.index(stage)]:
         assert zygote.run(folder, before).code == 0
     zygote.close()
-    (folder / "params.yaml").write_text(yaml.safe_dump(merged(params, SHARED)))
     shutil.rmtree(folder / "checkpoints")
     whole = shutil.copytree(folder, tmp_path / "whole")
     assert start(whole, stage).wait(300) == 0

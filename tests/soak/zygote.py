@@ -22,7 +22,8 @@ import hook
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "stages")]
 
-# What one unit of work begins with, by module: epochs, batches, tracks, systems.
+# What one unit of work begins with, by module: epochs, batches, tracks (of an evaluation those that
+# are scored at once), systems.
 UNITS = {
     "stemproof.separators.rsvm.train": "training_batches",
     "stemproof.attacks.store": "craft",
@@ -30,7 +31,7 @@ UNITS = {
     "stemproof.auditing.run": "_figures",
     "stemproof.data.prepare": "_decode",
     "stemproof.data.demo.songs": "_write_song",
-    "stemproof.evaluation.evaluate": "Evaluator._track",
+    "stemproof.evaluation.evaluate": "Evaluator._bsseval",
 }
 
 
@@ -87,6 +88,8 @@ def become(request: dict[str, Any]) -> None:
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):  # as the interpreter would
+            print(ended.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()

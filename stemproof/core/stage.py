@@ -1,0 +1,45 @@
+"""How the script of a stage is run: one run at a time, and one line in the place of a traceback."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from stemproof.core.errors import user_message
+from stemproof.core.locks import only_run
+from stemproof.core.params import PARAMS
+from stemproof.core.printing import keep_printing
+
+
+def run_stage(main: Callable[..., None], locks: Path | None) -> None:
+    """Run a stage as a command.
+
+    Args:
+        main: the stage; its arguments are the command's.
+        locks: folder of the locks of runs that write; None for a stage that writes no results,
+            which two runs at once would spoil.
+    """
+
+    @functools.wraps(main)
+    def stage(**arguments: Any) -> None:
+        name = Path(inspect.getfile(main)).stem
+        # Of a folder that is no project the stage itself tells.
+        alone = only_run(locks, name, *arguments.values()) if locks and PARAMS.exists() else None
+        with alone or nullcontext():
+            main(**arguments)
+
+    keep_printing()
+    try:
+        typer.run(stage)
+    except Exception as error:
+        said = user_message(error)
+        if said is None:
+            raise
+        sys.exit(f"error: {said}")
