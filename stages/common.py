@@ -26,6 +26,7 @@ __all__ = ["Sections", "load_params"]
 DEMO = Path("data/demo")
 PREPARED = Path("data/prepared")
 ADVERSARIAL = Path("data/adversarial")
+LISTENING = Path("data/listening")
 MODELS = Path("models")
 METRICS = Path("metrics")
 MODEL_METRICS = METRICS / "models"
