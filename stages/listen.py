@@ -66,7 +66,8 @@ def main() -> None:
             device,
         )
         table = read_table(PLOTS / "tracks" / f"{name}.csv")
-        drops = table[table["seed"] == seed].set_index("track")["drop"].dropna().to_dict()
+        known = table[(table["seed"] == seed) & table["drop"].notna()]
+        drops = dict(zip(known["track"], known["drop"], strict=True))
         listeners.append(Listener(name, evaluator, data, stored, drops))
         models[name] = stored.model_sha256
     fresh_directory(LISTENING, file_names(params.systems), earlier=file_names(params.systems))

@@ -112,13 +112,14 @@ class Listener:
             for key in FIGURES:
                 figures[key].append(values[key].cpu().numpy())
             for part in chosen:
-                first = excerpts.places[part].start
-                starts += [first + n * excerpts.segment for n in range(excerpts.counted(part))]
-                loud += excerpts.loud_segments(part, player.cut.loud_db).tolist()[: excerpts.counted(part)]
-        joined, values = (
-            {key: np.concatenate(parts) for key, parts in of.items()} for of in (signals, figures)
-        )
-        return Segments(starts, loud, joined, values)
+                first, count = excerpts.places[part].start, excerpts.counted(part)
+                starts += [first + n * excerpts.segment for n in range(count)]
+                loud += excerpts.loud_segments(part, player.cut.loud_db).tolist()[:count]
+        return Segments(starts, loud, _joined(signals), _joined(figures))
+
+
+def _joined(parts: Mapping[str, list[FloatArray]]) -> dict[str, FloatArray]:
+    return {key: np.concatenate(of) for key, of in parts.items()}
 
 
 @dataclass(frozen=True)

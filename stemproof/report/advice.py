@@ -25,13 +25,17 @@ class Meaning:
     settings: tuple[str, ...] = ()
 
 
-def meanings(attack: AttackParams, seeds: list[int]) -> dict[str, Meaning]:
+def meanings(
+    attack: AttackParams, seeds: list[int], audit: Metrics | None = None
+) -> dict[str, Meaning]:
     """By the name of the flag.
 
     Args:
         attack: the section ``attack``.
         seeds: of the run's training.
+        audit: figures of a system that raises it, which say what is stronger.
     """
+    rule, loss = (_strongest(audit or {}, key) for key in ("rules", "objectives"))
     steps = getattr(attack.settings, "steps", None)
     more = (f"attack.{attack.method}.steps={2 * steps}",) if steps else ()
     first = seeds[0]
@@ -78,12 +82,12 @@ def meanings(attack: AttackParams, seeds: list[int]) -> dict[str, Meaning]:
         ),
         "weak step rule": Meaning(
             "Another way of searching finds a stronger attack: the true loss is larger.",
-            ("attack.pgd.step_rule=auto",),
+            ("attack.method=pgd", f"attack.pgd.step_rule={rule or 'auto'}"),
         ),
         "weak loss": Meaning(
             "The attack aims at something that costs less than what it could aim at: the true "
             "loss is larger.",
-            ("attack.loss=si_sdr",) if attack.loss != "si_sdr" else (),
+            (f"attack.loss={loss}",) if loss and loss != attack.loss else (),
         ),
         "not monotone": Meaning(
             "A larger perturbation costs less than a smaller one: the attack is stuck somewhere."
@@ -112,6 +116,12 @@ def meanings(attack: AttackParams, seeds: list[int]) -> dict[str, Meaning]:
     }
 
 
+def _strongest(audit: Metrics, key: str) -> str:
+    """The step rule, or loss, under which least is left; empty where none was measured."""
+    found = {name: value for name, value in audit.get(key, {}).items() if name != "worst"}
+    return min(found, key=lambda name: found[name], default="")
+
+
 def command(settings: tuple[str, ...]) -> str:
     """The command that runs with other parameters; empty for none."""
     options = " ".join(f"-S {shlex.quote(setting)}" for setting in settings)
@@ -137,13 +147,13 @@ class Raised:
 
 def raised(audits: Mapping[str, Metrics], attack: AttackParams, seeds: list[int]) -> list[Raised]:
     """The flags that any system of a run raises."""
-    known = meanings(attack, seeds)
     by_flag: dict[str, list[str]] = {}
     for system, audit in audits.items():
         for name, word, _ in audit["reasons"]:
             if word == "RAISED":
                 by_flag.setdefault(name, []).append(system)
-    return [
-        Raised(name, ", ".join(systems), known[name].words, command(known[name].settings))
-        for name, systems in by_flag.items()
-    ]
+    found = []
+    for name, systems in by_flag.items():
+        meaning = meanings(attack, seeds, audits[systems[0]])[name]
+        found.append(Raised(name, ", ".join(systems), meaning.words, command(meaning.settings)))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
 
 from stemproof.report.drawing import INK, PAPER, Picture, drawn, look
 
@@ -67,7 +69,9 @@ def lines(what: Lines, places: Mapping[str, int]) -> Picture | None:
         axes.set(title=what.title, xlabel=what.across, ylabel=what.up)
         if what.log:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")
+            ticks = sorted({at for table in known.values() for at in table[what.x]})
+            axes.set_xticks(ticks, [f"{at:g}" for at in ticks])
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.legend()
     return Picture(canvas.svg, what.caption)
 
@@ -151,8 +155,8 @@ def heat_map(
     table = values.to_numpy(dtype=float)
     highest = max(float(np.nanmax(table, initial=0)), 1e-9)
     says = "Loss of SI-SDR in dB. " + " ".join(
-        f"Crafted on {source}: "
-        + ", ".join(f"{v:.2f} played to {played}" for played, v in row.items() if v == v)
+        f"Crafted on {source!s}: "
+        + ", ".join(f"{v:.2f} played to {played!s}" for played, v in row.items() if v == v)
         + "."
         for source, row in values.iterrows()
     )
@@ -160,11 +164,11 @@ def heat_map(
     with drawn(name, says, height=1.5 + 0.42 * len(values)) as canvas:
         axes, colors = canvas.axes, colormaps["cividis"]
         for row, column in np.ndindex(table.shape):
-            value = table[row, column]
+            value = float(table[row, column])
             if np.isnan(value):
                 axes.text(column, row, "-", ha="center", va="center")
                 continue
-            shade = min(max(value / highest, 0), 1)
+            shade = math.sqrt(min(max(value / highest, 0.0), 1.0))  # small losses differ, too
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colors(shade)))
             dark = shade < 0.5
             # Fixed, unlike the page's own: the squares stay as they are in dark mode.

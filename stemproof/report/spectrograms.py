@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 import struct
 import zlib
 
@@ -36,7 +37,7 @@ def levels(audio: Values, sample_rate: int) -> Values:
     energy = np.square(np.abs(spectrum)).sum(axis=1)
     edges = np.geomspace(LOWEST, highest(sample_rate), BANDS + 1) * window / sample_rate
     bands = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         # A band narrower than a bin takes the bin that it lies in.
         first = min(round(low), energy.shape[1] - 1)
         bands.append(energy[:, first : max(round(high), first + 1)].max(axis=1))

@@ -118,8 +118,9 @@ def robustness(
         if marked:
             middle = sorted(point.snr for point in marked)[len(marked) // 2]
             axes.axvline(middle, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
-            said = "default" if eps is None else f"eps {eps:g}"
-            axes.text(middle, 0.6 * highest, f" {said}", color=INK, fontsize=10)
+            said = "default" if eps is None else f"default, eps {eps:g}"
+            about: Any = {"ha": "right", "va": "top", "rotation": 90, "fontsize": 10}
+            axes.text(middle, 0.97 * highest, said, color=INK, **about)
             if eps is not None:
                 _scale_of_eps(axes, eps, middle)
         canvas.figure.legend(loc="outside lower left", ncols=3)

@@ -84,6 +84,10 @@ def heading(figure: Figure, informed: bool) -> str:
     return f"{said} of the reconstruction" if said == "SI-SDR" else said
 
 
+def _rank(figure: Figure) -> int:
+    return LEADING.index(figure.key) if figure.key in LEADING else len(LEADING)
+
+
 def placed(systems: Sequence[Metrics], place: Place) -> list[Figure]:
     """The figures of one table that any of the systems has, or would have if it put out sound."""
     figures = [figure for figure in table.FIGURES if figure.place == place]
@@ -94,10 +98,7 @@ def placed(systems: Sequence[Metrics], place: Place) -> list[Figure]:
 def result(systems: Sequence[Metrics]) -> Table:
     """The systems of one threat model; below informed ones, those of the paper."""
     informed = are_informed(systems)
-    figures = sorted(
-        placed(systems, "result"),
-        key=lambda f: LEADING.index(f.key) if f.key in LEADING else len(LEADING),
-    )
+    figures = sorted(placed(systems, "result"), key=_rank)
     words = "dB: median over a track's segments, then over tracks, then the mean over seeds"
     found = Table(["system", *(heading(f, informed) for f in figures)], caption=f"Result, {words}")
     for system in systems:
@@ -120,7 +121,7 @@ def differences(comparison: Metrics, informed: bool) -> Table | None:
         return None
     figures = {
         key: figure
-        for key, figure in table.compared().items()
+        for key, figure in sorted(table.compared().items(), key=lambda item: _rank(item[1]))
         if any(key in entries for entries in others.values())
     }
     words = [heading(figure, informed) for figure in figures.values()]

@@ -77,7 +77,9 @@ def shares(systems: Sequence[Metrics]) -> list[str]:
             continue
         share = system["drop"] / gain
         much = "all" if share >= 1 else f"{max(share, 0):.0%}"
-        said.append(f"{name}: {much} of the {gain:.1f} dB that separating gains over the mixture.")
+        said.append(
+            f"{name} loses {much} of the {gain:.1f} dB that its separation gains over the mixture."
+        )
     return said
 
 

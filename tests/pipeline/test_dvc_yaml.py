@@ -31,6 +31,7 @@ NAMES = [
     "evaluate",
     "compare",
     "audit",
+    "listen",
     "report",
     "board",
 ]

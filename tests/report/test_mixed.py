@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import AllParams
+from page_parts import cells, parsed
 from scored_cases import PASSED, Blind, evaluated, informed, oracle
 
 from stemproof.core.files import write_json, write_text
@@ -91,49 +92,36 @@ def reported(
     return build_report(settings, sources)
 
 
-def cells(page: str, heading: str) -> dict[str, dict[str, str]]:
-    """A table of the Markdown report that has a column: cells by row and column."""
-    lines = page.splitlines()
-    start = next(n for n, line in enumerate(lines) if line.startswith("|") and heading in line)
-    header = [cell.strip() for cell in lines[start].strip("| ").split("|")]
-    found = {}
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        row = [cell.strip() for cell in line.strip("| ").split("|")]
-        found[row[0]] = dict(zip(header, row, strict=True))
-    return found
-
-
 def test_a_mixed_run_is_reported(tmp_path: Path, make_params: MakeParams) -> None:
     pages = reported(tmp_path, make_params(), mixed(tmp_path), NAMES)
-    page = pages["report.md"]
-    result = cells(page, "SI-SDR | BS")
-    assert float(result["rsvm"]["SI-SDR"].split()[0]) != 0 and "toy" not in result
-    blind = cells(page, "| clean SI-SDR | attacked SI-SDR |")
+    page = pages["index.html"]
+    result = cells(page, "RB | paired drop | BS | AT-BS | SI-SDR of the reconstruction")
+    known = float(result["rsvm"]["SI-SDR of the reconstruction"].split()[0])
+    assert known != 0 and "toy" not in result
+    blind = cells(page, "paired drop | clean SI-SDR | attacked SI-SDR")
     assert list(blind) == ["toy"]
     # Each is alone in its threat model, and compared with none.
     assert "Differences" not in page
-    assert "*Informed* separators: rsvm." in page
+    assert "<em>Informed</em> systems: rsvm." in page
     # Only one of the two has a mask.
     assert list(cells(page, "fixed mask, its own attack")) == ["rsvm"]
     for text in pages.values():
         assert "nan" not in text.lower().replace("finance", "")
-    assert "Validation SI-SDR of the reconstruction" in pages["index.html"]
+    assert "Validation: SI-SDR of the reconstruction" in pages["index.html"]
 
 
 def test_a_run_of_blind_systems_speaks_of_no_mask(tmp_path: Path, make_params: MakeParams) -> None:
     systems = {"toy": {1: evaluated(tmp_path, Blind())}}
     pages = reported(tmp_path, make_params(), systems, NAMES)
-    page = pages["report.md"]
-    assert "Informed" not in page
-    assert "mask" not in page.replace("STFT oracle mask", "")
-    assert "STFT oracle mask" not in page
-    heading = "loss of medians = clean SI-SDR - attacked SI-SDR"
-    assert "SI-SDR" not in cells(page, heading)["toy"]
-    assert "BS" not in page.replace("BSSEval", "")
-    assert "Validation clean SI-SDR" in pages["index.html"]
-    assert "Validation SI-SDR of the reconstruction" not in pages["index.html"]
+    page = pages["index.html"]
+    words = parsed(page).text
+    assert "Informed" not in words
+    assert "mask" not in words
+    heading = "loss of medians | paired drop | clean SI-SDR | attacked SI-SDR"
+    assert "SI-SDR of the reconstruction" not in cells(page, heading)["toy"]
+    assert "BS" not in words.replace("BSSEval", "")
+    assert "Validation: clean SI-SDR" in pages["index.html"]
+    assert "Validation: SI-SDR of the reconstruction" not in pages["index.html"]
 
 
 def claim(params: AllParams, systems: Mapping[str, Models], name: str) -> Any:
@@ -199,7 +187,7 @@ def test_one_entry_adds_a_figure_everywhere(
     systems["other"] = systems["rsvm"]
     names = {**NAMES, "other": True}
     assert "loudest" in systems["toy"][1].tracks and "held" not in systems["toy"][1].tracks
-    page = reported(tmp_path, params, systems, names)["report.md"]
+    page = reported(tmp_path, params, systems, names)["index.html"]
     summary = json.loads((tmp_path / "metrics/toy.json").read_text())
     assert summary["loudest_low"] <= summary["loudest"] <= summary["loudest_high"]
     assert "held" not in summary
