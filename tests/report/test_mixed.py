@@ -54,9 +54,14 @@ def mixed(folder: Path) -> dict[str, Models]:
 
 
 def reported(
-    folder: Path, params: AllParams, systems: Mapping[str, Models], names: Mapping[str, bool]
+    folder: Path,
+    params: AllParams,
+    systems: Mapping[str, Models],
+    names: Mapping[str, bool],
+    listening: Path | None = None,
+    audit: Callable[[AllParams, bool], dict[str, Any]] | None = None,
 ) -> dict[str, str]:
-    """The report of some systems, from files as the stages write them."""
+    """The report of some systems, from files as the stages write them; with clips, or without."""
     metrics, plots = folder / "metrics", folder / "plots"
     for name, models in systems.items():
         training = {str(seed): {"parameters": 10, "epoch": 1} for seed in models}
@@ -67,7 +72,7 @@ def reported(
         curve = "epoch,valid_si_sdr,valid_bs\n1,9,5\n" if names[name] else "epoch,valid_bs\n1,5\n"
         write_text(plots / "curves" / f"{name}.csv", curve)
         write_text(plots / "attack" / f"{name}.csv", "step,loss\n0,-5\n1,-4\n")
-        write_json(plots / "audit" / f"{name}.json", audited(params, names[name]))
+        write_json(plots / "audit" / f"{name}.json", (audit or audited)(params, names[name]))
     flags = {"attack": "pgd, linf", "flags_raised": 0, "reasons": [["few seeds", "clear", "none"]]}
     write_json(metrics / "audit.json", dict.fromkeys(systems, flags))
     for file, axis in (("steps", "steps"), ("eps", "factor")):
@@ -87,8 +92,13 @@ def reported(
         audit=metrics / "audit.json",
         environment=metrics / "environment.json",
         plots=plots,
+        listening=listening,
     )
-    settings = Settings(params.attack, params.segments, params.statistics, {"a": 1})
+    shown = params.model_dump(mode="json")
+    audio = params.report.audio
+    settings = Settings(
+        params.attack, params.segments, params.statistics, shown, {"a": 1}, audio=audio
+    )
     return build_report(settings, sources)
 
 
