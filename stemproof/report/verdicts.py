@@ -102,6 +102,7 @@ def _flags(audit: Metrics) -> str:
 def _attack(attack: AttackParams, gate: Metrics) -> str:
     used = attacks_of(attack, gate)
     summaries = [own.of_method.summary.partition(";")[0].partition(",")[0] for own in used]
+    summaries = [summary.replace("`", "") for summary in summaries]
     names = " then ".join(own.method for own in used)
     return f"{names}: {' and '.join(summaries)}"
 
