@@ -1,4 +1,4 @@
-"""listen: clips of three segments, clean and attacked, as every system heard them."""
+"""listen: clips of three segments, clean and attacked, and what systems have learned."""
 
 from common import (
     LISTENING,
@@ -21,7 +21,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.clips import FORMAT, INDEX
 from stemproof.evaluation.evaluate import Evaluator
-from stemproof.evaluation.listening import Listener, file_names, listen
+from stemproof.evaluation.listening import Listener, file_names, listen, look
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.separators.checkpoint import load
 
@@ -39,7 +39,7 @@ class Needs(Sections):
 
 
 def main() -> None:
-    """Write data/listening: wav files, and an index that says what they are."""
+    """Write data/listening: wav files, arrays, and an index that says what they are."""
     params = load_params(Needs)
     refuse_strangers(LISTENING, file_names(params.systems))
     device = make_place(params.runtime, ProcessParams()).device
@@ -74,7 +74,9 @@ def main() -> None:
     about = {"format": FORMAT, "seed": seed, "data": data.fingerprint, "models": models}
     made_with = params.model_dump(mode="json", exclude={"runtime"})
     parts = listen(listeners, LISTENING)
-    write_json(LISTENING / INDEX, {**about, "made_with": made_with, "parts": parts})
+    views = look(listeners, parts, LISTENING)
+    index = {**about, "made_with": made_with, "parts": parts, "views": views}
+    write_json(LISTENING / INDEX, index)
 
 
 if __name__ == "__main__":

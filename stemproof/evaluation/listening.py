@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from stemproof.attacks.stored import Adversarials, parts_of
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.core.files import FloatArray, read_array
-from stemproof.data.store import PreparedData, PreparedTrack
+from stemproof.data.store import MIXTURE, PreparedData, PreparedTrack
 from stemproof.evaluation.clips import INDEX, amplification, level, write_clip
 from stemproof.evaluation.evaluate import Evaluator
+from stemproof.evaluation.views import view_names, write_views
 from stemproof.figures.table import measured
 
 RULES = ("median", "worst", "best")
@@ -160,7 +162,8 @@ def file_names(systems: Sequence[str]) -> list[str]:
     parts = range(2 * len(RULES))  # of both threat models
     shared = [f"{part}-{key}.wav" for part in parts for key in SHARED]
     own = [f"{part}-{name}-{key}.wav" for part in parts for name in systems for key in OWN]
-    return [INDEX, *shared, *own]
+    views = [name for system in systems for name in view_names(system)]
+    return [INDEX, *shared, *own, *views]
 
 
 def listen(listeners: Sequence[Listener], folder: Path) -> list[dict[str, Any]]:
@@ -183,6 +186,37 @@ def listen(listeners: Sequence[Listener], folder: Path) -> list[dict[str, Any]]:
             about = {"threat": threat, "rules": choice.rules, "chosen_by": chooser.system}
             parts.append(about | _write(group, choice, folder, len(parts)))
     return parts
+
+
+def look(
+    listeners: Sequence[Listener], parts: Sequence[Mapping[str, Any]], folder: Path
+) -> dict[str, list[dict[str, Any]]]:
+    """Write what systems show of what they have learned, on the first segment that is heard.
+
+    Args:
+        listeners: the systems.
+        parts: what :func:`listen` gave.
+        folder: ready for :func:`file_names`.
+
+    Returns:
+        What the index says of each system's.
+    """
+    found = {}
+    for one in listeners:
+        player = one.evaluator
+        heard = [part for part in parts if part["threat"] == threat_of(player.separator)]
+        if not heard:
+            continue
+        rate, track = one.data.sample_rate, one.tracks[heard[0]["track"]]
+        start, length = round(heard[0]["start"] * rate), round(heard[0]["seconds"] * rate)
+        mixture = track.read(MIXTURE, start, length)
+        if player.separator.channels == 1:
+            mixture = mixture.mean(axis=0, keepdims=True)
+        recording = torch.from_numpy(mixture)[None].to(player.device)
+        views = write_views(player.separator, recording, folder, one.system)
+        if views:
+            found[one.system] = views
+    return found
 
 
 def _write(group: Sequence[Listener], choice: Choice, folder: Path, part: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from stemproof.core.files import read_json, read_table
 from stemproof.paper import li2022
 from stemproof.report import advice, audit_tables, tables
 from stemproof.report.illustrations import illustrations, transfer_picture
+from stemproof.report.learned import learned
 from stemproof.report.listening import Listening, read_listening
 from stemproof.report.threats import Group, Settings
 from stemproof.report.transfers import transfer_in_words
@@ -88,6 +89,9 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         "masks": audit_tables.masks(audits),
         "models": tables.models(systems),
         "splits": tables.data(data),
+        "learned": learned(heard.views, sources.listening, places)
+        if heard and sources.listening
+        else None,
         "environment": {**read_json(sources.environment)["environment"], **_hashes(heard)},
         "commit": settings.commit,
         "confidence": f"{settings.statistics.confidence:.0%}",

@@ -69,12 +69,14 @@ class Listening:
         seed: of the models' training.
         data: hash of the prepared recordings.
         models: hash of each system's model.
+        views: what systems show of what they have learned.
     """
 
     parts: list[Part]
     seed: int
     data: str
     models: Mapping[str, str]
+    views: Mapping[str, Sequence[Mapping[str, Any]]]
 
     def of(self, informed: bool) -> list[Part]:
         """The segments of one threat model."""
@@ -115,7 +117,7 @@ def read_listening(
         part = reader.part(silent, order)
         room -= 0 if silent else reader.letters
         parts.append(part)
-    return Listening(parts, index["seed"], index["data"], index["models"])
+    return Listening(parts, index["seed"], index["data"], index["models"], index["views"])
 
 
 def _why_silent(audio: Audio, is_free: bool) -> str:

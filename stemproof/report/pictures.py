@@ -32,6 +32,7 @@ class Lines:
         title: heading.
         caption: what is to be seen.
         log: whether the abscissa is logarithmic.
+        marked: whether every point has a marker.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Lines:
     title: str
     caption: str
     log: bool = False
+    marked: bool = True
 
 
 def lines(what: Lines, places: Mapping[str, int]) -> Picture | None:
@@ -65,7 +67,8 @@ def lines(what: Lines, places: Mapping[str, int]) -> Picture | None:
         axes = canvas.axes
         for name, table in known.items():
             style = look(places[name])
-            axes.plot(table[what.x], table[what.y], label=name, markersize=4, **style)
+            size = 4 if what.marked else 0
+            axes.plot(table[what.x], table[what.y], label=name, markersize=size, **style)
         axes.set(title=what.title, xlabel=what.across, ylabel=what.up)
         if what.log:
             axes.set_xscale("log")
@@ -130,7 +133,8 @@ def tracks(
 def _pair(own: str, mean: pd.DataFrame, track: str) -> str:
     if track not in mean.index or mean.loc[track, ["bs", "at_bs"]].isna().any():
         return f"{own} silence"
-    return f"{own} {mean.loc[track, 'bs']:.1f} to {mean.loc[track, 'at_bs']:.1f} dB"
+    clean, attacked = (float(mean[key][track]) for key in ("bs", "at_bs"))
+    return f"{own} {clean:.1f} to {attacked:.1f} dB"
 
 
 def _short(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import test_mixed
+import torch
 from conftest import AllParams
 from scored_cases import drawn
 from test_mixed import reported
@@ -15,7 +16,9 @@ from test_mixed import reported
 from stemproof.core.files import write_json
 from stemproof.evaluation.clips import FORMAT, INDEX, write_clip
 from stemproof.evaluation.listening import OWN, SHARED
+from stemproof.evaluation.views import write_views
 from stemproof.figures.summary import Models
+from stemproof.separators.protocol import Side, View
 
 # Names that mean something to HTML, SVG, matplotlib or Markdown.
 HOSTILE = (
@@ -72,8 +75,29 @@ def clips(folder: Path, params: AllParams, rendered: bool = True, seconds: float
         parts.append({**about, "turned_down_db": 0.0, "shared": files, "systems": heard})
     made_with = params.model_dump(mode="json", include={"attack", "segments", "evaluate"})
     index = {"format": FORMAT, "seed": 1, "data": "d" * 64, "models": {"toy": "e" * 64}}
-    write_json(folder / INDEX, {**index, "made_with": made_with, "parts": parts})
+    views = {name: views_of(folder, name) for name in ("baseline", "improved")}
+    write_json(folder / INDEX, {**index, "made_with": made_with, "parts": parts, "views": views})
     return folder
+
+
+class Shown:
+    """A system that shows a map and a curve."""
+
+    sample_rate, channels = 4000, 1
+
+    def separate(self, mixture: torch.Tensor, side: Side = None) -> torch.Tensor:
+        return mixture
+
+    def views(self, mixture: torch.Tensor) -> list[View]:
+        values = torch.arange(12.0).reshape(3, 4)
+        return [
+            View("Map", "A map.", values, "time in s", "row", (0, 2), (1, 3), "steps"),
+            View("Curve", "A curve.", values[0], "point", "height in dB", (1, 4)),
+        ]
+
+
+def views_of(folder: Path, name: str) -> list[dict[str, Any]]:
+    return write_views(Shown(), torch.zeros(1, 1, 800), folder, name)
 
 
 def audited(params: AllParams, informed: bool) -> dict[str, Any]:

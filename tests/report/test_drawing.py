@@ -12,9 +12,10 @@ import pytest
 from matplotlib import colormaps, image
 
 from stemproof.report import spectrograms
+from stemproof.report.bitmaps import png
 from stemproof.report.drawing import COLORS, NAMES, drawn, for_page, look
 from stemproof.report.pictures import heat_map, tracks
-from stemproof.report.spectrograms import draw, levels, png
+from stemproof.report.spectrograms import draw, levels
 from stemproof.report.sweeps import Point, Sweep, robustness, sweep_of
 
 
