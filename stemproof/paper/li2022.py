@@ -48,8 +48,8 @@ def reconstruction(system: Mapping[str, Any], data: Mapping[str, Any], rise: flo
     if rise is not None and rise > 0:
         said += f", and its last epoch still raised it by {rise:.2f} dB on validation songs"
     return (
-        f"{said}; the paper trained on MUSDB18, and the public settings of RSVM name {SONGS} songs "
-        f"of it and {EPOCHS} epochs, as many times more steps as there is more music. Not known: "
+        f"{said}; the paper's figures are of MUSDB18, and the public settings of RSVM name "
+        f"{SONGS} songs of it and {EPOCHS} epochs, as many times more steps as there is more music. Not known: "
         "how long the paper's own systems were trained, on which segments they were tested, and "
         "how large its perturbation was. Whether more music closes the gap was not measured in "
         "this run. So the rows of the paper are there to be seen; what is compared, with "

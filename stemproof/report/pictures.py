@@ -119,7 +119,9 @@ def tracks(
                 if np.isnan(value):
                     axes.text(0.02, row, f"{own}: silence", transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(order)), [_short(track) for track in order])
-        axes.set(xlabel=up, ylim=(len(order) - 0.4, -0.6))
+        axes.set(ylim=(len(order) - 0.4, -0.6))
+        # Of the whole picture: beside long names the axes are narrow.
+        canvas.figure.supxlabel(up, fontsize=11)
         axes.grid(visible=False, axis="y")
         handles, labels = axes.get_legend_handles_labels()
         canvas.figure.legend(handles, labels, loc="outside upper left", ncols=3)

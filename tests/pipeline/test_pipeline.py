@@ -161,7 +161,7 @@ def test_repro_leaves_a_clean_pipeline_and_a_true_report(clone: Clone) -> None:
         assert "rendered demo songs" in report
         assert f"{figures['bs']:.2f}" in report
         assert "29.88" in report  # the paper's table stands beside ours
-    assert page.count('class="plot"') == 7
+    assert page.count('class="plot"') == 8
     assert "data:audio/wav" in page  # of rendered songs
     flags = clone.metrics("audit")["baseline"]["flags"]
     assert flags["budget violated"] == "clear"

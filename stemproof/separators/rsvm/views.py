@@ -40,7 +40,7 @@ def views_of(model: RSVM, waveform: Tensor) -> list[View]:
                 "filter",
                 (0.0, seconds),
                 filters,
-                "dB below the largest",
+                "dB against the largest",
             ),
             View(
                 "Carriers of the dictionary",
