@@ -49,11 +49,11 @@ def reconstruction(system: Mapping[str, Any], data: Mapping[str, Any], rise: flo
         said += f", and its last epoch still raised it by {rise:.2f} dB on validation songs"
     return (
         f"{said}; the paper's figures are of MUSDB18, and the public settings of RSVM name "
-        f"{SONGS} songs of it and {EPOCHS} epochs, as many times more steps as there is more music. Not known: "
-        "how long the paper's own systems were trained, on which segments they were tested, and "
-        "how large its perturbation was. Whether more music closes the gap was not measured in "
-        "this run. So the rows of the paper are there to be seen; what is compared, with "
-        "intervals, are systems of this run."
+        f"{SONGS} songs of it and {EPOCHS} epochs, as many times more steps as there is more "
+        "music. Not known: how long the paper's own systems were trained, on which segments they "
+        "were tested, and how large its perturbation was. Whether more music closes the gap was "
+        "not measured in this run. So the rows of the paper are there to be seen; what is "
+        "compared, with intervals, are systems of this run."
     )
 
 
