@@ -39,8 +39,8 @@ def illustrations(
         {name: read_table(plots / part / f"{name}.csv", axis=axis, filled=filled) for name in names}
         for part, axis, filled in (("curves", "epoch", ()), ("attack", "step", ("loss",)))
     )
-    steps = read_table(plots / "audit" / "steps.csv", needs=names, axis="steps", empty=True)
-    steps = _by_system(steps, names)
+    curve = read_table(plots / "audit" / "steps.csv", needs=names, axis="steps", empty=True)
+    steps = _by_system(curve, names)
     clean, attacked = (by_key()[figure].said(group.informed) for figure in ("bs", "at_bs"))
     convergence = (
         Lines(
