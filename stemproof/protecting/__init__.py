@@ -1,0 +1,1 @@
+"""Protecting a song: a perturbation that separators stumble over, what it costs and what it buys."""
