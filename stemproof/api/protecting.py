@@ -118,7 +118,7 @@ def _worked(
     job: run.Job, path: Path, out: Path, page: Path | None, notes: list[str], progress: bool
 ) -> dict[str, Any]:
     steps, passes = run.passes(job)
-    done = len(job.windows.starts()) - len(run.unfinished(job))
+    done = len(job.windows.starts) - len(run.unfinished(job))
     if progress:
         seconds = run.estimated_seconds(job)
         much = f"about {seconds / 60:.0f} minute(s)" if seconds >= 60 else "less than a minute"

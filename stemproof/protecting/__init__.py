@@ -1,1 +1,1 @@
-"""Protecting a song: a perturbation that separators stumble over, what it costs and what it buys."""
+"""Protecting a song: a perturbation that separators stumble over, its costs and its effects."""

@@ -1,4 +1,4 @@
-"""What a protection aims at: separated vocals far from what the clean song gives, stems mixed up."""
+"""What a protection aims at: vocals far from what the clean song gives, and stems mixed up."""
 
 from __future__ import annotations
 

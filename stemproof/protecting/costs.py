@@ -16,7 +16,7 @@ from stemproof.protecting.masking import model_for
 from stemproof.protecting.parts import Tiles
 from stemproof.protecting.stored import Difference, Readable
 
-AMPLIFIED_DB = 40.0  # before the loudness of a perturbation is taken: the gate is for music
+AMPLIFIED_DB = 80.0  # before the loudness of a perturbation is taken: the gate is for music
 PARTS = 6  # of the song, on which the masking threshold is computed again
 SECONDS = 5.0  # of each
 
@@ -74,7 +74,7 @@ def _parts(
         yield part, after, after - part
 
 
-def _masked(song: LongAudio, change: Difference) -> tuple[float | None, float | None]:
+def _masked(song: LongAudio, change: Difference) -> tuple[float, float]:
     """Share of bins that are below the threshold, and the largest excess in dB."""
     model = model_for(song.sample_rate)
     length = max(round(SECONDS * song.sample_rate), 2 * model.size)
@@ -92,7 +92,7 @@ def _masked(song: LongAudio, change: Difference) -> tuple[float | None, float | 
         unheard += int((over <= 1.0001).sum())
         worst = max(worst, float(over.max()) if len(over) else 0.0)
     if not count:
-        return None, None
+        return 1.0, 0.0
     return unheard / count, max(20 * math.log10(max(worst, 1e-9)), 0.0)
 
 

@@ -1,8 +1,9 @@
 """The masking threshold of a song: what must lie below it to go unheard, says a model of hearing.
 
-Model 1 of MPEG-1 (ISO/IEC 11172-3:1993, annex D.1), as Qin et al. (ICML 2019) use it for adversarial
-speech, on longer frames. One thing is stricter than there: a threshold is for all that falls into
-one critical band, so each bin of the spectrum gets its share of the band and no more.
+Model 1 of MPEG-1 (ISO/IEC 11172-3:1993, annex D.1), as Qin et al. (ICML 2019) use it for
+adversarial speech, on longer frames. One thing is stricter than there, as it is in the coder: a
+threshold is for all that falls into one critical band, so each bin of the spectrum gets its share
+of the lowest threshold in the band.
 """
 
 from __future__ import annotations
@@ -125,9 +126,8 @@ class Model:
         """
         levels = self.spl(self.spectra(song))
         found = np.stack([self.threshold(channel) for channel in levels])
-        found = (
-            np.minimum(found, self.in_bands(levels)) - margin - 10 * np.log10(self.share)[:, None]
-        )
+        found = self.least_in_bands(np.minimum(found, self.in_bands(levels)))
+        found = found - margin - 10 * np.log10(self.share)[:, None]
         amplitude: FloatArray = 10 ** ((found - FULL_SCALE_SPL) / 20) * (self.size / 4)
         return torch.from_numpy(amplitude).to(song)
 
@@ -137,6 +137,11 @@ class Model:
         total = np.concatenate([np.zeros((*power.shape[:-1], 1)), power.cumsum(-1)], axis=-1)
         first, last = self.around
         return 10 * np.log10(np.moveaxis(total[..., last] - total[..., first], -1, -2).clip(1e-30))
+
+    def least_in_bands(self, levels: Floats) -> Floats:
+        """The lowest of the levels in a critical band around each bin; ... x bins x frames."""
+        least = [levels[..., a:b, :].min(-2) for a, b in zip(*self.around, strict=True)]
+        return np.stack(least, axis=-2)
 
     def maskers(self, level: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Tonal and noise maskers of a frame (D.1, steps 4 and 5).

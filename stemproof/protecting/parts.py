@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class Windows:
     length: int
     fade: int
 
+    @functools.cached_property
     def starts(self) -> list[int]:
         """Where windows begin, spread evenly; the last one ends with the song."""
         if self.samples <= self.length:
@@ -35,12 +37,12 @@ class Windows:
 
     def span(self, number: int) -> tuple[int, int]:
         """First sample of a window, and one after its last."""
-        start = self.starts()[number]
+        start = self.starts[number]
         return start, min(start + self.length, self.samples)
 
     def weight(self, number: int) -> Tensor:
         """The weight of every sample of a window, float32 from 0 to 1."""
-        starts = self.starts()
+        starts = self.starts
         start, stop = self.span(number)
         place = torch.arange(start, stop, dtype=torch.float64) + 0.5
         weight = torch.ones_like(place)

@@ -70,7 +70,7 @@ class Job:
     @property
     def perturbation(self) -> Perturbation:
         """All windows."""
-        count = len(self.windows.starts())
+        count = len(self.windows.starts)
         return Perturbation(self.work, self.windows, self.song.channels, count)
 
     def peak(self) -> float:
@@ -100,7 +100,7 @@ def window_of(job: Job, number: int, peak: float) -> Window:
 
 def unfinished(job: Job) -> list[int]:
     """Windows that are not done yet; those after a missing one count as missing, too."""
-    windows = range(len(job.windows.starts()))
+    windows = range(len(job.windows.starts))
     done = next((n for n in windows if not job.perturbation.found(n)), len(windows))
     return list(windows)[done:]
 

@@ -102,7 +102,7 @@ class Perturbation:
     def read(self, start: int, stop: int) -> FloatArray:
         """The sum of all windows in a part, channels x samples; zeros where there are none."""
         total = np.zeros((self.channels, stop - start), dtype=np.float32)
-        for number, first in enumerate(self.windows.starts()[: self.done]):
+        for number, first in enumerate(self.windows.starts[: self.done]):
             last = self.windows.span(number)[1]
             low, high = max(start, first), min(stop, last)
             if low < high:

@@ -27,14 +27,13 @@ def _lufs(value: float | None) -> str:
 def cost_rows(document: dict[str, Any]) -> list[list[str]]:
     """What the protection costs: words and value."""
     own, peak = document["costs"], document["costs"]["peak"]
-    below = "-" if own["below"] is None else f"{own['below']:.2%}"
     rows = [
         ["budget", document["budget"]],
         ["song over perturbation", db(own["snr"])],
         ["loudness of the song", _lufs(own["lufs"]["song"])],
         ["loudness of the protected song", _lufs(own["lufs"]["protected"])],
         ["loudness of the perturbation", _lufs(own["lufs"]["perturbation"])],
-        ["below the masking threshold", below],
+        ["below the masking threshold", f"{own['below']:.2%}"],
         ["loudest above that threshold", db(own["above_db"])],
         ["largest sample, song and protected", f"{peak['song']:.4f}, {peak['protected']:.4f}"],
         ["largest change of a sample", f"{peak['perturbation']:.5f}"],

@@ -14,7 +14,7 @@ from torch import Tensor
 from stemproof.separators.protocol import Side
 
 FRAME_SECONDS = 0.04
-SIMILAR = 25  # frames that a frame is held against, at most
+SIMILAR = 10  # frames that a frame is held against, at most
 LOWEST = 100.0  # Hz; below it nobody sings
 TINY = 1e-12
 
