@@ -109,7 +109,9 @@ class Model:
         Returns:
             Same shape: what a critical band around a bin may hold, dB SPL.
         """
-        return np.stack([self._frame(frame) for frame in levels.T], axis=1)
+        tonal = self.tonal(levels)
+        frames = zip(levels.T, tonal.T, strict=True)
+        return np.stack([self._frame(level, tones) for level, tones in frames], axis=1)
 
     def allowed(self, song: Tensor, margin: float) -> Tensor:
         """The largest magnitudes of a perturbation's bins.
@@ -143,46 +145,52 @@ class Model:
         least = [levels[..., a:b, :].min(-2) for a, b in zip(*self.around, strict=True)]
         return np.stack(least, axis=-2)
 
-    def maskers(self, level: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    def maskers(
+        self, level: Floats, tonal: NDArray[np.bool_]
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Tonal and noise maskers of a frame (D.1, steps 4 and 5).
 
         Args:
             level: of every bin, dB SPL.
+            tonal: whether it is a tone, as :meth:`tonal` says.
 
         Returns:
             Level and Bark of each, and whether it is a tone.
         """
         power = 10 ** (level / 10)
-        tones = self._tones(level)
+        tones = np.flatnonzero(tonal)
         rest = power.copy()
         for k in tones:
             rest[max(k - self.aside[k], 0) : k + self.aside[k] + 1] = 0
         loud: Any = 10 * np.log10([power[k - 1 : k + 2].sum() for k in tones]) if len(tones) else []
-        tonal, at = np.asarray(loud, dtype=np.float64), self.z[tones]
+        single, at = np.asarray(loud, dtype=np.float64), self.z[tones]
         energy = np.bincount(self.band, rest)
         middle = np.exp(np.bincount(self.band, np.log(self.hertz.clip(1))) / np.bincount(self.band))
         there = energy > 0
         noisy, where = 10 * np.log10(energy[there]), middle[there]
-        tonal, at = self._strongest(tonal, at)
-        levels = np.concatenate([tonal, noisy])
+        single, at = self._strongest(single, at)
+        levels = np.concatenate([single, noisy])
         places = np.concatenate([at, bark(where)])
-        is_tone = np.arange(len(levels)) < len(tonal)
+        is_tone = np.arange(len(levels)) < len(single)
         in_quiet = np.interp(places, self.z, self.quiet)
         heard = levels > in_quiet
         return levels[heard], places[heard], is_tone[heard]
 
-    def _tones(self, level: Floats) -> NDArray[np.int64]:
-        inner = level[1:-1]
-        peaks = np.flatnonzero((inner > level[:-2]) & (inner >= level[2:])) + 1
-        found = []
-        for k in peaks:
-            reach = int(self.aside[k])
-            if k - reach < 0 or k + reach >= len(level) or level[k] <= SILENT:
-                continue
-            around = np.concatenate([level[k - reach : k - 1], level[k + 2 : k + reach + 1]])
-            if (level[k] - around >= TONAL_DB).all():
-                found.append(k)
-        return np.asarray(found, dtype=np.int64)
+    def tonal(self, levels: Floats) -> NDArray[np.bool_]:
+        """Bins that stand out as tones (D.1, step 4); bins x frames both ways."""
+        found = np.zeros(levels.shape, dtype=bool)
+        inner = levels[1:-1]
+        found[1:-1] = (inner > levels[:-2]) & (inner >= levels[2:]) & (inner > SILENT)
+        bins, widest = len(levels), int(self.aside.max())
+        place = np.arange(bins)
+        found[(place < self.aside) | (place + self.aside >= bins)] = False
+        padded = np.pad(levels, [(widest, widest), (0, 0)])
+        for aside in range(2, widest + 1):
+            looked_at = (self.aside >= aside)[:, None]
+            for step in (-aside, aside):
+                other = padded[widest + step : widest + step + bins]
+                found &= (levels - other >= TONAL_DB) | ~looked_at
+        return found
 
     @staticmethod
     def _strongest(level: Floats, z: Floats) -> tuple[Floats, Floats]:
@@ -196,8 +204,8 @@ class Model:
                 keep.append(n)
         return level[keep], z[keep]
 
-    def _frame(self, level: Floats) -> Floats:
-        levels, places, is_tone = self.maskers(level)
+    def _frame(self, level: Floats, tonal: NDArray[np.bool_]) -> Floats:
+        levels, places, is_tone = self.maskers(level, tonal)
         index = np.where(is_tone, tonal_index(places), noise_index(places))
         apart = self.coarse[None] - places[:, None]
         masked = (levels + index)[:, None] + spreading(apart, levels[:, None])

@@ -35,7 +35,7 @@ class ProtectParams(Section):
     """
 
     budget: BudgetName = "masking"
-    size: float = Field(default=0.0, ge=-40, le=200)
+    size: float = Field(default=3.0, ge=-40, le=200)
     mix: str = "streaming"
     diverse: bool = False
     steps: int = Field(default=30, ge=1, le=100_000)

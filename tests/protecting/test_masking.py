@@ -118,7 +118,7 @@ def test_silence_gives_the_threshold_in_quiet() -> None:
 def test_a_tone_is_found_and_masks_by_the_formula() -> None:
     model, hertz = model_for(RATE), model_for(RATE).hertz[near(1000)]
     level = levels(tone(hertz, -20))[:, 3]
-    loud, places, is_tone = model.maskers(level)
+    loud, places, is_tone = model.maskers(level, model.tonal(level[:, None])[:, 0])
     assert loud[is_tone] == pytest.approx([FULL_SCALE_SPL - 20 + 10 * np.log10(1.5)], abs=0.05)
     assert places[is_tone] == pytest.approx(bark([hertz]))
     found = model.threshold(level[:, None])[:, 0]
