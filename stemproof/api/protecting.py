@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from stemproof import protecting
 from stemproof.api.at_hand import AtHand, named_once, opened, systems_at_hand
 from stemproof.api.choosing import Chosen, choose
 from stemproof.api.song import fit
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import fingerprint, sha256, write_json, write_text
 from stemproof.core.params import validate
-from stemproof.core.resume import code_fingerprint
 from stemproof.data.long import LongAudio, lay_out
 from stemproof.data.tags import copy_tags
 from stemproof.protecting import run
@@ -33,6 +34,7 @@ from stemproof.separators.protocol import Separator
 from stemproof.separators.repeating import Repeating
 
 SCHEMA = "protection-1"
+ROOMS = ("protecting", "attacks", "separators/wrappers")
 BYSTANDER = "repeating"
 # Of a song while it is worked on: it, its windows, what is stored, noise, and the file.
 COPIES = 6
@@ -124,7 +126,7 @@ def _worked(
         much = f"about {seconds / 60:.0f} minute(s)" if seconds >= 60 else "less than a minute"
         again = f", {done} window(s) were done before" if done else ""
         names = ", ".join(aim.name for aim in job.aims)
-        tqdm.write(f"{job.song.seconds:.0f} s against {names}: {much}{again}")
+        tqdm.write(f"{job.song.seconds:.0f} s against {names}: {much}{again}", file=sys.stderr)
     with tqdm(total=steps, desc="protect", unit="step", disable=not progress) as bar:
         run.perturb(job, bar.update)
     stored = run.store(job, out)
@@ -185,7 +187,14 @@ def _check_files(song: Path, out: Path, page: Path | None, force: bool) -> None:
 def _source_key(path: Path, params: ProtectParams, vocals: str | Path | None) -> str:
     """All that the work is of, but for the systems."""
     files = [sha256(path), None if vocals is None else sha256(Path(vocals))]
-    return fingerprint([files, params.model_dump(mode="json"), code_fingerprint()])
+    return fingerprint([files, params.model_dump(mode="json"), _code()])
+
+
+def _code() -> str:
+    """Of the modules that windows are computed by; systems are known by what they give."""
+    package = Path(protecting.__file__).parent.parent
+    sources = [file for room in ROOMS for file in sorted((package / room).rglob("*.py"))]
+    return fingerprint([[str(file.relative_to(package)), sha256(file)] for file in sources])
 
 
 def _behaviour(aims: Sequence[Aim], device: torch.device) -> list[Any]:
