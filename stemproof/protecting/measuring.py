@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,8 @@ from stemproof.protecting.transforms import TRANSFORMS
 WAYS = ("protected", "noise")
 # Verdicts, by how far below the vocals what is wrong with them lies (dB), and by how much more
 # that is than under noise.
-STRONG, PARTIAL, WEAK, MORE_THAN_NOISE = 5.0, 15.0, 30.0, 0.5
+STRONG, PARTIAL, WEAK = 5.0, 15.0, 30.0
+AIMED, WELL_AIMED = 1.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,11 @@ def verdict(output: dict[str, float | None], silenced: bool = False) -> str:
     own, noise = output["protected"], output["noise"]
     if silenced:
         return "strong"
-    if own is None or (noise is not None and noise - own < MORE_THAN_NOISE) or own >= WEAK:
+    more = math.inf if noise is None or own is None else noise - own
+    if own is None or more < AIMED or own >= WEAK:
         return "nil"
+    if more < WELL_AIMED:
+        return "weak"
     return "strong" if own < STRONG else "partial" if own < PARTIAL else "weak"
 
 

@@ -117,7 +117,8 @@ def test_a_distortion_is_minus_the_si_sdr_and_bounded_at_silence() -> None:
         (10.0, 25.0, "partial"),
         (25.0, 40.0, "weak"),
         (40.0, 60.0, "nil"),
-        (10.0, 10.2, "nil"),
+        (10.0, 10.9, "nil"),
+        (3.0, 5.5, "weak"),
         (None, 20.0, "nil"),
     ],
 )
