@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import ROOT
 
-LONGEST = {"stemproof": 300, "stages": 110, "benchmarks": 200}  # lines
+LONGEST = {"stemproof": 300, "stages": 135, "benchmarks": 200}  # lines
 
 
 @pytest.mark.parametrize("room", LONGEST)

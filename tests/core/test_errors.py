@@ -172,11 +172,13 @@ def test_stages_say_it_in_one_line(project: Path) -> None:
     assert "metrics/data.json: cannot be written (" in said
     assert said.endswith("; metrics stands where a folder belongs: move it away")
     (project / "tracks").mkdir()
-    for name, content in (("a", b"seed,track\n1,\xff\n"), ("b", b"")):
+    for name, content, wanted in (
+        ("a", b"seed,track\n1,\xff\n", "not UTF-8 text (byte 13 is 0xff)"),
+        ("b", b"", "not a table ("),
+    ):
         (project / f"tracks/{name}.csv").write_bytes(content)
-    for name in "ab":
         said = refused(project, "contrast", name, name, "--tracks", "tracks")
-        assert said.startswith(f"error: tracks/{name}.csv: not a table (")
+        assert said.startswith(f"error: tracks/{name}.csv: {wanted}")
     assert "name a system of the run" in refused(project, "contrast", "c", "c")
     (project / "params.yaml").write_bytes(b"\xff")
     assert "params.yaml: not UTF-8 text" in refused(project, "prepare")

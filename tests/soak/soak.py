@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from project import (
+from soaked import (
     Ran,
     Stage,
     Zygote,

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from soaked import ROOT, Stage, hashes, parameters, pipeline
 from test_dvc_yaml import is_empty as is_a_docstring
 from test_pipeline import Clone
-
-from project import ROOT, Stage, hashes, parameters, pipeline
 
 pytestmark = pytest.mark.slow
 

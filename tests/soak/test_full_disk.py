@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from soak import Soak
-
-from project import Stage, hashes, new_project
+from soaked import Stage, hashes, new_project
 
 pytestmark = pytest.mark.slow
 

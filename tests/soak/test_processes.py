@@ -13,8 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-
-from project import ROOT, Stage, Zygote, hashes, merged, new_project, parameters, pipeline
+from soaked import ROOT, Stage, Zygote, hashes, merged, new_project, parameters, pipeline
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from soak import Counts, Soak
-
-from project import new_project
+from soaked import new_project
 
 pytestmark = pytest.mark.slow
 

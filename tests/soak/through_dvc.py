@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from soak import Counts
-
-from project import hashes, parameters, pipeline
+from soaked import hashes, parameters, pipeline
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "pipeline")]
