@@ -1,6 +1,8 @@
 """listen: clips of three segments, clean and attacked, and what systems have learned."""
 
 from common import (
+    ADVERSARIAL,
+    ASIDE,
     LISTENING,
     PLOTS,
     PREPARED,
@@ -8,14 +10,16 @@ from common import (
     adversarial_folder,
     load_params,
     run,
+    run_by_dvc,
 )
 
 from stemproof.attacks.params import AttackSection
+from stemproof.attacks.stored import INDEX as STORED
 from stemproof.attacks.stored import open_adversarials
 from stemproof.attacks.threat import fitted
 from stemproof.core.files import write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
-from stemproof.core.ownership import fresh_directory, refuse_strangers
+from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.core.runtime import make_place
 from stemproof.core.tables import read_table
@@ -46,6 +50,10 @@ def main() -> None:
     refuse_strangers(LISTENING, file_names(params.systems))
     device = make_place(params.runtime, ProcessParams()).device
     data, seed = PreparedData(PREPARED), params.train.seeds[0]
+    if run_by_dvc():
+        # What an earlier run left of systems that are no longer asked for.
+        wanted = {(name, seed) for name in params.systems for seed in params.train.seeds}
+        set_aside(ADVERSARIAL, wanted, ASIDE, STORED)
     # One draw of noise, which nobody hears.
     evaluate = params.evaluate.model_copy(update={"noise_draws": 1})
     listeners, models = [], {}
