@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from stemproof.core.files import FloatArray
-from stemproof.report.pictures import COLORS, STYLE
+from stemproof.report.drawing import COLORS, STYLE
 
 FLOOR_DB = -100.0
 
