@@ -33,6 +33,7 @@ __all__ = ["Sections", "load_params", "made_of", "refuse_unnamed", "said_by"]
 DEMO = Path("data/demo")
 PREPARED = Path("data/prepared")
 ADVERSARIAL = Path("data/adversarial")
+LISTENING = Path("data/listening")
 MODELS = Path("models")
 METRICS = Path("metrics")
 MODEL_METRICS = METRICS / "models"

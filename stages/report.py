@@ -2,6 +2,7 @@
 
 from common import (
     AUDITED,
+    LISTENING,
     METRICS,
     PLOTS,
     REPORT,
@@ -13,23 +14,27 @@ from common import (
     said_by,
 )
 
+from pathlib import Path
 from typing import Any
 
+from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
+from stemproof.auditing.params import AuditParams
 from stemproof.core.aside import written_together
 from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_text
+from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.core.resume import drop
 from stemproof.data.params import SegmentParams
+from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, build_report
-from stemproof.report.documents import (
-    Data,
-    MadeAudit,
-    MadeComparison,
-)
+from stemproof.report.documents import Data, MadeAudit, MadeComparison
+from stemproof.report.params import ReportParams
+from stemproof.report.provenance import last_change
+from stemproof.report.reproduce import of_run
 from stemproof.report.threats import Settings
 
 
@@ -46,16 +51,17 @@ class Needs(Sections):
     separators: dict[str, Any]
     rsvm: dict[str, Any]
     attack: AttackSection
-    breaks: dict[str, Any]
-    evaluate: dict[str, Any]
+    breaks: BreakParams
+    evaluate: EvaluateParams
     statistics: StatisticsParams
-    audit: dict[str, Any]
-    runtime: dict[str, Any]
-    processes: dict[str, Any]
+    audit: AuditParams
+    report: ReportParams
+    runtime: RuntimeParams
+    processes: ProcessParams
 
 
 def main() -> None:
-    """Write the report from metrics and plots."""
+    """Write the report from metrics, plots and clips."""
     params = load_params(Needs)
     shown = params.model_dump(mode="json")
     sources = Sources(
@@ -65,6 +71,7 @@ def main() -> None:
         audit=METRICS / "audit.json",
         environment=METRICS / "environment.json",
         plots=PLOTS,
+        listening=LISTENING,
     )
     recordings = read_document(sources.data, Data).get("sha256")
     for file, form, stage in (
@@ -74,7 +81,16 @@ def main() -> None:
         made_of("report", said_by(file, stage))
         if read_document(file, form).get("data") != recordings:
             raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
-    settings = Settings(params.attack, params.segments, params.statistics, shown)
+    settings = Settings(
+        params.attack,
+        params.segments,
+        params.statistics,
+        shown,
+        of_run(params, {*params.systems, *params.ablations, params.evaluate.oracle}),
+        params.train.seeds,
+        params.report.audio,
+        last_change(Path()),
+    )
     pages = build_report(settings, sources)
     with written_together():
         for name, text in pages.items():

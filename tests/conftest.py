@@ -22,6 +22,7 @@ from stemproof.core.params import Name, Sections, Systems, TrainParams, load_par
 from stemproof.data.params import DataParams, DemoParams, SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
+from stemproof.report.params import ReportParams
 from stemproof.separators.registry import Entries
 from stemproof.separators.rsvm.params import FamilyParams
 
@@ -65,6 +66,7 @@ class AllParams(Sections):
     evaluate: EvaluateParams
     statistics: StatisticsParams
     audit: AuditParams
+    report: ReportParams
     runtime: RuntimeParams
     processes: ProcessParams
     workers: WorkerParams

@@ -24,13 +24,13 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 RUN = """
 import sys
 sys.path.insert(0, "stages")
-import audit, compare, evaluate, find_break_points, generate, prepare, report, train
+import audit, compare, evaluate, find_break_points, generate, listen, prepare, report, train
 from stemproof.report import docs
 prepare.main()
 for system in ("baseline", "short-filter"):
     for stage in (train, generate, find_break_points, evaluate):
         stage.main(system, 218)
-for stage in (compare, audit, report, docs):
+for stage in (compare, audit, listen, report, docs):
     stage.main()
 """
 
@@ -130,7 +130,7 @@ def test_the_separator_is_trained_attacked_and_scored(project: Path) -> None:
     # The only blind one of the run has nobody to be compared with.
     assert set(read(project / "metrics/comparison.json")) == {"reference", "n_tracks", "n_seeds"}
     assert read(project / "metrics/audit.json")["short-filter"]["flags"]
-    assert "*Informed* separators: baseline." in (project / "report/report.md").read_text()
+    assert "</em> systems: baseline." in (project / "report/index.html").read_text()
 
 
 def test_the_attack_is_what_was_played(project: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_attack_is_what_was_played(project: Path) -> None:
     found = read(project / "metrics/systems/short-filter.json")
     assert found["drop"] > 0
     assert 0.9 < found["budget_used"] <= 1
-    assert "a tone of 300 Hz" in (project / "report/report.md").read_text()
+    assert "a tone of 300 Hz" in (project / "report/index.html").read_text()
 
 
 def test_the_figure_is_everywhere(project: Path) -> None:
@@ -149,7 +149,7 @@ def test_the_figure_is_everywhere(project: Path) -> None:
         assert found["level_low"] <= found["level"] <= found["level_high"]
         header = (project / f"plots/tracks/{system}.csv").read_text().splitlines()[0]
         assert "level" in header.split(",")
-    assert (project / "report/report.md").read_text().count("| level |") == 2  # informed, blind
+    assert (project / "report/index.html").read_text().count(">level</th>") == 2  # informed, blind
 
 
 def test_the_documentation_names_them(project: Path) -> None:

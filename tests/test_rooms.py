@@ -21,13 +21,14 @@ ROOMS = [
     "attacks",
     "evaluation",
     "auditing",
+    "protecting",
     "paper",
     "report",
     "api",
     "cli",
 ]
 # What works for any separator names none.
-NAMELESS = {"figures", "attacks", "evaluation", "auditing", "report"}
+NAMELESS = {"figures", "attacks", "evaluation", "auditing", "protecting", "report"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

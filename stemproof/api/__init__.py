@@ -5,6 +5,8 @@ floats, full scale 1. An array with a single axis is one mono recording; two axe
 channels, and are refused. Everything is computed in float32 and where the arrays are (NumPy's on
 the CPU), with the system there as well. What comes out are tensors on the same device.
 
+A sixth takes files: :func:`protect` makes of a finished song one that separators stumble over.
+
 Bad input raises :class:`stemproof.core.errors.InputError`, with one sentence that says what to do.
 """
 
@@ -13,6 +15,19 @@ from stemproof.api.auditing import Audit, audit
 from stemproof.api.claiming import claim
 from stemproof.api.document import LocalClaim
 from stemproof.api.loading import load
+from stemproof.api.protecting import Protected, protect
 from stemproof.api.scoring import Scores, score
 
-__all__ = ["Attacked", "Audit", "LocalClaim", "Scores", "attack", "audit", "claim", "load", "score"]
+__all__ = [
+    "Attacked",
+    "Audit",
+    "LocalClaim",
+    "Protected",
+    "Scores",
+    "attack",
+    "audit",
+    "claim",
+    "load",
+    "protect",
+    "score",
+]

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stemproof.attacks.budgets import Budget
+from stemproof.attacks.budgets import Ball
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Iterate:
     delta: Tensor
     loss: Tensor
     gradient: Tensor
-    budget: Budget
+    budget: Ball
 
 
 class StepRule(Protocol):

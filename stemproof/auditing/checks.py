@@ -72,7 +72,7 @@ class Auditor:
                 "restarts": self.restarts(),
                 "rules": self.rules(),
                 "objectives": self.objectives(),
-                "eps": self.eps_sweep(),
+                **self.eps_sweep(),
                 "minimal_snr": self.minimal_snr(figure(clean)),
                 "gradient": self.gradient_health(),
             }
@@ -131,12 +131,19 @@ class Auditor:
         result = {name: self.material.median(values) for name, values in scores.items()}
         return {**result, "worst": self.material.median(worst)}
 
-    def eps_sweep(self) -> dict[str, float]:
-        """AT-BS against the budget, from a tenth of it to where the separation collapses."""
-        return {
-            f"{factor:g}": self.median_at_bs(self.bench.pgd(factor))
-            for factor in self.settings.eps_factors
-        }
+    def eps_sweep(self) -> dict[str, dict[str, float]]:
+        """AT-BS against the budget, from a tenth of it to where the separation collapses.
+
+        Returns:
+            ``eps``: AT-BS by factor; ``eps_snr``: mixture over perturbation.
+        """
+        found: dict[str, dict[str, float]] = {"eps": {}, "eps_snr": {}}
+        for factor in self.settings.eps_factors:
+            adversarial = self.bench.pgd(factor)
+            found["eps"][f"{factor:g}"] = self.median_at_bs(adversarial)
+            level = snr(self.bench.mixture, adversarial - self.bench.mixture)
+            found["eps_snr"][f"{factor:g}"] = self.material.median(level.double().cpu().numpy())
+        return found
 
     def black_box(self, white: Values) -> dict[str, float]:
         """The gradient-free attack on SI-SDR, and on which share of the parts it is stronger.

@@ -10,6 +10,7 @@ from typing import Any
 
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.scores import fall
+from stemproof.auditing.words import attacked, db
 from stemproof.figures.collapse import WITHOUT_ENERGY
 
 Figures = Mapping[str, Any]
@@ -35,11 +36,6 @@ class Flag:
     def word(self) -> str:
         """RAISED, clear, or not measured."""
         return ("RAISED" if self.raised else "clear") if self.measured else "not measured"
-
-
-def _db(value: float, digits: int = 3) -> str:
-    """A figure in words; an infinite one is of a system that was silenced."""
-    return f"{value:.{digits}f} dB" if math.isfinite(value) else "all there is (to silence)"
 
 
 def collapsed(figures: Figures, settings: AuditParams) -> Flag:
@@ -133,8 +129,8 @@ def not_converged(figures: Figures, settings: AuditParams) -> Flag:
     return Flag(
         "not converged",
         worst >= settings.tolerance_db,
-        f"another number of steps lowers AT-BS by {_db(max(steps, 0))}, twice the restarts by "
-        f"{_db(restarts)}",
+        f"another number of steps lowers {attacked(figures)} by {db(max(steps, 0))}, "
+        f"twice the restarts by {db(restarts)}",
     )
 
 
@@ -145,7 +141,7 @@ def weak_step_rule(figures: Figures, settings: AuditParams) -> Flag:
     return Flag(
         "weak step rule",
         gain >= settings.tolerance_db,
-        f"the best rule ({best}) lowers AT-BS by {_db(max(gain, 0))}",
+        f"the best rule ({best}) lowers {attacked(figures)} by {db(max(gain, 0))}",
     )
 
 
@@ -155,8 +151,8 @@ def weak_loss(figures: Figures, settings: AuditParams) -> Flag:
     return Flag(
         "weak loss",
         gain >= settings.tolerance_db,
-        f"the worst of {len(figures['objectives']) - 1} losses per segment lowers AT-BS by "
-        f"{_db(max(gain, 0))}",
+        f"the worst of {len(figures['objectives']) - 1} losses per segment lowers "
+        f"{attacked(figures)} by {db(max(gain, 0))}",
     )
 
 
@@ -168,19 +164,35 @@ def not_monotone(figures: Figures, settings: AuditParams) -> Flag:
     return Flag(
         "not monotone",
         rise > settings.tolerance_db,
-        f"the largest rise of AT-BS from one eps to the next is {max(rise, 0):.3f} dB",
+        f"the largest rise of {attacked(figures)} from one eps to the next is "
+        f"{max(rise, 0):.3f} dB",
     )
 
 
 def does_not_collapse(figures: Figures, settings: AuditParams) -> Flag:
     """A huge budget must break every system."""
     factor, at_bs = list(figures["eps"].items())[-1]
-    left = f"AT-BS is {at_bs:.1f} dB" if math.isfinite(at_bs) else "nothing is put out"
+    left = (
+        f"{attacked(figures)} is {at_bs:.1f} dB" if math.isfinite(at_bs) else "nothing is put out"
+    )
     return Flag(
         "does not collapse",
         at_bs > figures["mixture_si_sdr"],
         f"at {factor} times eps {left}; the mixture itself scores "
         f"{figures['mixture_si_sdr']:.1f} dB",
+    )
+
+
+def worse_than_the_mixture(figures: Figures, settings: AuditParams) -> Flag:
+    """Who separates nothing has nothing to lose."""
+    mixture, clean = figures["mixture_si_sdr"], figures["bs"]
+    if math.isnan(clean):
+        return Flag("separates worse than the mixture", True, "nothing is put out")
+    return Flag(
+        "separates worse than the mixture",
+        clean < mixture,
+        f"without an attack the separated vocals score {clean:.1f} dB, the mixture itself "
+        f"{mixture:.1f} dB",
     )
 
 
@@ -193,7 +205,7 @@ def no_better_than_noise(figures: Figures, settings: AuditParams) -> Flag:
     return Flag(
         "no better than noise",
         drop <= 2 * max(noise, 0),
-        f"the attack costs {_db(drop)}, the worst random noise of the same norm {_db(noise, 4)}",
+        f"the attack costs {db(drop)}, the worst random noise of the same norm {db(noise, 4)}",
     )
 
 
@@ -208,7 +220,7 @@ def stronger_from_elsewhere(figures: Figures, settings: AuditParams) -> Flag:
     return Flag(
         "stronger from elsewhere",
         gain >= settings.tolerance_db,
-        f"what was crafted on {source} costs {played} {_db(gain)} more, on the same parts"
+        f"what was crafted on {source} costs {played} {db(gain)} more, on the same parts"
         if gain > 0
         else f"of {len(next(iter(figures['transfer'].values())))} sources none is stronger",
     )
@@ -222,7 +234,7 @@ def weak_mask_gradient(figures: Figures, settings: AuditParams) -> Flag:
     gain = fall(own, figures["masks"]["fixed"]["recomputed"])
     left = f"AT-BS is {own:.2f} dB" if math.isfinite(own) else "nothing is put out"
     measured = f"through the straight-through gradient {left}; what was crafted on "
-    measured += f"the fixed mask lowers it by {_db(max(gain, 0))} more"
+    measured += f"the fixed mask lowers it by {db(max(gain, 0))} more"
     if figures["mask"] == "fixed":
         return Flag("weak mask gradient", False, f"not in use; with a recomputed mask, {measured}")
     return Flag("weak mask gradient", gain >= settings.tolerance_db, measured)
@@ -260,6 +272,7 @@ CHECKS: dict[str, tuple[Callable[[Figures, AuditParams], Flag], tuple[str, ...]]
     "zero gradients": (zero_gradients, ("gradient",)),
     "wrong gradients": (wrong_gradients, ("gradient",)),
     "NaN on silence": (nan_on_silence, ("gradient",)),
+    "separates worse than the mixture": (worse_than_the_mixture, ("bs", "mixture_si_sdr")),
     "no better than noise": (no_better_than_noise, ("noise",)),
     "not converged": (not_converged, ("steps", "restarts")),
     "weak step rule": (weak_step_rule, ("rules",)),

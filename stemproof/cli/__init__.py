@@ -10,6 +10,7 @@ import typer
 
 from stemproof.cli.attack import attack
 from stemproof.cli.audit import audit
+from stemproof.cli.protect import protect
 from stemproof.cli.separate import separate
 from stemproof.core.errors import user_message
 from stemproof.core.printing import keep_printing
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (separate, attack, audit):
+for command in (separate, attack, audit, protect):
     app.command()(command)
 
 

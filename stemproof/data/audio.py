@@ -21,6 +21,8 @@ SUBTYPES: tuple[Subtype, ...] = get_args(Subtype)
 BITS = {"PCM_16": 16, "PCM_24": 24}
 # What libsndfile reads, to the bit; the rest is FFmpeg's.
 UNCOMPRESSED = (".wav", ".flac", ".aif", ".aiff")
+# What the libraries raise on a file that they cannot read.
+NO_AUDIO = (av.error.FFmpegError, soundfile.LibsndfileError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,20 @@ def read_audio(path: Path, stream: int = 0) -> Audio:
     try:
         found = _by_libsndfile(path) if path.suffix.lower() in UNCOMPRESSED else None
         found = found or _by_ffmpeg(path, stream)
-    except (av.error.FFmpegError, soundfile.LibsndfileError, OSError, ValueError) as error:
-        said = str(getattr(error, "strerror", None) or error)
-        raise InputError(
-            f"{path}: not readable as audio ({said}); name a wav, flac, mp3, m4a or ogg file"
-        ) from None
+    except NO_AUDIO as error:
+        raise not_audio(path, error) from None
     if not found.samples.size:
         raise InputError(f"{path}: no samples in it; name another recording")
     check_samples(path, found.samples)
     return found
+
+
+def not_audio(path: Path, error: Exception) -> InputError:
+    """What is said of a file that a library cannot read."""
+    said = str(getattr(error, "strerror", None) or error)
+    return InputError(
+        f"{path}: not readable as audio ({said}); name a wav, flac, mp3, m4a or ogg file"
+    )
 
 
 def _by_libsndfile(path: Path) -> Audio | None:
@@ -83,11 +90,20 @@ def _by_libsndfile(path: Path) -> Audio | None:
         return None
     if path.suffix.lower() == ".wav":  # of which it tells what there is, and not what was announced
         announced = announced_samples(path, 0)
-    _refuse_truncated(len(audio), announced)
+    refuse_truncated(len(audio), announced)
     return Audio(np.ascontiguousarray(audio.T), rate) if len(audio) else None
 
 
-def _refuse_truncated(found: int, announced: int) -> None:
+def refuse_truncated(found: int, announced: int) -> None:
+    """Refuse what holds less than its header announces.
+
+    Args:
+        found: samples that could be read.
+        announced: samples.
+
+    Raises:
+        ValueError: it is truncated.
+    """
     if found < announced:
         raise ValueError(f"truncated; {found} of {announced} samples could be read")
 
@@ -102,7 +118,7 @@ def _by_ffmpeg(path: Path, number: int) -> Audio:
     # Stems are read as musdb reads them, so that figures agree; else nothing is rounded or clipped.
     audio = decode(path, stream["index"], rounded=stems)
     if stems:  # what other compressed files announce is not exact
-        _refuse_truncated(len(audio), stream["duration_ts"])
+        refuse_truncated(len(audio), stream["duration_ts"])
     return Audio(np.ascontiguousarray(audio.T), int(stream["sample_rate"]))
 
 

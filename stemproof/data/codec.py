@@ -8,7 +8,9 @@ one 16-bit step (they may carry different releases of FFmpeg's AAC decoder).
 
 from __future__ import annotations
 
+import itertools
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -199,24 +201,24 @@ def decode(filename: str | Path, stream_index: int, rounded: bool = True) -> Flo
     Raises:
         av.error.FFmpegError: the stream cannot be decoded.
     """
+    return np.concatenate(list(decoded_pieces(filename, stream_index, rounded)))
+
+
+def decoded_pieces(
+    filename: str | Path, stream_index: int, rounded: bool = True
+) -> Iterator[FloatArray]:
+    """What :func:`decode` gives, piece by piece; the last one is empty."""
     with opened_container(filename) as container:
         stream: Any = container.streams[stream_index]
         wide = stream.codec_context.name.startswith(WIDE) or not rounded
+        scale = np.float32(1 if wide else 1 / 32768)
         resampler = av.AudioResampler(
             format="flt" if wide else "s16", layout=stream.layout, rate=stream.rate
         )
-        pieces = [
-            piece.to_ndarray().reshape(-1, stream.channels)
-            for frame in container.decode(stream)
-            for piece in resampler.resample(frame)
-        ]
-        pieces += [
-            piece.to_ndarray().reshape(-1, stream.channels) for piece in resampler.resample(None)
-        ]
-        if not pieces:
-            return np.zeros((0, stream.channels), dtype=np.float32)
-        waveform = np.concatenate(pieces)
-    return waveform if wide else waveform * np.float32(1 / 32768)
+        for frame in itertools.chain(container.decode(stream), [None]):
+            for piece in resampler.resample(frame):
+                yield piece.to_ndarray().reshape(-1, stream.channels) * scale
+        yield np.zeros((0, stream.channels), dtype=np.float32)
 
 
 def _read(

@@ -12,7 +12,7 @@ NONE = Cell("-", "nothing to compare")
 
 def flags(audits: Mapping[str, Metrics]) -> Table:
     """One row a check, one column a system."""
-    found = Table(["check", *audits], kind="flags")
+    found = Table(["check", *audits], kind="flags", caption="Every check of the audit")
     for checks in zip(*(audit["reasons"] for audit in audits.values()), strict=True):
         row = [Cell(str(checks[0][0]))]
         for _, word, reason in checks:
@@ -38,7 +38,8 @@ def transfer(audits: Mapping[str, Metrics]) -> Table:
     def said(model: str) -> str:
         return f"{model} ({threats[model]})" if len(set(threats.values())) > 1 else model
 
-    found = Table(["crafted on", *map(said, played)])
+    caption = "Loss of SI-SDR in dB by what was crafted on another model"
+    found = Table(["crafted on", *map(said, played)], caption=caption)
     for source in dict.fromkeys(source for cells in played.values() for source in cells):
         row = [Cell(said(source))]
         for cells in played.values():
@@ -68,7 +69,8 @@ def masks(audits: Mapping[str, Metrics]) -> Table | None:
             "fixed mask, its own attack",
             "recomputed mask, its own attack",
             "recomputed mask, attack on the fixed one",
-        ]
+        ],
+        caption="AT-BS in dB with a fixed and a recomputed mask",
     )
     for name, audit in masked.items():
         crossed = audit["masks"]
@@ -104,7 +106,8 @@ def elsewhere(audits: Mapping[str, Metrics], informed: bool) -> Table:
             f"{words}, {sparse} samples changed",
             f"{words}, one universal perturbation",
             f"{words}, random search ({first['black_box']['queries']} queries)",
-        ]
+        ],
+        caption="Other attacks, in dB; not comparable with each other",
     )
     for name, audit in audits.items():
         row = [Cell(name)]

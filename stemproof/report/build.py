@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,12 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from stemproof.attacks.params import AttackParams
 from stemproof.core.documents import read_document
 from stemproof.core.tables import read_table
 from stemproof.figures.documents import Comparison, SystemMetrics
 from stemproof.figures.store import OF_ALL
-from stemproof.figures.table import by_key
-from stemproof.report import audit_tables, pictures, tables
+from stemproof.paper import li2022
+from stemproof.report import advice, audit_tables, tables
 from stemproof.report.documents import (
     AuditFigures,
     Audits,
@@ -25,8 +25,12 @@ from stemproof.report.documents import (
     check_figures,
     check_one_run,
 )
+from stemproof.report.illustrations import illustrations, transfer_picture
+from stemproof.report.learned import learned
+from stemproof.report.listening import Listening, read_listening
 from stemproof.report.markdown import cell, fence, prose
 from stemproof.report.threats import Group, Settings
+from stemproof.report.transfers import transfer_in_words
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Sources:
         audit: ``metrics/audit.json``.
         environment: what the figures were computed with.
         plots: folder with curves/, attack/, tracks/ and audit/.
+        listening: folder of clips; None for a report without.
     """
 
     systems: dict[str, Path]
@@ -48,6 +53,7 @@ class Sources:
     audit: Path
     environment: Path
     plots: Path
+    listening: Path | None = None
 
 
 def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
@@ -57,7 +63,8 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         ``index.html`` (self-contained) and ``report.md``.
 
     Raises:
-        InputError: a metrics file or a table is missing, damaged, or not of these systems.
+        InputError: a metrics file, a table or a clip is missing, damaged, or not of these systems
+            or this run.
     """
     systems = [
         {"name": name, **read_document(path, SystemMetrics)}
@@ -83,17 +90,39 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         if (own := [system for system in systems if system["informed"] == informed])
     ]
     shown = yaml.safe_dump(dict(settings.shown), sort_keys=False)
+    places = {name: place for place, name in enumerate(sources.systems)}
+    heard = None
+    if sources.listening is not None:
+        heard = read_listening(sources.listening, settings.shown, settings.audio, list(places))
     context: dict[str, Any] = {
-        "groups": [group.context(settings) for group in groups],
+        "groups": [
+            {
+                **group.context(settings),
+                "pictures": illustrations(group, sources.plots, settings, places),
+                "heard_parts": heard.of(group.informed) if heard else [],
+                "paper": _paper(group, data, sources.plots),
+            }
+            for group in groups
+        ],
         "data": data,
         "data_name": data.get("source_words", data["source"]),
         "flags": audit_tables.flags(audits),
+        "raised": advice.raised(audits, settings.attack, list(settings.seeds)),
         "transfer": audit_tables.transfer(audits),
+        "transfer_picture": transfer_picture(audits, transfer_in_words(audits)),
         "masks": audit_tables.masks(audits),
         "models": tables.models(systems),
         "splits": tables.data(data),
-        "environment": read_document(sources.environment, ComputedWith)["environment"],
+        "learned": learned(heard.views, sources.listening, places)
+        if heard and sources.listening
+        else None,
+        "environment": {
+            **read_document(sources.environment, ComputedWith)["environment"],
+            **_hashes(heard),
+        },
+        "commit": settings.commit,
         "confidence": f"{settings.statistics.confidence:.0%}",
+        "changed": yaml.safe_dump(dict(settings.changed), sort_keys=False),
         "params": shown,
         "fence": fence(shown),
     }
@@ -105,63 +134,26 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         lstrip_blocks=True,
     )
     environment.filters |= {"cell": cell, "prose": prose}
-    drawn = [
-        picture
-        for group in groups
-        for picture in _pictures(group, sources.plots, settings.attack, len(groups) > 1)
-    ]
     return {
-        "index.html": environment.get_template("index.html").render(**context, pictures=drawn),
-        "report.md": environment.get_template("report.md").render(**context),
+        name: environment.get_template(name).render(**context)
+        for name in ("index.html", "report.md")
     }
 
 
-def _pictures(group: Group, plots: Path, attack: AttackParams, both: bool) -> list[str]:
-    """The pictures of one threat model; what none of its systems has is no picture.
-
-    Args:
-        group: its systems.
-        plots: folder with curves/, attack/ and audit/.
-        attack: the section ``attack``.
-        both: whether the run has the other threat model, too.
-    """
-    names = group.names
-    train, crafted = (
-        {name: read_table(plots / part / f"{name}.csv", axis=axis, filled=filled) for name in names}
-        for part, axis, filled in (("curves", "epoch", ()), ("attack", "step", ("loss",)))
-    )
-    steps, budgets = (
-        _by_system(
-            read_table(plots / "audit" / f"{table}.csv", needs=names, axis=axis, empty=True),
-            names,
-        )
-        for table, axis in (("steps", "steps"), ("eps", "factor"))
-    )
-    unit = {"si_sdr": "-SI-SDR in dB", "mse": "MSE", "output_distance": "squared distance"}
-    loss = unit.get(attack.loss, attack.loss)
-    clean, attacked = (by_key()[key].said(group.informed) for key in ("bs", "at_bs"))
-    whose = f" ({'informed' if group.informed else 'blind'})" if both else ""
-    lines: list[tuple[dict[str, pd.DataFrame], str, str, str, str]] = [
-        (crafted, "step", "loss", "Worst loss so far against steps", loss),
-        (steps, "steps", "at_bs", f"Audit: {attacked} against the number of steps", "dB"),
-        (budgets, "factor", "at_bs", f"Audit: {attacked} against multiples of the budget", "dB"),
-        (train, "epoch", "valid_bs", f"Validation {clean}", "dB"),
-        (train, "epoch", "valid_si_sdr", "Validation SI-SDR of the reconstruction", "dB"),
-    ]
-    drawn = []
-    for tables_of, x, y, title, label in lines:
-        known = {
-            n: table for n, table in tables_of.items() if y in table and table[y].notna().any()
-        }
-        if known:
-            log = x == "factor"
-            drawn.append(pictures.curves(known, x, y, title + whose, label, log=log))
-    tracks = {name: group.tracks[name] for name in names}
-    drawn.insert(1, pictures.drops(tracks, whose))
-    return drawn
+def _paper(group: Group, data: Mapping[str, Any], plots: Path) -> str:
+    """Why SI-SDR differs from the paper's; empty where the run has not what the paper is about."""
+    system = next((one for one in group.systems if one["name"] == li2022.RSVM), None)
+    if system is None or not group.informed or "si_sdr" not in system:
+        return ""
+    curve = read_table(plots / "curves" / f"{li2022.RSVM}.csv", axis="epoch")
+    rise = None
+    if "valid_si_sdr" in curve and len(curve) > 1 and pd.notna(curve["valid_si_sdr"]).all():
+        rise = float(curve["valid_si_sdr"].diff().iloc[-1])
+    return li2022.reconstruction(system, data, rise)
 
 
-def _by_system(table: pd.DataFrame, names: list[str]) -> dict[str, pd.DataFrame]:
-    """One column a system -> one table a system."""
-    axis = table.columns[0]
-    return {name: table[[axis, name]].rename(columns={name: "at_bs"}) for name in names}
+def _hashes(heard: Listening | None) -> dict[str, str]:
+    if heard is None:
+        return {}
+    models = {f"model {name}, seed {heard.seed}": sha for name, sha in heard.models.items()}
+    return {"prepared data": heard.data, **models}

@@ -81,6 +81,21 @@ def code_commit(folder: Path) -> str:
     return commit
 
 
+def last_change(folder: Path) -> str:
+    """The last commit that changed what figures are computed with, in words.
+
+    Unlike the last commit of all it is the same before and after a report is committed.
+    """
+    try:
+        commit = _git(folder, "log", "-1", "--format=%H", "--", *CODE).strip()
+        changed = _git(folder, "status", "--porcelain", "--", *CODE).strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = ""
+    if not commit:
+        return "not known: no git checkout"
+    return f"{commit}, with changes that are not committed" if changed else commit
+
+
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         ["git", *arguments],

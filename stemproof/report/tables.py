@@ -24,11 +24,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under headings; ``kind`` is how it looks in HTML."""
+    """Rows of cells under headings; the first of each row says whose it is.
+
+    ``kind`` is how it looks in HTML, ``caption`` what it shows.
+    """
 
     header: list[str]
     rows: list[list[Cell]] = field(default_factory=list)
     kind: str = ""
+    caption: str = ""
 
 
 def db(value: float, digits: int = 2) -> str:
@@ -41,6 +45,8 @@ COLLAPSED = Cell("-", "all collapsed")
 NOT_COMPARED = Cell("-", "not of both systems")
 # In place of an interval: how much recordings differ is not known from a single one.
 ONE_RECORDING = "-, one recording"
+# The figures that a reader looks for stand first, also on a narrow screen.
+LEADING = ("rb", "drop", "bs", "at_bs")
 
 
 def cell(metrics: Metrics, figure: Figure, system: Metrics | None = None) -> Cell:
@@ -73,11 +79,13 @@ def are_informed(systems: Sequence[Metrics]) -> bool:
 
 
 def heading(figure: Figure, informed: bool) -> str:
-    """Its words; of a difference, what is subtracted."""
-    if not figure.minus:
-        return figure.said(informed)
-    first, second = (table.by_key()[key].said(informed) for key in figure.minus)
-    return f"{figure.said(informed)} = {first} - {second}"
+    """Its words; SI-SDR is also what all others are measured in."""
+    said = figure.said(informed)
+    return f"{said} of the reconstruction" if said == "SI-SDR" else said
+
+
+def _rank(figure: Figure) -> int:
+    return LEADING.index(figure.key) if figure.key in LEADING else len(LEADING)
 
 
 def placed(systems: Sequence[Metrics], place: Place) -> list[Figure]:
@@ -89,8 +97,10 @@ def placed(systems: Sequence[Metrics], place: Place) -> list[Figure]:
 
 def result(systems: Sequence[Metrics]) -> Table:
     """The systems of one threat model; below informed ones, those of the paper."""
-    figures, informed = placed(systems, "result"), are_informed(systems)
-    found = Table(["system", *(heading(figure, informed) for figure in figures)])
+    informed = are_informed(systems)
+    figures = sorted(placed(systems, "result"), key=_rank)
+    words = "dB: median over a track's segments, then over tracks, then the mean over seeds"
+    found = Table(["system", *(heading(f, informed) for f in figures)], caption=f"Result, {words}")
     for system in systems:
         found.rows.append([name_of(system), *(cell(system, figure) for figure in figures)])
     for name, row in li2022.TABLE.items() if informed else ():
@@ -111,11 +121,12 @@ def differences(comparison: Metrics, informed: bool) -> Table | None:
         return None
     figures = {
         key: figure
-        for key, figure in table.compared().items()
+        for key, figure in sorted(table.compared().items(), key=lambda item: _rank(item[1]))
         if any(key in entries for entries in others.values())
     }
-    words = [figure.said(informed) for figure in figures.values()]
-    found = Table([f"minus {comparison['reference']}", *words], kind="wrap")
+    words = [heading(figure, informed) for figure in figures.values()]
+    caption = "Differences in dB, paired by track and seed"
+    found = Table([f"minus {comparison['reference']}", *words], kind="wrap", caption=caption)
     for name, entries in others.items():
         found.rows.append([Cell(name), *(_difference(entries.get(key)) for key in figures)])
     return found
@@ -136,8 +147,9 @@ def controls(systems: Sequence[Metrics]) -> Table:
     """What must stand beside a difference of medians."""
     figures, informed = placed(systems, "beside"), are_informed(systems)
     clean, loss = (table.by_key()[key].said(informed) for key in ("bs", "rb"))
-    words = [figure.said(informed) for figure in figures]
-    found = Table(["system", f"{loss} / {clean}", *words])
+    words = [heading(figure, informed) for figure in figures]
+    caption = f"What must stand beside {loss}, in dB but for output gain and {loss} / {clean}"
+    found = Table(["system", f"{loss} / {clean}", *words], caption=caption)
     for system in systems:
         relative = Cell(f"{clean} is not positive")
         if "rb_relative" in system:
@@ -154,7 +166,8 @@ def excerpts(systems: Sequence[Metrics]) -> Table | None:
     figures = placed(systems, "excerpt")
     if not figures:
         return None
-    found = Table(["system", *(figure.words for figure in figures)])
+    caption = "Over all that a system hears at once, in dB"
+    found = Table(["system", *(figure.words for figure in figures)], caption=caption)
     for system in systems:
         found.rows.append([name_of(system), *(cell(system, figure) for figure in figures)])
     return found
@@ -166,7 +179,7 @@ def breaks(systems: Sequence[Metrics]) -> Table | None:
     if not figures:
         return None
     header = ["system", *(figure.words for figure in figures), "parts, not broken"]
-    found = Table(header)
+    found = Table(header, caption="Break points: mixture over perturbation in dB")
     for system in systems:
         cells = [cell(system, figure) for figure in figures]
         parts = Cell("-")
@@ -181,7 +194,9 @@ def seeds(systems: Sequence[Metrics]) -> Table:
     rows = [own for system in systems for own in system["seeds"].values()]
     figures = [figure for figure in table.FIGURES if any(figure.key in own for own in rows)]
     informed = are_informed(systems)
-    found = Table(["system", "seed", *(figure.said(informed) for figure in figures)])
+    words = [heading(figure, informed) for figure in figures]
+    caption = "Every training seed by itself, in dB"
+    found = Table(["system", "seed", *words], caption=caption)
     for system in systems:
         for seed, own in system["seeds"].items():
             cells = [cell(own, figure, system) for figure in figures]
@@ -196,7 +211,8 @@ def bsseval(systems: Sequence[Metrics]) -> Table | None:
         return None
     clean = [system["bsseval"].get("clean", {}) for system in scored]
     figures = list(dict.fromkeys(figure for own in clean for figure in own))
-    found = Table(["system", *map(str.upper, figures), "tracks not scored"])
+    caption = "BSSEval v4 of the vocals in dB, clean / attacked"
+    found = Table(["system", *map(str.upper, figures), "tracks not scored"], caption=caption)
     for system in scored:
         scores = system["bsseval"]
         row = [Cell(system["name"])]
@@ -216,7 +232,8 @@ def models(systems: Sequence[Metrics]) -> Table:
     rows = [own for system in systems for own in system["training"].values()]
     sizes = list(dict.fromkeys(k for own in rows for k in own if k.startswith("parameters")))
     words = [size.removeprefix("parameters_") for size in sizes]
-    found = Table(["system", "seed", *words, "gate after training", "epochs"])
+    header = ["system", "seed", *words, "gate after training", "epochs"]
+    found = Table(header, caption="Models: numbers of weights, and training")
     for system in systems:
         for seed, own in system["training"].items():
             counts = [f"{own[size]:,}" if size in own else "-" for size in sizes]
@@ -228,7 +245,8 @@ def models(systems: Sequence[Metrics]) -> Table:
 
 def data(splits: Mapping[str, Metrics]) -> Table:
     """What was learned on and tested on."""
-    found = Table(["split", "tracks", "seconds", "segments", "silent segments"])
+    header = ["split", "tracks", "seconds", "segments", "silent segments"]
+    found = Table(header, caption="Recordings")
     for split in ("train", "valid", "test"):
         own = splits[split]
         keys = ("tracks", "seconds", "segments", "silent_segments")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,8 @@ from stemproof.data.params import SegmentParams
 from stemproof.figures.compare import comparison_of
 from stemproof.figures.params import StatisticsParams
 from stemproof.paper import li2022
-from stemproof.report import audit_tables, tables
+from stemproof.report import audit_tables, tables, verdicts
+from stemproof.report.params import Audio
 from stemproof.report.words import (
     collapse_in_words,
     gate_in_words,
@@ -35,12 +36,20 @@ class Settings:
         segments: the section ``segments``.
         statistics: the section ``statistics``.
         shown: all parameters of the run, as they are printed.
+        changed: those of them that are not the defaults.
+        seeds: of the training.
+        audio: whose clips are embedded (``report.audio``).
+        commit: of the code, in words.
     """
 
     attack: AttackParams
     segments: SegmentParams
     statistics: StatisticsParams
     shown: Mapping[str, Any]
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Sequence[int] = (0,)
+    audio: Audio = "demo"
+    commit: str = "not known"
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,11 @@ class Group:
         played = list(dict.fromkeys(self.tracks[first["name"]]["track"]))
         found: dict[str, Any] = {
             "informed": self.informed,
+            "key": "informed" if self.informed else "blind",
             "names": self.names,
+            "lead": verdicts.lead(systems, self.audits, attack, settings.statistics, self.tracks),
+            "shares": verdicts.shares(systems),
+            "has_aim": attack.of_method.aim is not None,
             "heard": heard_in_words(first, self.data, attack, cut, played),
             "n_seeds": max(system["n_seeds"] for system in systems),
             "seconds": f"{cut.seconds:g}",
@@ -103,7 +116,8 @@ class Group:
         if compared is not None:
             found["differences"] = tables.differences(compared, self.informed)
             found["p_floor"] = smallest_p(compared, settings.statistics.bootstrap)
-            if self.informed:  # the paper is of informed systems
+            # The paper is of informed systems, and of attacks with a budget.
+            if self.informed and attack.of_method.aim is None:
                 found["verdicts"] = li2022.verdicts(compared, confidence)
         return found
 

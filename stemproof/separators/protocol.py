@@ -6,6 +6,7 @@ Attacks, evaluation, audit and report know these protocols and no separator.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -93,6 +94,40 @@ class Precise(Protocol):
 
     def doubled(self) -> Separator:
         """The same system for mixtures in float64, apart from this one."""
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """A look into what a separator has learned.
+
+    Attributes:
+        title: what is seen.
+        caption: how to read it, in a sentence.
+        values: a map, rows x columns with the first row below; or a curve, its points.
+        across: what the abscissa shows, with its unit.
+        up: what the ordinate shows, with its unit.
+        width: where the abscissa begins and ends.
+        height: where the ordinate of a map begins and ends.
+        shades: what the colours of a map show, with their unit.
+    """
+
+    title: str
+    caption: str
+    values: Tensor
+    across: str
+    up: str
+    width: tuple[float, float]
+    height: tuple[float, float] = (0.0, 1.0)
+    shades: str = ""
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """The ability of a separator that can show what it has learned."""
+
+    def views(self, mixture: Tensor) -> list[View]:
+        """Looks into it while it hears a recording, 1 x channels x samples."""
         ...
 
 

@@ -90,6 +90,19 @@ class NanOnSilence(Plain):
         return super().separate(mixture / level * 0.1)
 
 
+class Backward(Plain):
+    """Gives the song with the voice taken out in place of the voice."""
+
+    twin = None
+
+    def side(self, mixture: Tensor, vocals: Tensor) -> Tensor:
+        return vocals
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        assert side is not None
+        return mixture - 0.99 * side
+
+
 class Bounded(Plain):
     """Squashes what it adds to a fixed answer: no budget, however large, breaks it."""
 
@@ -253,6 +266,7 @@ def test_minimal_sparse_and_universal_figures(
         (HonestDropout(), "randomized"),
         (WrongGradient(), "wrong gradients"),
         (NanOnSilence(), "NaN on silence"),
+        (Backward(), "separates worse than the mixture"),
         (Bounded(), "does not collapse"),
         (BetterWhenPushed(), "not monotone"),
     ],

@@ -32,6 +32,7 @@ NAMES = [
     "evaluate",
     "compare",
     "audit",
+    "listen",
     "report",
     "board",
 ]

@@ -42,6 +42,7 @@ AFTER_TRAINING = [
     "evaluate@improved-218",
     "compare",
     "audit",
+    "listen",
     "report",
 ]
 
@@ -160,7 +161,8 @@ def test_repro_leaves_a_clean_pipeline_and_a_true_report(clone: Clone) -> None:
         assert "rendered demo songs" in report
         assert f"{figures['bs']:.2f}" in report
         assert "29.88" in report  # the paper's table stands beside ours
-    assert page.count("<svg") == 6
+    assert page.count('class="plot"') == 8
+    assert "data:audio/wav" in page  # of rendered songs
     flags = clone.metrics("audit")["baseline"]["flags"]
     assert flags["budget violated"] == "clear"
     assert all(name in page for name in flags)
@@ -221,6 +223,7 @@ def test_another_seed_and_system_run_only_what_they_add_and_make_claims(clone: C
             ),
             "compare",
             "audit",
+            "listen",
             "report",
         ]
     )
@@ -319,12 +322,12 @@ def test_code_that_is_added_makes_nothing_run_that_does_not_use_it(clone: Clone)
     assert {"generate-pgd-adversarials", "evaluate", "compare", "audit"} <= stale
     clone.dvc("exp", "run", "-S", "attack.method=toy")
     assert clone.system("baseline")["twice"] == pytest.approx(2 * clone.system("baseline")["bs"])
-    assert "FGSM, one full step" in (clone.folder / "report/report.md").read_text()
+    assert "FGSM, one full step" in (clone.folder / "report/index.html").read_text()
     clone.reset()
     (package / "attacks/toy.py").unlink()
     # A word of the report: the report, and the board, which is of the same room.
     page = package / "report/templates/report.md"
-    page.write_text(page.read_text().replace("## Limits", "## What this cannot say"))
+    page.write_text(page.read_text().replace("## Flags", "## What to mind"))
     assert out_of_date() == {"report", "board"}
     clone.reset()
     # A kind of separator: only what may be of that kind, the further systems.
@@ -357,6 +360,7 @@ def test_an_ablation_goes_through_everything(clone: Clone) -> None:
         "evaluate@dropout-only-218",
         "compare",
         "audit",
+        "listen",
         "report",
     ]
     assert sorted(ran) == sorted(expected)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import AllParams
+from page_parts import cells, parsed
 from scored_cases import PASSED, Blind, evaluated, informed, oracle
 
 from stemproof.core.files import write_json, write_text
@@ -55,9 +56,14 @@ def mixed(folder: Path) -> dict[str, Models]:
 
 
 def reported(
-    folder: Path, params: AllParams, systems: Mapping[str, Models], names: Mapping[str, bool]
+    folder: Path,
+    params: AllParams,
+    systems: Mapping[str, Models],
+    names: Mapping[str, bool],
+    listening: Path | None = None,
+    audit: Callable[[AllParams, bool], dict[str, Any]] | None = None,
 ) -> dict[str, str]:
-    """The report of some systems, from files as the stages write them."""
+    """The report of some systems, from files as the stages write them; with clips, or without."""
     metrics, plots = folder / "metrics", folder / "plots"
     for name, models in systems.items():
         training = {str(seed): {"parameters": 10, "epoch": 1} for seed in models}
@@ -68,7 +74,7 @@ def reported(
         curve = "epoch,valid_si_sdr,valid_bs\n1,9,5\n" if names[name] else "epoch,valid_bs\n1,5\n"
         write_text(plots / "curves" / f"{name}.csv", curve)
         write_text(plots / "attack" / f"{name}.csv", "step,loss\n0,-5\n1,-4\n")
-        write_json(plots / "audit" / f"{name}.json", audited(params, names[name]))
+        write_json(plots / "audit" / f"{name}.json", (audit or audited)(params, names[name]))
     flags = {"attack": "pgd, linf", "flags_raised": 0, "reasons": [["few seeds", "clear", "none"]]}
     write_json(metrics / "audit.json", dict.fromkeys(systems, flags))
     for file, axis in (("steps", "steps"), ("eps", "factor")):
@@ -88,54 +94,47 @@ def reported(
         audit=metrics / "audit.json",
         environment=metrics / "environment.json",
         plots=plots,
+        listening=listening,
     )
-    settings = Settings(params.attack, params.segments, params.statistics, {"a": 1})
+    shown = params.model_dump(mode="json")
+    audio = params.report.audio
+    settings = Settings(
+        params.attack, params.segments, params.statistics, shown, {"a": 1}, audio=audio
+    )
     return build_report(settings, sources)
-
-
-def cells(page: str, heading: str) -> dict[str, dict[str, str]]:
-    """A table of the Markdown report that has a column: cells by row and column."""
-    lines = page.splitlines()
-    start = next(n for n, line in enumerate(lines) if line.startswith("|") and heading in line)
-    header = [cell.strip() for cell in lines[start].strip("| ").split("|")]
-    found = {}
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        row = [cell.strip() for cell in line.strip("| ").split("|")]
-        found[row[0]] = dict(zip(header, row, strict=True))
-    return found
 
 
 def test_a_mixed_run_is_reported(tmp_path: Path, make_params: MakeParams) -> None:
     pages = reported(tmp_path, make_params(), mixed(tmp_path), NAMES)
-    page = pages["report.md"]
-    result = cells(page, "SI-SDR | BS")
-    assert float(result["rsvm"]["SI-SDR"].split()[0]) != 0 and "toy" not in result
-    blind = cells(page, "| clean SI-SDR | attacked SI-SDR |")
+    page = pages["index.html"]
+    result = cells(page, "RB | paired drop | BS | AT-BS | SI-SDR of the reconstruction")
+    known = float(result["rsvm"]["SI-SDR of the reconstruction"].split()[0])
+    assert known != 0 and "toy" not in result
+    blind = cells(page, "paired drop | clean SI-SDR | attacked SI-SDR")
     assert list(blind) == ["toy"]
     # Each is alone in its threat model, and compared with none.
     assert "Differences" not in page
-    assert "*Informed* separators: rsvm." in page
+    assert "<em>Informed</em> systems: rsvm." in page
     # Only one of the two has a mask.
     assert list(cells(page, "fixed mask, its own attack")) == ["rsvm"]
     for text in pages.values():
         assert "nan" not in text.lower().replace("finance", "")
-    assert "Validation SI-SDR of the reconstruction" in pages["index.html"]
+    assert "Validation: SI-SDR of the reconstruction" in pages["index.html"]
 
 
 def test_a_run_of_blind_systems_speaks_of_no_mask(tmp_path: Path, make_params: MakeParams) -> None:
     systems = {"toy": {1: evaluated(tmp_path, Blind())}}
     pages = reported(tmp_path, make_params(), systems, NAMES)
-    page = pages["report.md"]
-    assert "Informed" not in page
-    assert "mask" not in page.replace("STFT oracle mask", "")
-    assert "STFT oracle mask" not in page
-    heading = "loss of medians = clean SI-SDR - attacked SI-SDR"
-    assert "SI-SDR" not in cells(page, heading)["toy"]
-    assert "BS" not in page.replace("BSSEval", "")
-    assert "Validation clean SI-SDR" in pages["index.html"]
-    assert "Validation SI-SDR of the reconstruction" not in pages["index.html"]
+    page = pages["index.html"]
+    # Parameters have the names that they have.
+    words = parsed(re.sub("<pre.*?</pre>", "", page, flags=re.DOTALL)).text
+    assert "Informed" not in words
+    assert "mask" not in words
+    heading = "loss of medians | paired drop | clean SI-SDR | attacked SI-SDR"
+    assert "SI-SDR of the reconstruction" not in cells(page, heading)["toy"]
+    assert "BS" not in words.replace("BSSEval", "")
+    assert "Validation: clean SI-SDR" in pages["index.html"]
+    assert "Validation: SI-SDR of the reconstruction" not in pages["index.html"]
 
 
 EVIL = "<script>alert(1)</script>|x `y` [z](http://z) ```"
@@ -246,7 +245,7 @@ def test_one_entry_adds_a_figure_everywhere(
     systems["other"] = systems["rsvm"]
     names = {**NAMES, "other": True}
     assert "loudest" in systems["toy"][1].tracks and "held" not in systems["toy"][1].tracks
-    page = reported(tmp_path, params, systems, names)["report.md"]
+    page = reported(tmp_path, params, systems, names)["index.html"]
     summary = json.loads((tmp_path / "metrics/toy.json").read_text())
     assert summary["loudest_low"] <= summary["loudest"] <= summary["loudest_high"]
     assert "held" not in summary

@@ -11,10 +11,11 @@ from torch import Tensor
 from stemproof.attacks.budgets.l0 import L0Budget
 from stemproof.attacks.budgets.l2 import L2Budget
 from stemproof.attacks.budgets.linf import LinfBudget
-from stemproof.attacks.budgets.protocol import Budget, Keeper
+from stemproof.attacks.budgets.protocol import Ball, Budget, Keeper
 
 __all__ = [
     "AnyBudget",
+    "Ball",
     "Bound",
     "Budget",
     "Keeper",

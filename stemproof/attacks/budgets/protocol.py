@@ -12,8 +12,8 @@ from stemproof.core.random import Draws
 Keeper = Callable[[Tensor], Tensor]
 
 
-class Budget(Protocol):
-    """A ball around the clean mixture, one radius an item (batch x 1)."""
+class Ball(Protocol):
+    """What a step rule needs of a budget: a ball, one radius an item (batch x 1)."""
 
     @property
     def radius(self) -> Tensor:
@@ -32,12 +32,16 @@ class Budget(Protocol):
         """The nearest point of the ball."""
         ...
 
-    def size(self, delta: Tensor) -> Tensor:
-        """The norm of each perturbation, batch x 1, in double precision."""
-        ...
-
     def per_sample(self, like: Tensor) -> float:
         """Size of one sample of a perturbation of norm 1 whose samples are equally large."""
+        ...
+
+
+class Budget(Ball, Protocol):
+    """A ball around the clean mixture."""
+
+    def size(self, delta: Tensor) -> Tensor:
+        """The norm of each perturbation, batch x 1, in double precision."""
         ...
 
     def keeper(self, mixture: Tensor) -> Keeper:

@@ -37,6 +37,22 @@ class FrameAttention(nn.Module):
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """Map batch x channels x frames to the same shape."""
+        query, key, value = self._projected(coefficients)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        merged = attended.transpose(1, 2).flatten(2)
+        return coefficients + self.gate * self.project_out(merged).transpose(1, 2)
+
+    def weights(self, coefficients: Tensor) -> Tensor:
+        """How much each frame (third axis) takes from every frame (last one).
+
+        Returns:
+            Batch x heads x frames x frames; each row adds up to 1.
+        """
+        query, key, _ = self._projected(coefficients)
+        return torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), dim=-1)
+
+    def _projected(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each batch x heads x frames x width of a head."""
         frames = coefficients.transpose(1, 2)
         if self.position == "sinusoidal":
             frames = frames + sinusoidal_position(frames.shape[1], frames.shape[2], frames)
@@ -45,9 +61,7 @@ class FrameAttention(nn.Module):
             part.view(batch, length, self.heads, -1).transpose(1, 2)
             for part in self.project_in(frames).chunk(3, dim=-1)
         )
-        attended = F.scaled_dot_product_attention(query, key, value)
-        merged = attended.transpose(1, 2).reshape(batch, length, -1)
-        return coefficients + self.gate * self.project_out(merged).transpose(1, 2)
+        return query, key, value
 
 
 def sinusoidal_position(frames: int, channels: int, like: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from stemproof.separators.masks import binary_mask, other, straight_through_mask
-from stemproof.separators.protocol import MaskKind, Separator, Side
+from stemproof.separators.protocol import MaskKind, Separator, Side, View
 from stemproof.separators.rsvm.model import RSVM
+from stemproof.separators.rsvm.views import views_of
 from stemproof.separators.wrappers.draws import FixedDraws
 
 
@@ -69,6 +70,10 @@ class InformedRSVM:
         with torch.no_grad():
             output: Tensor = self.model(vocals[:, 0])
         return output[:, None]
+
+    def views(self, mixture: Tensor) -> list[View]:
+        """What the model has learned, by a mixture, 1 x 1 x samples."""
+        return views_of(self.model, mixture[:, 0])
 
 
 class RandomRSVM(InformedRSVM):

@@ -69,14 +69,24 @@ class Resampled(Wrapper):
     def _into(self, recording: Tensor) -> Tensor:
         own = self.inside.sample_rate
         # Rounded up: enough samples for the way back.
-        return _resampled(recording, self.rate, own, -(-recording.shape[-1] * own // self.rate))
+        return resampled(recording, self.rate, own, -(-recording.shape[-1] * own // self.rate))
 
     def _back(self, estimate: Tensor, samples: int) -> Tensor:
-        return _resampled(estimate, self.inside.sample_rate, self.rate, samples)
+        return resampled(estimate, self.inside.sample_rate, self.rate, samples)
 
 
-def _resampled(signal: Tensor, old: int, new: int, samples: int) -> Tensor:
-    """From one rate to another, ... x samples of the first to ... x ``samples`` of the second."""
+def resampled(signal: Tensor, old: int, new: int, samples: int) -> Tensor:
+    """A signal at another sample rate, differentiable (windowed sinc, no delay).
+
+    Args:
+        signal: ... x samples.
+        old: its rate, in Hz.
+        new: the rate that is wanted, in Hz.
+        samples: that are wanted; at most as long as the signal.
+
+    Returns:
+        ... x ``samples``.
+    """
     if old == new:
         return signal
     resample = _resampler(old, new, signal.dtype, signal.device)

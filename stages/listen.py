@@ -1,0 +1,93 @@
+"""listen: clips of three segments, clean and attacked, and what systems have learned."""
+
+from common import (
+    ADVERSARIAL,
+    ASIDE,
+    LISTENING,
+    PLOTS,
+    PREPARED,
+    Sections,
+    adversarial_folder,
+    load_params,
+    run,
+    run_by_dvc,
+)
+
+from stemproof.attacks.params import AttackSection
+from stemproof.attacks.stored import INDEX as STORED
+from stemproof.attacks.stored import open_adversarials
+from stemproof.attacks.threat import fitted
+from stemproof.core.files import write_json
+from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
+from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
+from stemproof.core.params import Name, Systems, TrainParams
+from stemproof.core.runtime import make_place
+from stemproof.core.tables import read_table
+from stemproof.data.params import SegmentParams
+from stemproof.data.store import PreparedData
+from stemproof.evaluation.clips import FORMAT, INDEX
+from stemproof.evaluation.evaluate import Evaluator
+from stemproof.evaluation.listening import Listener, file_names, listen, look
+from stemproof.evaluation.params import EvaluateParams
+from stemproof.separators.checkpoint import load
+
+
+class Needs(Sections):
+    """Parameters of this stage."""
+
+    systems: Systems
+    reference: Name
+    train: TrainParams
+    segments: SegmentParams
+    attack: AttackSection
+    evaluate: EvaluateParams
+    runtime: RuntimeParams
+
+
+def main() -> None:
+    """Write data/listening: wav files, arrays, and an index that says what they are."""
+    params = load_params(Needs)
+    refuse_strangers(LISTENING, file_names(params.systems))
+    device = make_place(params.runtime, ProcessParams()).device
+    data, seed = PreparedData(PREPARED), params.train.seeds[0]
+    if run_by_dvc():
+        # What an earlier run left of systems that are no longer asked for.
+        wanted = {(name, seed) for name in params.systems for seed in params.train.seeds}
+        set_aside(ADVERSARIAL, wanted, ASIDE, STORED)
+    # One draw of noise, which nobody hears.
+    evaluate = params.evaluate.model_copy(update={"noise_draws": 1})
+    listeners, models = [], {}
+    # The reference comes first: it chooses what is heard.
+    for name in sorted(params.systems, key=lambda name: name != params.reference):
+        stored = open_adversarials(
+            adversarial_folder(name, seed), params.attack, params.segments, data
+        )
+        compiled = params.runtime.compile
+        separator = load(stored.model, params.attack.mask, device, compiled, (name, seed))
+        evaluator = Evaluator(
+            f"{name}-{seed}",
+            fitted(separator, data),
+            None,
+            evaluate,
+            params.attack,
+            params.segments,
+            WorkerParams(count=1),
+            ProcessParams(),
+            device,
+        )
+        table = read_table(PLOTS / "tracks" / f"{name}.csv")
+        known = table[(table["seed"] == seed) & table["drop"].notna()]
+        drops = dict(zip(known["track"], known["drop"], strict=True))
+        listeners.append(Listener(name, evaluator, data, stored, drops))
+        models[name] = stored.model_sha256
+    fresh_directory(LISTENING, file_names(params.systems), earlier=file_names(params.systems))
+    about = {"format": FORMAT, "seed": seed, "data": data.fingerprint, "models": models}
+    made_with = params.model_dump(mode="json", exclude={"runtime"})
+    parts = listen(listeners, LISTENING)
+    views = look(listeners, parts, LISTENING)
+    index = {**about, "made_with": made_with, "parts": parts, "views": views}
+    write_json(LISTENING / INDEX, index)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Protecting a song: a perturbation that separators stumble over, its costs and its effects."""
