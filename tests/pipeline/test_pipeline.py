@@ -66,7 +66,13 @@ class Clone:
 
     def __init__(self, folder: Path, changes: dict[str, Any]) -> None:
         self.folder = folder
-        self.environment: dict[str, str] = {"DVC_NO_ANALYTICS": "1"}
+        # Reports name the commit, whose hash depends on its date.
+        date = "2026-01-01T00:00:00Z"
+        self.environment: dict[str, str] = {
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_AUTHOR_DATE": date,
+            "GIT_COMMITTER_DATE": date,
+        }
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT,

@@ -24,7 +24,7 @@ ALLOWED = re.compile(
 TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}(\.\w+)?")  # of a file that is going to stand beside it
 CACHED = re.compile(r"__pycache__/([\w]+)\.[\w-]+\.pyc(\.\d+)?")
 
-PLAYS = ("generate-pgd-adversarials", "find-break-points", "evaluate", "audit")
+PLAYS = ("generate-pgd-adversarials", "find-break-points", "evaluate", "audit", "listen")
 # A model file carries a hash of its kind's code; what else is imported with it, its training uses.
 OF_THE_MODEL = re.compile(r"stemproof/(separators/(rsvm/.*|validation\.py)|data/loading\.py)")
 
