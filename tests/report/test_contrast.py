@@ -80,9 +80,9 @@ def test_what_the_command_refuses(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ") and "nobody.csv" in done.stderr
 
 
-def test_the_table_of_the_front_page(tmp_path: Path) -> None:
-    """What README shows is what the command prints."""
-    page = (ROOT / "README.md").read_text()
+def test_the_table_of_the_results(tmp_path: Path) -> None:
+    """What the page of results shows is what the command prints."""
+    page = (ROOT / "docs/results.md").read_text()
     prompt = "$ python stages/contrast.py "
     shown = page[page.index(prompt) + len(prompt) :].split("```")[0]
     arguments, _, table_shown = shown.partition("\n")
