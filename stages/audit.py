@@ -21,6 +21,7 @@ import torch
 
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX, open_adversarials
+from stemproof.auditing.flags import CHECKS
 from stemproof.auditing.material import Materials
 from stemproof.auditing.opened import curves, open_system
 from stemproof.auditing.params import AuditParams
@@ -34,6 +35,7 @@ from stemproof.core.resume import Parts
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
+from stemproof.figures.closing import of_flags
 from stemproof.separators.checkpoint import made_with_of, read_header
 
 ABOUT = "made_with.json"
@@ -90,6 +92,8 @@ def main() -> None:
         write_json(PLOTS / "audit" / ABOUT, {"data": data.fingerprint, MADE_WITH: made_with})
         write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
     parts.finished()
+    raised = {name: [flag.name for flag in r.flags if flag.raised] for name, r in results.items()}
+    print(*of_flags(raised, len(CHECKS)), sep="\n")
 
 
 if __name__ == "__main__":

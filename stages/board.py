@@ -14,10 +14,12 @@ class Needs(Sections):
 def main() -> None:
     """Write the board of the claims under results/."""
     load_params(Needs)  # in a folder that is no project there is nothing to do
-    pages = build_board(find_claims(), REPORT)
+    claims = find_claims()
+    pages = build_board(claims, REPORT)
     with written_together():
         for name, text in pages.items():
             write_text(REPORT / name, text)
+    print(f"{REPORT / 'board.html'}: {len(claims)} claims")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
+from stemproof.figures.closing import of_systems
 from stemproof.figures.compare import compare_threats
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import FIGURES, of_one_data_set, read_scored
@@ -94,6 +95,7 @@ def main() -> None:
     for name in params.systems:
         for seed in seeds:
             forget("evaluate", name, seed, EVALUATED)
+    print(*of_systems(summaries), sep="\n")
 
 
 if __name__ == "__main__":

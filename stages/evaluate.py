@@ -40,6 +40,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.opened import about_model, open_evaluator
 from stemproof.evaluation.params import EvaluateParams
+from stemproof.figures.closing import of_tracks
 from stemproof.figures.store import ATTACK, FILES, TRAINING, read_training, write_scored
 from stemproof.separators.checkpoint import made_with_of
 from stemproof.separators.registry import Entries
@@ -99,6 +100,7 @@ def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
         copy_file(folder / CURVE, results / ATTACK)
         write_scored(results, scored, about)
     parts.finished()
+    print(of_tracks(evaluator.name, scored.tracks, about["informed"]))
     forget("generate", system, seed, ATTACKED)
     forget("find_break_points", system, seed, BROKEN)
 

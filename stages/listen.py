@@ -87,6 +87,7 @@ def main() -> None:
     views = look(listeners, parts, LISTENING)
     index = {**about, "made_with": made_with, "parts": parts, "views": views}
     write_json(LISTENING / INDEX, index)
+    print(f"{LISTENING}: {len(parts)} parts of recordings, as {len(listeners)} systems hear them")
 
 
 if __name__ == "__main__":

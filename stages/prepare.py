@@ -22,6 +22,7 @@ from stemproof.core.ownership import MARKER
 from stemproof.core.resume import drop
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.prepare import prepare
+from stemproof.data.recordings.protocol import SPLITS
 
 
 class Needs(Sections):
@@ -51,6 +52,10 @@ def main() -> None:
     )
     write_json(METRICS / "data.json", summary)
     drop(RENDERED, "songs")
+    for split in SPLITS:
+        found = summary[split]
+        heard = found["segments"] - found["silent_segments"]
+        print(f"{split}: {found['tracks']} tracks, {heard} segments with audible vocals")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def main() -> None:
     parts = Parts(RENDERED, "songs", params.demo.seed, params.demo.seconds)
     render_demo(params.demo, params.workers.count, DEMO, parts, about)
     parts.finished()
+    print(f"{DEMO}: {sum(1 for _ in DEMO.glob('*/*/mixture.wav'))} songs")
 
 
 if __name__ == "__main__":

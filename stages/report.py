@@ -30,7 +30,7 @@ from stemproof.core.resume import drop
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
-from stemproof.report.build import Sources, build_report
+from stemproof.report.build import Sources, gathered, rendered, verdicts
 from stemproof.report.documents import Data, MadeAudit, MadeComparison
 from stemproof.report.params import ReportParams
 from stemproof.report.provenance import last_change
@@ -91,11 +91,13 @@ def main() -> None:
         params.report.audio,
         last_change(Path()),
     )
-    pages = build_report(settings, sources)
+    context = gathered(settings, sources)
+    pages = rendered(context)
     with written_together():
         for name, text in pages.items():
             write_text(REPORT / name, text)
     drop(AUDITED, "run")
+    print(*verdicts(context), f"report: {REPORT / 'index.html'}", sep="\n")
 
 
 if __name__ == "__main__":

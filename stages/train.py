@@ -81,6 +81,8 @@ def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
         save(file, kind, made.model, system, seed, made.settings, made.trained, made_with, heard)
     finished(resume)
     drop(PREPARED.parent, PREPARED.name)
+    last = ", ".join(f"{name} {value:.4g}" for name, value in made.curves[-1].items())
+    print(f"{file}: {last}")
 
 
 if __name__ == "__main__":

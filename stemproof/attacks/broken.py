@@ -168,6 +168,11 @@ def find_break_points(
         write_text(destination / TABLE, content)
         write_json(destination / ABOUT, about)
     finished(work, [_file(work, unit).name for unit in units])
+    points = ", ".join(
+        f"{level} dB at {table[key].median():.1f} dB"
+        for level, key in zip(LEVELS, KEYS, strict=True)
+    )
+    print(f"{victim.name}: median break points of {len(table)} parts: {points} below the mixture")
 
 
 def _chosen(excerpts: Excerpts, per_track: int | None, loud_db: float) -> list[int]:

@@ -159,9 +159,13 @@ def generate(
     }
     about |= {} if made_with is None else {MADE_WITH: dict(made_with)}
     universal = attack.delta.cpu().numpy() if isinstance(attack, SamePerturbation) else None
-    _finish(work, destination, excerpts, params, cut, victim.file, universal, about)
+    curve = _finish(work, destination, excerpts, params, cut, victim.file, universal, about)
     stored = [CURVE, INDEX, SYSTEM, UNIVERSAL, *(track.file for track in excerpts.tracks)]
     finished(work, [*stored, *(losses_file(work, track).name for track in excerpts.tracks)])
+    print(
+        f"{victim.name}: median loss of the attack {curve[0][1]:.3f} before its first step, "
+        f"{curve[-1][1]:.3f} after {curve[-1][0]}; {len(excerpts.tracks)} recordings"
+    )
 
 
 def _test_excerpts(
@@ -231,11 +235,14 @@ def _finish(
     model: Path,
     universal: FloatArray | None,
     about: Mapping[str, Any],
-) -> None:
+) -> list[list[float]]:
     """Put what is done into the folder of the model, when it has kept its budget.
 
     All is written before anything is replaced, and stays where it was found: the folder can be
     made again. The index goes last: a folder without one is none.
+
+    Returns:
+        The curve that is stored: step and loss.
     """
     losses = np.concatenate([read_array(losses_file(work, track)) for track in excerpts.tracks])
     entries = []
@@ -257,7 +264,8 @@ def _finish(
             }
         )
     files = [CURVE, SYSTEM, *(track.file for track in excerpts.tracks)]
-    write_csv(work / CURVE, ["step", "loss"], _curve(excerpts, losses, cut.loud_db))
+    curve = _curve(excerpts, losses, cut.loud_db)
+    write_csv(work / CURVE, ["step", "loss"], curve)
     copy_file(model, work / SYSTEM)
     if universal is not None:
         files.append(UNIVERSAL)
@@ -269,6 +277,7 @@ def _finish(
         destination.mkdir(parents=True, exist_ok=True)
     for name in (*files, INDEX):
         link_file(work / name, destination / name)
+    return curve
 
 
 def _curve(excerpts: Excerpts, losses: FloatArray, loud_db: float) -> list[list[float]]:

@@ -57,10 +57,16 @@ class Sources:
 
 
 def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
-    """Render the report.
+    """The two pages of the report: ``index.html`` (self-contained) and ``report.md``.
 
-    Returns:
-        ``index.html`` (self-contained) and ``report.md``.
+    Raises:
+        InputError: as :func:`gathered`.
+    """
+    return rendered(gathered(settings, sources))
+
+
+def gathered(settings: Settings, sources: Sources) -> dict[str, Any]:
+    """What the pages say, by the names that their templates use.
 
     Raises:
         InputError: a metrics file, a table or a clip is missing, damaged, or not of these systems
@@ -94,7 +100,7 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
     heard = None
     if sources.listening is not None:
         heard = read_listening(sources.listening, settings.shown, settings.audio, list(places))
-    context: dict[str, Any] = {
+    return {
         "groups": [
             {
                 **group.context(settings),
@@ -126,6 +132,15 @@ def build_report(settings: Settings, sources: Sources) -> dict[str, str]:
         "params": shown,
         "fence": fence(shown),
     }
+
+
+def verdicts(context: Mapping[str, Any]) -> list[str]:
+    """The verdict on the systems of every threat model, a sentence each."""
+    return [group["lead"] for group in context["groups"]]
+
+
+def rendered(context: Mapping[str, Any]) -> dict[str, str]:
+    """The pages, by name."""
     environment = Environment(
         loader=PackageLoader("stemproof.report", "templates"),
         autoescape=select_autoescape(["html"]),
