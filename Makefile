@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # Stages are run as `python stages/...`: the virtual environment comes first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test quick bench soak setup lock musdb18-7 clean
+.PHONY: repro test quick bench soak site setup lock musdb18-7 clean
 
 repro: setup
 	dvc repro
@@ -29,6 +29,17 @@ bench: setup
 # Kill stages and `dvc repro` at random moments, and compare what comes out (docs/reliability.md).
 soak: setup
 	python tests/soak/soak.py --out checkpoints/soak.json
+
+# The pages of docs/ as a site, in build/site; a link between them that leads nowhere is an error.
+SITE := .venv-site
+site: $(SITE)/.installed
+	$(SITE)/bin/mkdocs build --strict --quiet
+	@echo "site: build/site/index.html"
+
+$(SITE)/.installed: requirements-site.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --requirement requirements-site.txt
+	touch $@
 
 setup: $(STAMP)
 

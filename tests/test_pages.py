@@ -13,8 +13,10 @@ from conftest import ROOT, default_tree
 
 from stemproof.attacks.params import AttackSection
 
+README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [ROOT / "published/README.md", ROOT / "results/musdb18-7/README.md"]
+PAGES += [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
 by_page = pytest.mark.parametrize(
     "text", [page.read_text() for page in PAGES], ids=[str(p.relative_to(ROOT)) for p in PAGES]
 )
@@ -80,3 +82,12 @@ def test_the_python_of_the_front_page_can_be_imported() -> None:
     assert lines
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_page_is_in_the_site_and_on_its_first_page() -> None:
+    listed = re.findall(r"([\w-]+\.md)", (ROOT / "mkdocs.yml").read_text())
+    first = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs/index.md").read_text())
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    assert sorted(listed) == sorted(pages)
+    assert sorted(first) == sorted(pages - {"index.md"})
+    assert pages - {"index.md"} <= set(re.findall(r"docs/([\w-]+\.md)", README))

@@ -1,0 +1,120 @@
+"""The one-liners of the documentation, for an entry of every kind, through real DVC."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from demucs_toys import store, toy
+from own_systems import Net
+from soaked import TINY
+from test_pipeline import Clone
+
+pytestmark = pytest.mark.slow
+
+RATE = 44_100
+OWN = """
+import torch
+from torch import nn
+
+class MyNetwork(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv1d(2, 2, 5, padding=2)
+        with torch.no_grad():
+            self.convolution.weight.copy_(torch.linspace(-1, 1, 20).view(2, 2, 5))
+
+    def forward(self, mixture):
+        return torch.tanh(self.convolution(mixture))
+"""
+# What a program of anybody's may be: it reads a wav file, and writes one.
+PROGRAM = """
+import sys
+import numpy, soundfile
+mixture, rate = soundfile.read(sys.argv[1], dtype="float32")
+soundfile.write(sys.argv[2], numpy.tanh(mixture - 0.5 * mixture.mean(1, keepdims=True)), rate,
+                subtype="FLOAT")
+"""
+
+
+def of_demucs(folder: Path) -> dict[str, Any]:
+    weights = folder / "weights.safetensors"
+    store(weights, toy("Demucs", samplerate=RATE, dconv_lstm=0, dconv_attn=0))
+    return {"kind": "demucs", "weights": str(weights)}
+
+
+def of_onnx(folder: Path) -> dict[str, Any]:
+    torch.manual_seed(1)
+    example = torch.zeros(1, 2, RATE)
+    torch.onnx.export(
+        Net().eval(),
+        (example,),
+        folder / "net.onnx",
+        input_names=["mixture"],
+        output_names=["vocals"],
+        dynamic_axes={"mixture": {0: "batch", 2: "samples"}, "vocals": {0: "batch", 2: "samples"}},
+        dynamo=False,
+    )
+    return {"kind": "onnx", "file": str(folder / "net.onnx"), "sample_rate": RATE, "channels": 2}
+
+
+def of_openunmix(folder: Path) -> dict[str, Any]:
+    training = {"epochs": 1, "samples": 4, "batch_size": 2, "seconds": 1.0}
+    sizes = {"hidden_size": 8, "nb_layers": 1}
+    return {"kind": "openunmix", "network": sizes, "training": training}
+
+
+ENTRIES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "callable": lambda folder: {
+        "kind": "callable",
+        "function": "my_module:MyNetwork",
+        "arguments": {},
+        "sample_rate": RATE,
+        "channels": 2,
+    },
+    "command": lambda folder: {
+        "kind": "command",
+        "command": [sys.executable, "program.py", "{input}", "{output}"],
+        "sample_rate": RATE,
+        "channels": 2,
+    },
+    "demucs": of_demucs,
+    "onnx": of_onnx,
+    "openunmix": of_openunmix,
+    "spleeter": lambda folder: {"kind": "spleeter"},
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    folder = tmp_path_factory.mktemp("kinds")
+    entries = {f"{kind}-entry": about(folder) for kind, about in ENTRIES.items()}
+    entries["stft"] = {"kind": "stft", "window": 512, "hop": 128}  # the oracle
+    clone = Clone(folder / "clone", {**TINY, "separators": entries})
+    (clone.folder / "my_module.py").write_text(OWN)
+    (clone.folder / "program.py").write_text(PROGRAM)
+    clone.commit("systems")
+    return clone
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_an_entry_of_every_kind_is_audited_by_one_line(clone: Clone, kind: str) -> None:
+    name = f"{kind}-entry"
+    lists = [f"systems=[{name}]", f"ablations=[{name}]", f"reference={name}"]
+    said = clone.dvc("exp", "run", "report", *(part for item in lists for part in ("-S", item)))
+    assert f"{name}: " in said
+    metrics = clone.system(name)
+    assert metrics["kind"] == kind
+    assert metrics["informed"] is False
+    # What returns no gradient is not attacked with one, and says so.
+    assert metrics["gate"]["passed"] == (kind not in ("command", "onnx"))
+    flags = json.loads((clone.folder / "metrics/audit.json").read_text())[name]["flags"]
+    assert flags["budget violated"] == "clear"
+    assert (flags["no white box"] == "RAISED") == (kind in ("command", "onnx"))
+    assert name in (clone.folder / "report/report.md").read_text()
+    assert "train-baseline@218" not in clone.stages_run(said)
