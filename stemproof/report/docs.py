@@ -1,6 +1,6 @@
-"""Tables of the documentation that are written from the code: figures, attacks, kinds.
+"""Tables of the documentation that are written from the code, and from claims under results/.
 
-``python -m stemproof.report.docs`` refreshes them, between their markers in the page.
+``python -m stemproof.report.docs`` refreshes them, between their markers in the pages.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from stemproof.attacks.registry import METHODS
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 from stemproof.figures import table
+from stemproof.report.front import front
 from stemproof.separators.registry import find_kind, kinds
 
-PAGE = Path("docs/definitions.md")
+RESULTS = Path("results")
 
 
 def figures() -> str:
@@ -44,26 +45,41 @@ def separators() -> str:
     )
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "figures": figures,
-    "attacks": methods,
-    "separators": separators,
+def board() -> str:
+    """What the claims say that have break points."""
+    return front(RESULTS)
+
+
+TABLES: dict[Path, dict[str, Callable[[], str]]] = {
+    Path("docs/definitions.md"): {
+        "figures": figures,
+        "attacks": methods,
+        "separators": separators,
+    },
+    Path("README.md"): {"board": board},
 }
 
 
-def refreshed(page: str) -> str:
-    """A page with all of its tables as the code has them.
+def refreshed(name: Path, page: str) -> str:
+    """A page with all of its tables as they are now.
+
+    Args:
+        name: of the page, as in :data:`TABLES`.
+        page: its text.
 
     Raises:
-        InputError: the page lacks the markers of a table.
+        InputError: the page lacks the markers of a table, or a claim cannot be read.
     """
-    for name, render in TABLES.items():
-        start, end = f"<!-- {name}: from the code -->\n", f"<!-- end of {name} -->\n"
+    for key, render in TABLES[name].items():
+        start, end = (
+            f"<!-- {key}: written by stemproof.report.docs -->\n",
+            f"<!-- end of {key} -->\n",
+        )
         before, found, rest = page.partition(start)
         _, ended, after = rest.partition(end)
         if not (found and ended):
             raise InputError(
-                f"{PAGE}: the lines `{start.strip()}` and `{end.strip()}` are missing; restore them"
+                f"{name}: the lines `{start.strip()}` and `{end.strip()}` are missing; restore them"
             )
         page = before + start + render() + end + after
     return page
@@ -75,10 +91,13 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Refresh the page of the project in this folder."""
-    with opened(PAGE, "no such file; run from the project's root") as stream:
-        page = stream.read().decode()
-    write_text(PAGE, refreshed(page))
+    """Refresh the pages of the project in this folder."""
+    pages = {}
+    for name in TABLES:
+        with opened(name, "no such file; run from the project's root") as stream:
+            pages[name] = refreshed(name, stream.read().decode())
+    for name, page in pages.items():
+        write_text(name, page)
 
 
 if __name__ == "__main__":

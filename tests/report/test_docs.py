@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,15 @@ from stemproof.figures import table
 from stemproof.report import docs
 from stemproof.separators.registry import kinds
 
-PAGE = (ROOT / docs.PAGE).read_text()
+DEFINITIONS = Path("docs/definitions.md")
+PAGE = (ROOT / DEFINITIONS).read_text()
 
 
-def test_the_page_is_up_to_date() -> None:
-    assert docs.refreshed(PAGE) == PAGE, "run python -m stemproof.report.docs"
+@pytest.mark.parametrize("name", docs.TABLES, ids=str)
+def test_the_pages_are_up_to_date(name: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    page = name.read_text()
+    assert docs.refreshed(name, page) == page, "run python -m stemproof.report.docs"
 
 
 def test_the_tables_name_all_there_is() -> None:
@@ -34,7 +39,7 @@ def test_the_tables_name_all_there_is() -> None:
 def test_a_page_without_markers_is_refused() -> None:
     broken = PAGE.replace("<!-- end of attacks -->", "")
     with pytest.raises(InputError, match="`<!-- end of attacks -->` are missing; restore them"):
-        docs.refreshed(broken)
+        docs.refreshed(DEFINITIONS, broken)
 
 
 def test_the_command_refreshes_the_page(tmp_path: Path) -> None:
@@ -52,7 +57,10 @@ def test_the_command_refreshes_the_page(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     stale = PAGE.replace(docs.methods(), "| stale |\n")
     assert stale != PAGE
-    (tmp_path / docs.PAGE).write_text(stale)
+    (tmp_path / DEFINITIONS).write_text(stale)
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    shutil.copy(ROOT / "README.md", tmp_path / "README.md")
     done = run()
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / docs.PAGE).read_text() == PAGE
+    for page in docs.TABLES:
+        assert (tmp_path / page).read_text() == (ROOT / page).read_text()
