@@ -124,6 +124,9 @@ def test_no_dep_is_too_many(name: str) -> None:
     stage = STAGES[name]
     needed = {script(stage), *imported(script(stage))}
     room = ROOT / "stemproof/separators"
+    if name.startswith("train") or room / "checkpoint.py" in needed:
+        # Of the kinds, which are imported by name; a model file carries no hash of it.
+        needed.add(room / "masks.py")
     if name.startswith("train"):
         needed |= imported(room / "rsvm/__init__.py") | {
             room / "rsvm/__init__.py",
@@ -167,7 +170,8 @@ def test_the_table_of_what_influences_a_result_is_that_of_dvc_yaml() -> None:
             names = [own.replace(mark, meant) for own in names]
         # Its settings of the attack are held by themselves: less than a section.
         assert set(names) == {key for key in listed if not key.startswith("attack.")}, name
-    others = {name for name in NAMES if not name.startswith("train-")} - {"board"}
+    # Of claims there is nothing to hold, and nothing is made of what is heard.
+    others = {name for name in NAMES if not name.startswith("train-")} - {"board", "listen"}
     assert set(INFLUENCES) == {"train", *others}
 
 
