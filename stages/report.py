@@ -1,4 +1,4 @@
-"""report: report/index.html and report/report.md."""
+"""report: report/index.html and report/report.md, and the figures and plots that DVC shows."""
 
 from common import (
     AUDITED,
@@ -23,7 +23,7 @@ from stemproof.auditing.params import AuditParams
 from stemproof.core.aside import written_together
 from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
-from stemproof.core.files import write_text
+from stemproof.core.files import write_json, write_text
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.core.resume import drop
@@ -35,6 +35,7 @@ from stemproof.report.documents import Data, MadeAudit, MadeComparison
 from stemproof.report.params import ReportParams
 from stemproof.report.provenance import last_change
 from stemproof.report.reproduce import of_run
+from stemproof.report.shown import curves, figures
 from stemproof.report.threats import Settings
 
 
@@ -61,7 +62,7 @@ class Needs(Sections):
 
 
 def main() -> None:
-    """Write the report from metrics, plots and clips."""
+    """Write the report from metrics, plots and clips; metrics/*.json and plots/all for DVC."""
     params = load_params(Needs)
     shown = params.model_dump(mode="json")
     sources = Sources(
@@ -96,6 +97,10 @@ def main() -> None:
     with written_together():
         for name, text in pages.items():
             write_text(REPORT / name, text)
+        for name, of_systems in figures(sources).items():
+            write_json(METRICS / f"{name}.json", of_systems)
+        for name, table in curves(sources).items():
+            write_text(PLOTS / "all" / f"{name}.csv", table)
     drop(AUDITED, "run")
     print(*verdicts(context), f"report: {REPORT / 'index.html'}", sep="\n")
 

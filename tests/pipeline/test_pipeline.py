@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,7 @@ class Clone:
         date = "2026-01-01T00:00:00Z"
         self.environment: dict[str, str] = {
             "DVC_NO_ANALYTICS": "1",
+            "COLUMNS": "120",
             "GIT_AUTHOR_DATE": date,
             "GIT_COMMITTER_DATE": date,
         }
@@ -175,32 +177,103 @@ def test_repro_leaves_a_clean_pipeline_and_a_true_report(clone: Clone) -> None:
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
-def test_metrics_show_and_plots_work(clone: Clone) -> None:
-    shown = json.loads(clone.dvc("metrics", "show", "--json"))[""]["data"]
-    assert "rb" in shown["metrics/systems/baseline.json"]["data"]
-    assert "gate" in shown["metrics/systems/improved.json"]["data"]["training"]["218"]
-    clone.dvc("plots", "show", "--out", "plots-page")
-    page = (clone.folder / "plots-page/index.html").read_text()
-    assert "valid_bs" in page
-    shutil.rmtree(clone.folder / "plots-page")
+WIDTH = 120  # columns of a terminal
+SHOWN = ("rb", "drop", "attacked", "clean", "flags")
+RB_OF_ALL = ("--only-changed", "--no-pager", "--keep", "metrics/rb", "--drop", ".*/")
+
+
+def rows(output: str) -> list[list[str]]:
+    """Cells of a table that fits a terminal."""
+    lines = output.strip("\n").splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    return [line.split() for line in lines]
+
+
+def test_metrics_show_has_a_row_a_figure(clone: Clone) -> None:
+    header, *shown = rows(clone.dvc("metrics", "show"))
+    assert header == ["Path", "baseline", "improved"]
+    assert [file for file, *_ in shown] == [f"metrics/{name}.json" for name in SHOWN]
+    keys = {"rb": "rb", "drop": "drop", "attacked": "at_bs", "clean": "bs"}
+    for place, system in enumerate(("baseline", "improved"), 1):
+        figures = clone.system(system)
+        for name, row in zip(keys, shown, strict=False):
+            assert float(row[place]) == round(figures[keys[name]], 3)
+        assert int(shown[-1][place]) == clone.metrics("audit")[system]["flags_raised"]
+
+
+def test_plots_are_drawn_of_all_systems(clone: Clone) -> None:
+    said = clone.dvc("plots", "show")
+    assert "fail" not in said.lower() and "error" not in said.lower()
+    assert clone.git("status", "--short") == ""  # where DVC writes it by itself, git looks away
+    page = (clone.folder / "dvc_plots/index.html").read_text()
+    drawn = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*\});", page)]
+    named = [
+        plot
+        for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+        for plot in entry.values()
+    ]
+    assert [spec["title"]["text"] for spec in drawn] == [plot["title"] for plot in named]
+    for spec, plot in zip(drawn, named, strict=True):
+        assert "DVC_METRIC" not in json.dumps(spec)
+        assert {row["system"] for row in spec["data"]["values"]} == {"baseline", "improved"}
+        x = spec["spec"]["encoding"]["x"]
+        assert x["title"] == plot["x_label"]
+        assert (x["scale"].get("type") == "log") == ("log scale" in plot["x_label"])
+        assert f"datum['{plot['x']}']" in json.dumps(spec["transform"])
+    shutil.rmtree(clone.folder / "dvc_plots")
 
 
 def test_another_eps_recomputes_only_what_it_touches(clone: Clone) -> None:
     before = clone.system("baseline")["rb"]
-    output = clone.dvc("exp", "run", "-S", "attack.eps=1e-5")
+    output = clone.dvc("exp", "run", "-n", "small-eps", "-S", "attack.eps=1e-5")
     assert sorted(clone.stages_run(output)) == sorted(AFTER_TRAINING)
-    difference = json.loads(clone.dvc("metrics", "diff", "--json"))
-    for name in ("baseline", "improved"):
-        assert difference[f"metrics/systems/{name}.json"]["rb"]["diff"] != 0
+    # RB first; figures of the clean mixture do not move.
+    header, *moved = rows(clone.dvc("metrics", "diff"))
+    assert header == ["Path", "Metric", "HEAD", "workspace", "Change"]
+    figures = [(file, system) for file, system, *_ in moved if file != "metrics/flags.json"]
+    assert sorted(figures) == [
+        (f"metrics/{name}.json", system)
+        for name in ("attacked", "drop", "rb")
+        for system in ("baseline", "improved")
+    ]
+    assert all(float(row[-1]) != 0 for row in moved)
     assert abs(clone.system("baseline")["rb"]) < abs(before)
     changed = json.loads(clone.dvc("params", "diff", "--json"))
     assert float(changed["params.yaml"]["attack.eps"]["new"]) == 1e-5
+    table = rows(clone.dvc("exp", "show", *RB_OF_ALL))
+    keys = ["metrics/rb.json:baseline", "metrics/rb.json:improved", "attack.eps"]
+    assert table[1] == ["Experiment", "Created", *keys]
+    named = next(row for row in table if "[small-eps]" in row)
+    shown = [round(clone.system(name)["rb"], 3) for name in ("baseline", "improved")]
+    assert [float(cell) for cell in named[-3:]] == [*shown, 1e-5]
     # Back to the first value: attack and figures come from the run cache.
     back = clone.dvc("exp", "run", "-S", "attack.eps=0.003")
     assert clone.stages_run(back) == ["compare", "audit", "report"]
     assert clone.system("baseline")["rb"] == before
     assert clone.git("status", "--short") == ""
-    assert "attack.eps" in clone.dvc("exp", "show", "--csv")
+
+
+def results(clone: Clone) -> set[str]:
+    """Files of results, and those of DVC's cache."""
+    rooms = [clone.folder / room for room in ("metrics", "plots", "report", "data", "models")]
+    return {str(file) for room in rooms for file in room.rglob("*") if file.is_file()}
+
+
+def test_an_experiment_with_other_systems_is_applied(clone: Clone) -> None:
+    before = results(clone)
+    clone.dvc("exp", "run", "-n", "alone", "-S", "systems=[baseline]")
+    alone = results(clone)
+    assert {file for file in alone if "improved" in file} == {
+        file for file in before if "improved" in file and ("/train/" in file or "/models/" in file)
+        and "/metrics/models/" not in file
+    }  # fmt: skip
+    assert rows(clone.dvc("metrics", "show"))[0] == ["Path", "baseline"]
+    clone.reset()
+    assert results(clone) == before
+    clone.dvc("exp", "apply", "alone")
+    assert results(clone) == alone
+    assert "up to date" in clone.dvc("status")
+    clone.reset()
 
 
 def test_a_stage_that_is_run_again_gives_the_same_bytes(clone: Clone) -> None:
