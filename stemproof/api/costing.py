@@ -18,10 +18,7 @@ from stemproof.attacks.params import AttackParams
 from stemproof.attacks.passes import Cost, Passes, passes_of
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.threat import excerpts_for, threat_of
-from stemproof.auditing.bench import Bench
-from stemproof.auditing.checks import Auditor
-from stemproof.auditing.material import Material
-from stemproof.auditing.params import AuditParams
+from stemproof.auditing.costs import passes_of_audit
 from stemproof.data.store import PreparedData
 from stemproof.separators.protocol import BlackBox, Separator, separated, side_of
 
@@ -56,7 +53,7 @@ def estimated(
     searched = len(tracks) * (params.breaks.per_track or 1)
     seconds += _breaks(params.breaks, attack, white, channels).seconds(cost) * searched * longest
     audited = min(suite.segments, len(lengths)) * longest
-    seconds += _suite(suite, attack, white, channels).seconds(cost) * audited
+    seconds += passes_of_audit(suite, attack, white, channels).seconds(cost) * audited
     # Without a gradient two passes are compared, and that is all.
     once = passes_of(lambda s, x, v: gate(s, x, v, 0), channels) if white else Passes(forward=2)
     # Before the attack, and before the search for break points.
@@ -111,15 +108,5 @@ def _breaks(breaks: BreakParams, attack: AttackParams, white: bool, channels: in
 
     def run(system: Separator, mixture: Tensor, vocals: Tensor) -> None:
         search(Case.of(system, mixture, vocals, attack.bound, [0], attack.eot_samples))
-
-    return passes_of(run, channels)
-
-
-def _suite(suite: AuditParams, attack: AttackParams, white: bool, channels: int) -> Passes:
-    def run(system: Separator, mixture: Tensor, vocals: Tensor) -> None:
-        material = Material(["song"], mixture, vocals, (0,))
-        heard = None if white else mixture.flatten(1)
-        bench = Bench(system, material, material, attack)
-        Auditor(bench, suite, heard).figures()
 
     return passes_of(run, channels)

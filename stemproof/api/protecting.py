@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from stemproof import protecting
 from stemproof.api.at_hand import AtHand, named_once, opened, systems_at_hand
@@ -20,6 +19,7 @@ from stemproof.api.song import fit
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import fingerprint, sha256, write_json, write_text
 from stemproof.core.params import validate
+from stemproof.core.progress import Progress
 from stemproof.data.long import LongAudio, lay_out
 from stemproof.data.tags import copy_tags
 from stemproof.protecting import run
@@ -126,13 +126,13 @@ def _worked(
         much = f"about {seconds / 60:.0f} minute(s)" if seconds >= 60 else "less than a minute"
         again = f", {done} window(s) were done before" if done else ""
         names = ", ".join(aim.name for aim in job.aims)
-        tqdm.write(f"{job.song.seconds:.0f} s against {names}: {much}{again}", file=sys.stderr)
-    with tqdm(total=steps, desc="protect", unit="step", disable=not progress) as bar:
+        Progress.write(f"{job.song.seconds:.0f} s against {names}: {much}{again}", file=sys.stderr)
+    with Progress(total=steps, desc="protect", unit="step", disable=not progress) as bar:
         run.perturb(job, bar.update)
     stored = run.store(job, out)
     copied = copy_tags(path, out)
     ways = run.played(job, stored)
-    with tqdm(total=passes, desc="measure", unit="pass", disable=not progress) as bar:
+    with Progress(total=passes, desc="measure", unit="pass", disable=not progress) as bar:
         found = run.measured(job, ways, bar.update)
     document = {
         "schema_version": SCHEMA,

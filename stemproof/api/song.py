@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from stemproof.api.attacking import attack
 from stemproof.api.fitting import attack_params, fitting, seeds_of
-from stemproof.api.progress import Watched
 from stemproof.api.recordings import Signal, as_batch
 from stemproof.attacks.build import build_attack
 from stemproof.attacks.case import Case
@@ -21,6 +19,7 @@ from stemproof.attacks.passes import passes_of
 from stemproof.attacks.threat import threat_of
 from stemproof.core.errors import InputError
 from stemproof.core.machine import ProcessParams, WorkerParams
+from stemproof.core.progress import Progress
 from stemproof.data.params import SegmentParams
 from stemproof.data.songs import loudest
 from stemproof.evaluation.evaluate import Evaluator
@@ -29,7 +28,7 @@ from stemproof.figures.played import Played
 from stemproof.figures.si_sdr import snr
 from stemproof.separators.own import noise, tried
 from stemproof.separators.protocol import Separator, redrawn, separated
-from stemproof.separators.wrappers import Windowed, with_channels, with_sample_rate
+from stemproof.separators.wrappers import Watched, Windowed, with_channels, with_sample_rate
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def attack_song(
         params = params.model_copy(update={"method": params.without_gradient[0]})
     total = passes_of(_played(params), x.shape[1])
     # One pass more, by which the attack tries the system.
-    bar = tqdm(
+    bar = Progress(
         total=total.forward + total.gradient + 1, desc="attack", unit="pass", disable=not progress
     )
     with bar:

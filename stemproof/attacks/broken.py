@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, JsonValue
-from tqdm import tqdm
 
 from stemproof.attacks.breakpoints import LEVELS, BreakPoints, Broken, ScaledBreakPoints
 from stemproof.attacks.budgets import Bound
@@ -37,7 +36,9 @@ from stemproof.core.files import (
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import renewed
 from stemproof.core.params import Section, first_difference
+from stemproof.core.progress import Progress
 from stemproof.core.resume import code_fingerprint, finished
+from stemproof.core.room import announce, grown, peak_memory
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.tables import read_table
 from stemproof.data.excerpts import Excerpts
@@ -47,6 +48,7 @@ from stemproof.data.store import PreparedData
 ABOUT, TABLE = "about.json", "parts.csv"
 FILES = (ABOUT, TABLE)
 FORMAT = 1
+ROW_BYTES = 4 * (1 + 2 * len(LEVELS))  # of a part that is done
 AGAIN = "run find-break-points again"
 KEYS = tuple(f"break_{level:g}db" for level in LEVELS)
 # Parameters of an attack that a break point depends on; there is no budget.
@@ -127,13 +129,17 @@ def find_break_points(
     work = scratch / f"{victim.name}-{run[:16]}"
     with explaining(work, "written"):
         work.mkdir(parents=True, exist_ok=True)
+    before = peak_memory()
     checked = examine(victim.separator, excerpts, cut.loud_db, attack.seed, device)
     search = _search(params, attack, checked.passed)
     if shard.is_first:
         samples = sum(excerpts.places[part].samples for part in chosen)
         print(describe(checked, victim.name, search.passes, samples), flush=True)
+        largest = excerpts.largest_batch(chosen, attack.batch)
+        memory = grown(before, largest / checked.samples) if device.type == "cpu" else None
+        announce(f"break points {victim.name}", work, ROW_BYTES * len(chosen), memory)
     units = list(excerpts.batches(chosen, attack.batch))
-    progress = tqdm(
+    progress = Progress(
         total=len(chosen),
         desc=f"break points {victim.name}",
         unit="segment" if threat_of(victim.separator) == "informed" else "excerpt",

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from stemproof.attacks.craft import craft, prepared
 from stemproof.attacks.gate import describe, examine
@@ -40,6 +39,7 @@ from stemproof.core.files import (
 )
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import copy_file, link_file, remove_written
+from stemproof.core.progress import Progress
 from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.room import announce, grown, peak_memory
 from stemproof.core.shards import WHOLE, Shard
@@ -121,16 +121,15 @@ def generate(
         passes = params.of_method.passes(params) * params.restarts if usable else spent(params)
         samples = sum(place.samples for place in excerpts.places)
         print(describe(checked, victim.name, passes, samples), flush=True)
-        # A batch is as many parts at once as the gate had one, and each as long as it is.
-        longest = max(place.samples for place in excerpts.places) * params.batch
-        memory = grown(before, min(longest, samples) / checked.samples)
+        largest = excerpts.largest_batch(range(len(excerpts)), params.batch)
+        memory = grown(before, largest / checked.samples)
         disk = still_to_write(work, excerpts)
         announce(victim.name, work, disk, memory if device.type == "cpu" else None)
     if usable:
         attack = _attack(params, cut, victim, data, device, work, excerpts, shard)
     else:
         attack = score_based(params)
-    progress = tqdm(
+    progress = Progress(
         total=len(excerpts),
         desc=f"attack {victim.name}",
         unit="segment" if threat_of(victim.separator) == "informed" else "excerpt",

@@ -15,12 +15,16 @@ from stemproof.attacks.stored import Adversarials
 from stemproof.attacks.threat import threat_of
 from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
+from stemproof.auditing.costs import held, passes_of_audit
 from stemproof.auditing.flags import Flag, raise_flags
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.scores import without_absent
 from stemproof.auditing.transfer import as_heard, other_mask, played_across
+from stemproof.core.progress import Progress
+from stemproof.core.room import announce_held
 from stemproof.separators.protocol import Informed, Separator
+from stemproof.separators.wrappers import Watched
 
 
 def at_once(_: str, compute: Callable[[], Any]) -> Any:
@@ -112,6 +116,7 @@ def audit(
         measured: gives what is measured of a model by itself, whose name it is given: computed by
             the function beside it, or kept from a run that was killed.
     """
+    _announce(settings, attack, systems)
     torch.manual_seed(attack.seed)  # for a system that is random at test time
     benches = {
         system.model: Bench(
@@ -127,7 +132,9 @@ def audit(
             continue
         seeds = [other for other in systems if other.name == system.name]
         bench = benches[system.model]
-        figures = measured(system.model, partial(_figures, settings, attack, system, bench))
+        figures = measured(
+            system.model, partial(_figures, settings, attack, system, len(bench.cases))
+        )
         figures["seeds"] = len(seeds) if system.trained else None
         if crossed:
             figures["transfer"] = {played.model: crossed[played.model] for played in seeds}
@@ -146,15 +153,39 @@ def audit(
     return results
 
 
+def _announce(settings: AuditParams, attack: AttackParams, systems: Sequence[System]) -> None:
+    if systems[0].material.mixture.device.type != "cpu":
+        return
+    parts = [part for one in systems for part in (one.material, one.training)]
+    searched = [
+        (settings.of(threat_of(one.separator)), one.material) for one in systems if one.white_box
+    ]
+    cure = "lower audit.segments, or attack.excerpt for blind systems"
+    announce_held("audit", held(parts, searched, attack), cure)
+
+
 def _figures(
+    settings: AuditParams, attack: AttackParams, system: System, batches: int
+) -> dict[str, Any]:
+    """What is measured of one model by itself, in so many batches of parts."""
+    threat, material = threat_of(system.separator), system.material
+    suite = settings.of(threat)
+    unit = "segments" if threat == "informed" else "excerpts"
+    print(f"audit {system.model}: {len(material.tracks)} {unit}", flush=True)
+    passes = passes_of_audit(suite, attack, system.white_box, material.mixture.shape[1])
+    total = (passes.forward + passes.gradient) * batches
+    with Progress(total=total, desc=f"audit {system.model}", unit="pass") as bar:
+        watched = Watched(system.separator, bar.update)
+        bench = Bench(watched, material, system.training, attack, system.universal)
+        return _measured(settings, attack, system, bench)
+
+
+def _measured(
     settings: AuditParams, attack: AttackParams, system: System, bench: Bench
 ) -> dict[str, Any]:
-    """What is measured of one model by itself."""
     # Whatever was measured before it, and whether that was now or by a run that was killed.
     torch.manual_seed(attack.seed)
     threat = threat_of(system.separator)
-    unit = "segments" if threat == "informed" else "excerpts"
-    print(f"audit {system.model}: {len(system.material.tracks)} {unit}", flush=True)
     attacked = None
     if not system.white_box:
         assert system.stored is not None

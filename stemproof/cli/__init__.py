@@ -14,6 +14,7 @@ from stemproof.cli.protect import protect
 from stemproof.cli.separate import separate
 from stemproof.core.errors import user_message
 from stemproof.core.printing import keep_printing
+from stemproof.core.progress import close_bars
 
 app = typer.Typer(
     help="How robust is a music source separator to an adversary, and how do you know?",
@@ -94,6 +95,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
+        close_bars()
         said = user_message(error)
         if said is None:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from stemproof.core.errors import InputError, explaining
@@ -38,6 +39,38 @@ def announce(name: str, folder: Path, disk: int, memory: int | None = None) -> N
             f"{folder}: {name} writes {in_words(disk)}, and its file system has {in_words(free)} "
             "left; free some space, or work in another folder"
         )
+
+
+def announce_held(name: str, held: int, cure: str) -> None:
+    """Say on standard error what a stage holds in memory at once, and refuse what cannot be.
+
+    Args:
+        name: of the stage's work, for the message.
+        held: bytes of its signals, counted from their shapes: systems take more.
+        cure: what makes it less.
+
+    Raises:
+        InputError: the machine has less memory.
+    """
+    print(f"{name}: at least {in_words(held)} of memory", file=sys.stderr, flush=True)
+    there = memory()
+    if there is not None and held > there:
+        raise InputError(
+            f"{name} holds {in_words(held)} of signals at once, and this machine has "
+            f"{in_words(there)} of memory; {cure}"
+        )
+
+
+def memory() -> int | None:
+    """Bytes of memory that processes here may have, swap and all; None where nobody says."""
+    found = []
+    with suppress(OSError, LookupError, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes = {key: int(value.split()[0]) for key, value in (line.split(":") for line in lines)}
+        found.append(1024 * (sizes["MemTotal"] + sizes["SwapTotal"]))
+    with suppress(OSError, ValueError):  # of a container; "max" is no number
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found, default=None)
 
 
 def peak_memory() -> int | None:

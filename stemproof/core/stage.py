@@ -16,6 +16,7 @@ from stemproof.core.errors import user_message
 from stemproof.core.locks import only_run
 from stemproof.core.params import PARAMS
 from stemproof.core.printing import keep_printing
+from stemproof.core.progress import close_bars
 
 
 def run_stage(main: Callable[..., None], locks: Path | None) -> None:
@@ -39,6 +40,7 @@ def run_stage(main: Callable[..., None], locks: Path | None) -> None:
     try:
         typer.run(stage)
     except Exception as error:
+        close_bars()
         said = user_message(error)
         if said is None:
             raise

@@ -133,6 +133,16 @@ class Excerpts:
         if batch:
             yield batch
 
+    def largest_batch(self, numbers: Sequence[int], size: int) -> int:
+        """Samples of one channel that are computed at once, at most.
+
+        Args:
+            numbers: of parts.
+            size: as of :meth:`batches`.
+        """
+        found = self.batches(numbers, size)
+        return max((len(batch) * self.places[batch[0]].samples for batch in found), default=0)
+
     def loud(self, threshold_db: float) -> list[int]:
         """Numbers of the parts in which a segment counts."""
         return [n for n in range(len(self)) if self.loud_segments(n, threshold_db).any()]

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import (
@@ -23,6 +22,7 @@ from stemproof.core.ownership import (
     link_file,
     refuse_strangers,
 )
+from stemproof.core.progress import Progress
 from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.room import announce
 from stemproof.data.checks import (
@@ -105,7 +105,7 @@ def prepare(
         delayed(kept.of)(track, file, partial(_prepare_track, track, index, data, cut, work))
         for index, (track, file) in enumerate(zip(tracks, files, strict=True))
     )
-    outcomes = list(tqdm(jobs, total=len(tracks), desc="prepare", unit="track"))
+    outcomes = list(Progress(jobs, total=len(tracks), desc="prepare", unit="track"))
     records = _sound(outcomes)
     about = {"source": data.source, "channels": int(records[0]["channels"])}
     entries = [{key: record[key] for key in Entry.model_fields} for record in records]

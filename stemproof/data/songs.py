@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import FloatArray, sha256, write_array
+from stemproof.core.progress import Progress
 from stemproof.data.audio import Audio, read_audio
 from stemproof.data.checks import audio_hash, check_channels, check_sum, power, sum_db
 from stemproof.data.entries import STEM_STREAMS, LeftOut, is_stem_file, song_name, visible
@@ -113,7 +113,7 @@ def prepare_songs(
     entries, problems = list[dict[str, object]](), Problems()
     first: tuple[Song, Audio] | None = None
     seen = dict[str, Path]()
-    for number, song in enumerate(tqdm(songs, desc="read", unit="song")):
+    for number, song in enumerate(Progress(songs, desc="read", unit="song")):
         with problems.noted():
             mixture, vocals = song.read(MIXTURE), song.read(VOCALS)
             _check_stems(song, mixture, vocals)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from stemproof.attacks.budgets import matched
 from stemproof.attacks.noise import signs
@@ -20,8 +19,10 @@ from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray
 from stemproof.core.machine import ProcessParams, WorkerParams
+from stemproof.core.progress import Progress
 from stemproof.core.random import Draws, derive_seed
 from stemproof.core.resume import Parts
+from stemproof.core.room import announce_held
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.workers import capacity
 from stemproof.data.excerpts import Excerpts
@@ -103,7 +104,12 @@ class Evaluator:
         # Of mono only: BSSEval of a stereo track takes minutes.
         scored = self.params.bsseval != "none" and excerpts.channels == 1
         at_once = capacity(self.workers, self.processes) if scored else 1
-        progress = tqdm(own, desc=f"evaluate {self.name}", unit="track", disable=not shard.is_first)
+        if shard.is_first and excerpts.places:
+            cure = "lower evaluate.batch, or attack.excerpt for blind systems"
+            announce_held(f"evaluate {self.name}", self._held(excerpts), cure)
+        progress = Progress(
+            own, desc=f"evaluate {self.name}", unit="track", disable=not shard.is_first
+        )
         ready: dict[int, tuple[Track, list[Score]]] = {}
         waiting: dict[int, tuple[Track, TrackEstimates | None]] = {}
         for number, track in enumerate(progress):
@@ -164,6 +170,15 @@ class Evaluator:
                 per_track(whole.drop(columns=list(COUNTS))).drop(columns="segments")
             )
         return Scored(tables, counts, bsseval(names, scores) if any(scores) else None)
+
+    def _held(self, excerpts: Excerpts) -> int:
+        """Bytes of the signals of a batch, and of what is stored and put out for a track."""
+        # Mixture, vocals and what was attacked; on this device also what is put out for them.
+        signals = 5 + self.params.noise_draws if self.device.type == "cpu" else 3
+        tracks = map(excerpts.of_track, range(len(excerpts.tracks)))
+        batch = max(excerpts.largest_batch(parts, self.params.batch) for parts in tracks)
+        track = max(place.stop for place in excerpts.places)
+        return 4 * excerpts.channels * (signals * batch + 3 * track)
 
     def _bsseval(self, heard: list[TrackEstimates], rate: int) -> list[list[Score]]:
         workers = self.workers.per_process(self.processes)

@@ -21,6 +21,8 @@ import torch
 from stemproof.attacks.stored import Adversarials, parts_of
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.core.files import FloatArray, read_array
+from stemproof.core.progress import Progress
+from stemproof.core.room import announce_held
 from stemproof.data.store import MIXTURE, PreparedData, PreparedTrack
 from stemproof.evaluation.clips import INDEX, amplification, level, write_clip
 from stemproof.evaluation.evaluate import Evaluator
@@ -80,6 +82,13 @@ class Listener:
         tracks = self.data.tracks("test")
         own = played_to(self.evaluator.separator, tracks, self.evaluator.attack)
         return {track.name: track for track in own}
+
+    def held(self) -> int:
+        """Bytes of all signals of the longest track that may be heard."""
+        segment = self.evaluator.cut.samples(self.data.sample_rate)
+        counts = [self.tracks[name].count(segment) for name in self.drops]
+        samples = self.evaluator.separator.channels * segment * max(counts, default=0)
+        return 4 * len((*SHARED, *OWN)) * samples
 
     def heard(self, name: str) -> Segments:
         """Play a track to it, clean and attacked."""
@@ -177,14 +186,23 @@ def listen(listeners: Sequence[Listener], folder: Path) -> list[dict[str, Any]]:
     Returns:
         What the index says of each segment.
     """
+    groups = [
+        (threat, [one for one in listeners if threat_of(one.evaluator.separator) == threat])
+        for threat in ("informed", "blind")
+    ]
+    held = max(sum(one.held() for one in group) for _, group in groups)
+    announce_held("listen", held, "name fewer `systems`")
     parts: list[dict[str, Any]] = []
-    for threat in ("informed", "blind"):
-        group = [one for one in listeners if threat_of(one.evaluator.separator) == threat]
+    total = len(RULES) * sum(len(group) for _, group in groups)
+    bar = Progress(total=total, desc="listen", unit="recording")
+    for threat, group in groups:
         chooser = next((one for one in group if one.drops), None)
         for choice in choose(chooser) if chooser else ():
             assert chooser is not None
             about = {"threat": threat, "rules": choice.rules, "chosen_by": chooser.system}
             parts.append(about | _write(group, choice, folder, len(parts)))
+            bar.update(len(choice.rules) * len(group))
+    bar.close()
     return parts
 
 

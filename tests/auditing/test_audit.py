@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,13 @@ from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.auditing.auditable import auditable
 from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
+from stemproof.auditing.costs import held
 from stemproof.auditing.flags import CHECKS, not_converged, raise_flags
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams, Suite
 from stemproof.auditing.run import Audited, System, audit
+from stemproof.core import room
+from stemproof.core.errors import InputError
 from stemproof.core.files import write_array
 from stemproof.core.random import derive_seed
 from stemproof.data.excerpts import Excerpts, Place
@@ -206,6 +211,48 @@ def audited(params: Any, systems: Sequence[System]) -> dict[str, Audited]:
 
 def raised_of(result: Audited) -> dict[str, bool]:
     return {flag.name: flag.raised for flag in result.flags}
+
+
+def test_an_audit_says_what_it_takes(
+    make_params: MakeParams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every pass is counted before: those of a system that is told nothing, exactly."""
+    params = make_params(
+        attack={**ATTACK, "batch": 4},
+        audit={**SETTINGS, "excerpts": {**SUITE, "minimal_drops": []}},
+    )
+    failed = {"passed": False, "checks": [{"passed": False, "reason": "none"}]}
+    stored = [stored_of(tmp_path / name, Plain(), params.attack) for name in "ab"]
+    systems = [
+        model("open", 1, Plain(), stored[0]),
+        model("closed", 1, Plain(), replace(stored[1], gate=failed)),
+    ]
+    audited(params, systems)
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first.startswith("audit: at least ") and first.endswith(" kB of memory")
+    for name in ("open", "closed"):
+        ends = [line for line in lines if line.startswith(f"audit {name}-1: ")]
+        done, total = map(int, re.findall(r"-1: (\d+) of (\d+) ", ends[-1])[0])
+        assert 0.99 * total < done <= total and total > 100, ends
+    monkeypatch.setattr(room, "memory", lambda: 1000)
+    with pytest.raises(InputError, match="audit holds .* of signals at once, .*; lower audit.segm"):
+        audited(params, systems)
+
+
+def test_parts_and_what_is_found_of_them_are_held(make_params: MakeParams) -> None:
+    params = make_params(attack=ATTACK, audit=SETTINGS)
+    one, suite = model("open", 1, Plain()), params.audit.of("blind")
+    working = bench(Plain(), params.attack)
+    Auditor(working, suite).figures()
+    crafted = sum(found.nbytes for found in working._crafted.values())
+    parts = [one.material, one.training, one.material]
+    said = held(parts, [(suite, one.material)], params.attack)
+    shared = 2 * one.material.mixture.nbytes
+    assert 0.5 * crafted <= said - shared <= crafted
+    assert held(parts, [], params.attack) == shared
 
 
 def test_no_flag_on_a_clean_system(settings: tuple[AttackParams, AuditParams]) -> None:

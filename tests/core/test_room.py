@@ -9,16 +9,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
+import torch
 from conftest import AllParams
-from small import attack, make
+from scored_cases import Told
+from small import attack, make, score
 
-from stemproof.attacks import store
+from stemproof.attacks import broken, store
+from stemproof.attacks.broken import find_break_points
+from stemproof.attacks.store import Victim
 from stemproof.core import room
 from stemproof.core.errors import InputError
 from stemproof.data import prepare as preparing
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
+from stemproof.evaluation.evaluate import Evaluator
+from stemproof.figures.played import Played
 from stemproof.separators.rsvm import train as training
 from stemproof.separators.rsvm.separator import as_separator
 
@@ -66,6 +73,79 @@ def test_what_a_stage_will_take_is_one_line(
     room.announce("evaluate", tmp_path, 340_000_000)
 
 
+def test_what_is_held_in_memory_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "memory", lambda: 8_000_000_000)
+    room.announce_held("audit", 8_000_000_000, "lower audit.segments")
+    assert capsys.readouterr() == ("", "audit: at least 8.0 GB of memory\n")
+    said = "audit holds 8.1 GB of signals at once, and this machine has 8.0 GB of memory; lower a"
+    with pytest.raises(InputError, match=said):
+        room.announce_held("audit", 8_100_000_000, "lower audit.segments")
+    monkeypatch.setattr(room, "memory", lambda: None)
+    room.announce_held("audit", 10**18, "")
+
+
+def test_the_memory_of_a_machine_and_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = psutil.virtual_memory().total + psutil.swap_memory().total
+    found = room.memory()
+    assert found is None or 0 < found <= whole
+    files = {"/proc/meminfo": "MemTotal:  1000 kB\nHugePages:  0\nSwapTotal:  24 kB\n"}
+
+    def read(path: Path) -> str:
+        if str(path) not in files:
+            raise FileNotFoundError
+        return files[str(path)]
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert room.memory() == 1024 * 1024
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert room.memory() == 1024 * 1024
+    files["/sys/fs/cgroup/memory.max"] = "5000\n"
+    assert room.memory() == 5000
+    files["/proc/meminfo"] = "in another form"
+    assert room.memory() == 5000
+    files.clear()
+    assert room.memory() is None
+
+
+@pytest.mark.parametrize("batch", [2, 100])
+def test_signals_of_an_evaluation(
+    songs: Path,
+    tmp_path: Path,
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    batch: int,
+) -> None:
+    """What is said is held, byte for byte; a machine with less begins nothing."""
+    params = make_params(data={"root": str(songs)}, evaluate={"batch": batch, "noise_draws": 3})
+    prepare(params.data, params.segments, 1, tmp_path / "prepared")
+    data = PreparedData(tmp_path / "prepared")
+    stored = attack(params, Told(), data, tmp_path)
+    played: list[int] = []
+    honest = Evaluator.play
+
+    def watched(evaluator: Evaluator, *signals: Any) -> Played:
+        found = honest(evaluator, *signals)
+        held = [found.mixture, found.vocals, found.adversarial, found.clean, found.attacked]
+        played.append(sum(signal.nbytes for signal in (*held, *found.noisy)))
+        return found
+
+    monkeypatch.setattr(Evaluator, "play", watched)
+    capsys.readouterr()
+    score(params, Told(), data, stored)
+    held = max(played) + 3 * max(np.load(file).nbytes for file in stored.files.values())
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"evaluate x: at least {room.in_words(held)} of memory"
+    monkeypatch.setattr(room, "memory", lambda: held)
+    score(params, Told(), data, stored)
+    monkeypatch.setattr(room, "memory", lambda: held - 1)
+    monkeypatch.setattr(Evaluator, "play", never)
+    with pytest.raises(InputError, match="evaluate x holds .*; lower evaluate.batch, or attack.ex"):
+        score(params, Told(), data, stored)
+
+
 def test_memory_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     before = room.peak_memory()
     assert before is None or before > 50e6  # PyTorch is in it
@@ -99,6 +179,19 @@ def test_no_work_is_begun_on_a_full_disk(
         patch.setattr(store, "craft", never)
         with pytest.raises(InputError, match="x writes "):
             attack(params, as_separator(model), data, tmp_path)
+    (tmp_path / "x").write_bytes(b"")
+    monkeypatch.setattr(broken, "case_of", never)
+    with pytest.raises(InputError, match="break points x writes 56 bytes, and its file system has"):
+        find_break_points(
+            params.breaks,
+            params.attack,
+            params.segments,
+            Victim("x", as_separator(model), tmp_path / "x"),
+            data,
+            torch.device("cpu"),
+            tmp_path / "breaks",
+            tmp_path / "scratch",
+        )
 
 
 def test_the_disk_is_that_of_what_is_written(

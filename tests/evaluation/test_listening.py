@@ -16,6 +16,7 @@ from scored_cases import Blind, Told
 
 from stemproof.attacks.store import Victim, generate
 from stemproof.attacks.stored import open_adversarials
+from stemproof.core import room
 from stemproof.core.errors import InputError
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.clips import amplification, level, read_clip, write_clip
@@ -101,6 +102,32 @@ def test_what_is_heard_is_what_the_figures_are_of(tmp_path: Path, params: AllPar
         added = heard.signals["attacked"] - heard.signals["mixture"]
         assert np.array_equal(added, heard.signals["perturbation"])
         assert 0 < np.abs(added).max() <= params.attack.eps * 1.0001
+
+
+def test_what_is_held_is_said_and_refused(
+    tmp_path: Path,
+    params: AllParams,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = stereo_data(tmp_path / "data")
+    systems: dict[str, Separator] = {"told": Told(), "blind": Crosstalk(), "other": Crosstalk()}
+    listeners = [listener(tmp_path, params, data, *item)[0] for item in systems.items()]
+    for one in listeners:
+        sizes = [sum(s.nbytes for s in one.heard(name).signals.values()) for name in one.drops]
+        assert one.held() == max(sizes)
+    (tmp_path / "out").mkdir()
+    held = listeners[1].held() + listeners[2].held()  # both at once, and more than the first
+    monkeypatch.setattr(room, "memory", lambda: held)
+    capsys.readouterr()
+    listen(listeners, tmp_path / "out")
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == f"listen: at least {room.in_words(held)} of memory"
+    assert lines[-1].startswith("listen: 9 of 9 (recording), ")
+    monkeypatch.setattr(room, "memory", lambda: held - 1)
+    monkeypatch.setattr(Listener, "heard", None)
+    with pytest.raises(InputError, match="listen holds .* of signals at once, .*; name fewer"):
+        listen(listeners, tmp_path / "out")
 
 
 def test_clips_of_both_kinds_of_systems(tmp_path: Path, params: AllParams) -> None:

@@ -12,11 +12,11 @@ import soundfile
 import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import is_there, sha256, write_text, written_aside
 from stemproof.core.ownership import fresh_directory
+from stemproof.core.progress import Progress
 from stemproof.core.resume import Parts
 from stemproof.data.codec import decode, example_stem, import_musdb
 from stemproof.data.demo.band import Score, bass, chords, drums, stereo
@@ -93,7 +93,7 @@ def render_demo(
     )
     for (subset, name), _ in zip(
         [song for song, _ in missing],
-        tqdm(jobs, total=len(missing), desc="render demo", unit="song"),
+        Progress(jobs, total=len(missing), desc="render demo", unit="song"),
         strict=True,
     ):
         _remember(destination, f"{subset}/{name}", parts)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint
 from stemproof.core.finite import Watch
+from stemproof.core.progress import Progress
 from stemproof.core.random import derive_seed
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.room import announce
@@ -104,7 +104,7 @@ def train(making: Making, own: OpenUnmixSettings) -> Trained:
     steps = recipe.samples // recipe.batch_size
     if shard.is_first and not curves:
         announce(f"train {making.name}", making.resume, state_bytes(network.module))
-    progress = tqdm(
+    progress = Progress(
         total=recipe.epochs * steps,
         initial=len(curves) * steps,
         desc=f"train {making.name}, seed {making.seed}",

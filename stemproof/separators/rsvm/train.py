@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint
 from stemproof.core.finite import Watch
+from stemproof.core.progress import Progress
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.room import announce
 from stemproof.core.runtime import shard_of
@@ -95,7 +95,7 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
     curves = load_state(making.resume, run, model, optimizer, fabric)
     if shard.is_first and not curves:
         announce(f"train {making.name}", making.resume, state_bytes(model.module))
-    progress = tqdm(
+    progress = Progress(
         total=recipe.epochs * steps,
         initial=len(curves) * steps,
         desc=f"train {making.name}, seed {making.seed}",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stemproof.separators.wrappers.draws import FixedDraws
     from stemproof.separators.wrappers.expectation import Expectation
     from stemproof.separators.wrappers.rate import Resampled, with_sample_rate
+    from stemproof.separators.wrappers.watched import Watched
     from stemproof.separators.wrappers.windows import Windowed
     from stemproof.separators.wrappers.wrapper import Wrapper
 
@@ -20,6 +21,7 @@ _MODULES = {
     "Expectation": "expectation",
     "FixedDraws": "draws",
     "Resampled": "rate",
+    "Watched": "watched",
     "Windowed": "windows",
     "Wrapper": "wrapper",
     "with_channels": "channels",
@@ -31,6 +33,7 @@ __all__ = [
     "Expectation",
     "FixedDraws",
     "Resampled",
+    "Watched",
     "Windowed",
     "Wrapper",
     "with_channels",

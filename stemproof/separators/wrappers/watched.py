@@ -1,4 +1,4 @@
-"""Progress: a system that says when it has been asked."""
+"""A system that says when it has been asked: its passes are what progress is counted in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stemproof.separators.protocol import Side
-from stemproof.separators.wrappers import Wrapper
+from stemproof.separators.wrappers.wrapper import Wrapper
 
 
 @dataclass(frozen=True)

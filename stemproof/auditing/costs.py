@@ -1,0 +1,62 @@
+"""What an audit will take: passes of a system, and what is held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from stemproof.attacks.params import AttackParams
+from stemproof.attacks.passes import Passes, passes_of
+from stemproof.attacks.pgd import build_pgd
+from stemproof.auditing.auditable import auditable
+from stemproof.auditing.bench import Bench
+from stemproof.auditing.checks import Auditor
+from stemproof.auditing.material import Material
+from stemproof.auditing.params import AuditParams
+from stemproof.separators.protocol import Separator
+
+
+def passes_of_audit(suite: AuditParams, attack: AttackParams, white: bool, channels: int) -> Passes:
+    """Passes of one part through a system that is audited.
+
+    Args:
+        suite: the section ``audit`` as it is for such a system (:meth:`AuditParams.of`).
+        attack: the section ``attack``.
+        white: whether its gradient is of use.
+        channels: of what it hears.
+    """
+
+    def run(system: Separator, mixture: Tensor, vocals: Tensor) -> None:
+        material = Material(["song"], mixture, vocals, (0,))
+        heard = None if white else mixture.flatten(1)
+        bench = Bench(system, material, material, attack)
+        Auditor(bench, suite, heard).figures()
+
+    return passes_of(run, channels)
+
+
+def held(
+    parts: Sequence[Material],
+    searched: Sequence[tuple[AuditParams, Material]],
+    attack: AttackParams,
+) -> int:
+    """Bytes of the parts that are audited, and of what attacks find for one system, at least.
+
+    Args:
+        parts: of the test and the training split, of all systems.
+        searched: how much of each system whose gradient is of use is audited, and on which parts.
+        attack: the section ``attack``.
+    """
+    own = build_pgd(auditable(attack)).steps
+    found = [
+        len({*suite.steps, own, 2 * own}) + len({*suite.eps_factors} - {1.0})
+        for suite, _ in searched
+    ]
+    kept = [
+        count * material.mixture.nbytes
+        for count, (_, material) in zip(found, searched, strict=True)
+    ]
+    # The systems of a threat model share theirs.
+    once = {id(one): one.mixture.nbytes + one.vocals.nbytes for one in parts}
+    return sum(once.values()) + max(kept, default=0)
