@@ -13,7 +13,7 @@ from stemproof.api.fitting import attack_params, fitting, fitting_training, seed
 from stemproof.api.recordings import Signal
 from stemproof.attacks.params import AttackParams
 from stemproof.auditing import run
-from stemproof.auditing.flags import Flag
+from stemproof.auditing.flag import Flag
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams, Suite
 from stemproof.core.errors import InputError

@@ -21,7 +21,7 @@ from stemproof.attacks.store import Victim, generate
 from stemproof.attacks.stored import open_adversarials
 from stemproof.attacks.threat import fitted, threat_of
 from stemproof.auditing import run
-from stemproof.auditing.flags import Flag
+from stemproof.auditing.flag import Flag
 from stemproof.auditing.material import choose_material
 from stemproof.core.errors import InputError
 from stemproof.core.machine import ProcessParams, WorkerParams

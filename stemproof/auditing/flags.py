@@ -4,38 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
+from stemproof.auditing.flag import Figures, Flag
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.scores import fall
 from stemproof.auditing.words import attacked, db
 from stemproof.figures.collapse import WITHOUT_ENERGY
-
-Figures = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One check.
-
-    Attributes:
-        name: a short name.
-        raised: whether the figure is doubtful.
-        reason: what was measured, in one sentence.
-        measured: whether anything was.
-    """
-
-    name: str
-    raised: bool
-    reason: str
-    measured: bool = True
-
-    @property
-    def word(self) -> str:
-        """RAISED, clear, or not measured."""
-        return ("RAISED" if self.raised else "clear") if self.measured else "not measured"
 
 
 def collapsed(figures: Figures, settings: AuditParams) -> Flag:
@@ -240,6 +215,22 @@ def weak_mask_gradient(figures: Figures, settings: AuditParams) -> Flag:
     return Flag("weak mask gradient", gain >= settings.tolerance_db, measured)
 
 
+def aim_not_reached(figures: Figures, settings: AuditParams) -> Flag:
+    """An attack that has a loss to reach, and no budget, must reach it everywhere."""
+    if not figures["aim"]:
+        return Flag("aim not reached", False, "the attack aims at no loss, but at the worst")
+    found, wanted = figures["aim"], db(figures["aim"]["drop"], 1)
+    missed = found["missed"]
+    return Flag(
+        "aim not reached",
+        missed > 0,
+        f"on {missed} of {found['parts']} parts no perturbation was found that costs {wanted}: SNR "
+        "and drop there are of a weaker one"
+        if missed
+        else f"on each of {found['parts']} parts the perturbation costs {wanted}",
+    )
+
+
 def few_seeds(figures: Figures, settings: AuditParams) -> Flag:
     """A difference between two trained models may be the luck of training."""
     seeds = figures["seeds"]
@@ -282,6 +273,7 @@ CHECKS: dict[str, tuple[Callable[[Figures, AuditParams], Flag], tuple[str, ...]]
     "black box beats white box": (black_box_beats_white_box, ("black_box", "gradient")),
     "stronger from elsewhere": (stronger_from_elsewhere, ("transfer",)),
     "weak mask gradient": (weak_mask_gradient, ()),
+    "aim not reached": (aim_not_reached, ("aim",)),
     "few seeds": (few_seeds, ("seeds",)),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 from stemproof.attacks.stored import Adversarials, measured
 from stemproof.attacks.threat import fitted
 from stemproof.auditing.material import Materials
+from stemproof.auditing.reached import aim_of
 from stemproof.auditing.run import Audited, System
 from stemproof.separators.checkpoint import load, read_header
 
@@ -36,7 +37,8 @@ def open_system(
     learned = attack.method == "universal" and stored.gate["passed"]
     universal = stored.universal.to(device) if learned else None
     trained = read_header(stored.model).trained
-    return System(name, seed, separator, test, training, found, trained, universal)
+    aim = aim_of(found, separator, attack, materials.cut, data, device)
+    return System(name, seed, separator, test, training, found, trained, universal, aim)
 
 
 def curves(results: Mapping[str, Audited]) -> dict[str, Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,8 @@ from stemproof.attacks.threat import threat_of
 from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
 from stemproof.auditing.costs import held, passes_of_audit
-from stemproof.auditing.flags import Flag, raise_flags
+from stemproof.auditing.flag import Flag
+from stemproof.auditing.flags import raise_flags
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.scores import without_absent
@@ -72,6 +73,8 @@ class System:
         trained: whether training seeds make a difference.
         universal: the perturbation that was learned and played to all parts, 1 x samples, when
             the attack is such a one.
+        aim: how far an attack that aims at a loss fell short of it, as
+            :func:`stemproof.auditing.reached.aim_of` counts; None where that is not known.
     """
 
     name: str
@@ -82,6 +85,7 @@ class System:
     stored: Adversarials | None = None
     trained: bool = True
     universal: Tensor | None = None
+    aim: Mapping[str, float] | None = None
 
     @property
     def model(self) -> str:
@@ -138,6 +142,8 @@ def audit(
         figures["seeds"] = len(seeds) if system.trained else None
         if crossed:
             figures["transfer"] = {played.model: crossed[played.model] for played in seeds}
+        if attack.of_method.aim is None or system.aim is not None:
+            figures["aim"] = _of_seeds([other.aim for other in seeds if other.aim is not None])
         found = [other.stored for other in seeds if other.stored is not None]
         used = [figures["budget_used"], *(adversarials.budget_used for adversarials in found)]
         figures["budget_used"] = max(used)
@@ -151,6 +157,12 @@ def audit(
             method = " and ".join(attack.without_gradient if stand_in else [attack.method])
         results[system.name] = Audited(f"{method}, {audited.norm}", without_absent(figures), flags)
     return results
+
+
+def _of_seeds(aims: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What all models of a system fell short of together; nothing where nothing was aimed at."""
+    counts = {key: sum(aim[key] for aim in aims) for key in ("parts", "missed")}
+    return {"drop": aims[0]["drop"], **counts} if aims else {}
 
 
 def _announce(settings: AuditParams, attack: AttackParams, systems: Sequence[System]) -> None:

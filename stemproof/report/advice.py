@@ -108,6 +108,10 @@ def meanings(
         "weak mask gradient": Meaning(
             "The attack does not see through the mask that is made again: the loss may be larger."
         ),
+        "aim not reached": Meaning(
+            "The search for a perturbation that costs as much as was asked found none for some of "
+            "the music. How small the others are says nothing of that: read the break points.",
+        ),
         "few seeds": Meaning(
             "A system was trained once, or a few times. Trained again it would come out "
             "differently, and the intervals know too little of that.",

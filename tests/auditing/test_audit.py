@@ -187,7 +187,7 @@ def flags_of(separator: Any, settings: tuple[AttackParams, AuditParams]) -> dict
     figures = Auditor(bench(separator, attack), audit_params).figures()
     figures["gate"] = PASSED
     figures["transfer"] = {"self": {"self": {"drop": 1.0, "gain": 0.0, "parts": 6}}}
-    figures["seeds"] = 3
+    figures["seeds"], figures["aim"] = 3, {}
     flags = raise_flags(figures, audit_params)
     assert all(flag.measured for flag in flags)
     return {flag.name: flag.raised for flag in flags}
