@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,15 @@ OF_THE_MODEL = re.compile(r"stemproof/(separators/(rsvm/.*|validation\.py)|data/
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> list[Clone]:
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Clone]]:
     """Two copies of the project in folders of other names and depths; the first is watched."""
+    monkeypatch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("a")
     journal = folder / "journal"
     journal.mkdir()
+    # The report names the commit of the code, which is made of its time, too.
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_DATE", "2022-01-01T00:00:00Z")
     first = Clone(folder / "one", parameters())
     first.environment |= {
         "PYTHONPATH": str(HERE / "site"),
@@ -44,7 +49,8 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> list[Clone]:
     first.dvc("repro")
     second = Clone(folder / "much/deeper/with a space/zwei", parameters())
     second.dvc("repro", "--force")
-    return [first, second]
+    yield [first, second]
+    monkeypatch.undo()
 
 
 def test_the_same_bytes_in_any_folder_at_any_time(twins: list[Clone]) -> None:

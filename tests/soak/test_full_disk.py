@@ -21,8 +21,8 @@ FULL = (
     r"|its file system has [\d.]+ \w+ left; free some space, or work in another folder"
 )
 READ_ONLY = r"Read-only file system\); its file system is read-only"
-# Songs are rendered in their places, from which the former ones are removed first.
-IN_PLACE = {"render-demo"}
+# Songs and clips are written in their places, from which the former ones are removed first.
+IN_PLACE = {"render-demo", "listen"}
 
 
 def mount(folder: Path, *options: str) -> bool:
