@@ -227,9 +227,10 @@ def test_damaged_work_is_computed_again(
     capsys.readouterr()
     assert bench.run() == whole
     assert again.calls == 2
-    gate, damaged = capsys.readouterr().out.splitlines()
+    gate, damaged, closing = capsys.readouterr().out.splitlines()
     assert gate.startswith("x-1: the gradient passes its checks; 4 passes over ")
     assert damaged == f"{path}: damaged, computing it again"
+    assert closing.startswith("x-1: median loss of the attack ") and closing.endswith("recordings")
 
 
 def test_what_the_system_refuses_to_read_is_not_thrown_away(
