@@ -44,7 +44,9 @@ soundfile.write(sys.argv[2], numpy.tanh(mixture - 0.5 * mixture.mean(1, keepdims
 
 def of_demucs(folder: Path) -> dict[str, Any]:
     weights = folder / "weights.safetensors"
-    store(weights, toy("Demucs", samplerate=RATE, dconv_lstm=0, dconv_attn=0))
+    store(
+        weights, toy("Demucs", samplerate=RATE, channels=4, segment=3.0, dconv_lstm=0, dconv_attn=0)
+    )
     return {"kind": "demucs", "weights": str(weights)}
 
 
@@ -95,7 +97,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     folder = tmp_path_factory.mktemp("kinds")
     entries = {f"{kind}-entry": about(folder) for kind, about in ENTRIES.items()}
     entries["stft"] = {"kind": "stft", "window": 512, "hop": 128}  # the oracle
-    clone = Clone(folder / "clone", {**TINY, "separators": entries})
+    # A program starts anew for every query.
+    few = {"search": {"queries": 4}, "nes": {"queries": 8}}
+    changes = {**TINY, "separators": entries, "attack": {**TINY["attack"], **few}}
+    clone = Clone(folder / "clone", changes)
     (clone.folder / "my_module.py").write_text(OWN)
     (clone.folder / "program.py").write_text(PROGRAM)
     clone.commit("systems")

@@ -68,7 +68,7 @@ class Clone:
     def __init__(self, folder: Path, changes: dict[str, Any]) -> None:
         self.folder = folder
         # Reports name the commit, whose hash depends on its date.
-        date = "2026-01-01T00:00:00Z"
+        date = "1767225600 +0000"  # as git and DVC understand it
         self.environment: dict[str, str] = {
             "DVC_NO_ANALYTICS": "1",
             "COLUMNS": "120",
