@@ -44,9 +44,7 @@ soundfile.write(sys.argv[2], numpy.tanh(mixture - 0.5 * mixture.mean(1, keepdims
 
 def of_demucs(folder: Path) -> dict[str, Any]:
     weights = folder / "weights.safetensors"
-    store(
-        weights, toy("Demucs", samplerate=RATE, segment=3.0, dconv_lstm=0, dconv_attn=0)
-    )
+    store(weights, toy("Demucs", samplerate=RATE, segment=3.0, dconv_lstm=4, dconv_attn=4))
     return {"kind": "demucs", "weights": str(weights)}
 
 
