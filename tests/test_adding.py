@@ -66,10 +66,11 @@ def change(folder: Path, block: str) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with all that the page adds, in which the pipeline has run."""
     folder = tmp_path_factory.mktemp("project")
-    for part in ("stemproof", "stages", "docs"):
+    for part in ("stemproof", "stages", "docs", "results"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for file in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / file, folder)
     tree = merged(default_tree(), SMALL)
     tree["audit"] |= {"segments": 2, "steps": [1], "queries": 5, "universal_epochs": 1}
     for language, block in BLOCKS:

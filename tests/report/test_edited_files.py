@@ -5,19 +5,22 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import AllParams
 from scored_cases import Blind, evaluated, informed, oracle
 from test_mixed import reported
 
 from stemproof.core.errors import InputError
-from stemproof.report import build
+from stemproof.report import illustrations
 from stemproof.report.build import Sources, build_report
+from stemproof.report.drawing import Picture
+from stemproof.report.shown import curves, figures
 from stemproof.report.threats import Settings
 
 MakeParams = Callable[..., AllParams]
@@ -30,16 +33,25 @@ FREE = ("source", "device", "kind", "parameters", "reasons")
 MAY_BE_ABSENT = ("minimal_snr", "sparse", "universal", "black_box", "masks", "transfer")
 
 
-def shown_instead() -> Any:
-    """What stands for pictures, which take long to draw: the numbers that are drawn."""
+def numbers_of(value: Any) -> str:
+    """All numbers that a picture would be drawn from."""
+    if isinstance(value, pd.DataFrame):
+        return value.to_csv()
+    if is_dataclass(value):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        return "".join(f"{key}: {numbers_of(part)}" for key, part in value.items())
+    return repr(value)
 
-    def curves(tables: Any, x: str, y: str, *_: Any, **__: Any) -> str:
-        return "".join(table[[x, y]].to_csv() for table in tables.values())
 
-    def drops(tables: Any, *_: Any) -> str:
-        return "".join(table[["drop", "noise_drop"]].to_csv() for table in tables.values())
+def lines(what: Any, places: Any) -> Picture | None:
+    tables = {n: t[[what.x, what.y]] for n, t in what.tables.items() if what.y in t}
+    return Picture(numbers_of(tables), what.caption) if tables else None
 
-    return SimpleNamespace(curves=curves, drops=drops)
+
+def instead(*shown: Any) -> Picture:
+    """What stands for a picture, which takes long to draw."""
+    return Picture("".join(map(numbers_of, shown)), "")
 
 
 class Run:
@@ -52,8 +64,10 @@ class Run:
             "toy": {1: evaluated(folder, Blind())},
         }
         self.metrics, self.plots = folder / "metrics", folder / "plots"
-        self.whole = reported(folder, params, systems, NAMES)
+        reported(folder, params, systems, NAMES)
         self.settings = Settings(params.attack, params.segments, params.statistics, {"a": 1})
+        self.whole = self.report()
+        assert isinstance(self.whole, dict)
 
     def report(self) -> dict[str, str] | str:
         """The report, or the sentence that refuses a file."""
@@ -61,7 +75,10 @@ class Run:
         files = {name: self.metrics / f"{name}.json" for name in ("data", "comparison", "audit")}
         where = {"environment": self.metrics / "environment.json", "plots": self.plots}
         try:
-            return build_report(self.settings, Sources(systems=named, **files, **where))
+            sources = Sources(systems=named, **files, **where)
+            pages = build_report(self.settings, sources)
+            # What DVC shows is written with the report.
+            return {**pages, **curves(sources), "figures": str(figures(sources))}
         except InputError as error:
             said = str(error)
             assert said.startswith((str(self.metrics), str(self.plots)))
@@ -80,7 +97,9 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(build, "pictures", shown_instead())
+    monkeypatch.setattr(illustrations, "lines", lines)
+    for name in ("tracks", "robustness", "heat_map"):
+        monkeypatch.setattr(illustrations, name, instead)
     return Run(tmp_path, make_params())
 
 
