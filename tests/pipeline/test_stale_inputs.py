@@ -127,6 +127,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             for script in SCRIPTS:
+                if script == "report":
+                    run("listen")
                 run(script)
         yield folder
     finally:
