@@ -24,8 +24,12 @@ WRITERS = re.compile(
     r"\.write_text\(|\.write_bytes\(|np\.save|torch\.save\((?!\{)|save_file\(|soundfile\.write\("
     r"|wavfile\.write\(|tofile\(|copyfile\(|shutil\.copy\w*\(|json\.dump\(|open\([^)]*\"[wax+]"
 )
-# A lock, a program's input and messages in a temporary folder, and what was opened the line above.
+# A lock, a program's input and messages in a temporary folder, what was opened the line above, files
+# in memory, and the samples of a long song, which every run writes again before it reads them.
 OTHERS = {
+    "file.open(",
+    "av.open(stored,",
+    "soundfile.write(stored, clipped",
     "lock = path.open(",
     "said.open(",
     "wavfile.write(path, self.sample_rate",
@@ -51,7 +55,7 @@ def test_files_are_written_aside_and_nowhere_else() -> None:
                 if WRITERS.search(line) and "temporary" not in line:
                     found.append((file.name, line.strip()))
     assert [(name, line) for name, line in found if not any(o in line for o in OTHERS)] == []
-    assert len(found) == len(OTHERS)
+    assert len(found) == len(OTHERS) + 1  # two such files
 
 
 def test_files_get_their_names_together(tmp_path: Path) -> None:
