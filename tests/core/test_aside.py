@@ -24,8 +24,8 @@ WRITERS = re.compile(
     r"\.write_text\(|\.write_bytes\(|np\.save|torch\.save\((?!\{)|save_file\(|soundfile\.write\("
     r"|wavfile\.write\(|tofile\(|copyfile\(|shutil\.copy\w*\(|json\.dump\(|open\([^)]*\"[wax+]"
 )
-# A lock, a program's input and messages in a temporary folder, what was opened the line above, files
-# in memory, and the samples of a long song, which every run writes again before it reads them.
+# A lock, a program's input and messages in a temporary folder, what was opened the line above,
+# files in memory, and the samples of a long song, which every run writes before it reads them.
 OTHERS = {
     "file.open(",
     "av.open(stored,",
