@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from hypothesis import settings
 
 from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
@@ -25,6 +26,10 @@ from stemproof.figures.params import StatisticsParams
 from stemproof.report.params import ReportParams
 from stemproof.separators.registry import Entries
 from stemproof.separators.rsvm.params import FamilyParams
+
+# How long an example takes says nothing on a machine that has other work.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 4000
