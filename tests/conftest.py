@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,11 @@ class AllParams(Sections):
 
 
 def default_tree() -> dict[str, Any]:
+    return copy.deepcopy(_written())
+
+
+@functools.cache
+def _written() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "tests/params.yaml").read_text())
 
 
@@ -96,9 +102,22 @@ def merged(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+READ: dict[str, AllParams] = {}
+
+
 @pytest.fixture(autouse=True)
 def _threads() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_disks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """That files are on the disk before they have their names is tested in one place."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name != "test_writing.py":
+            patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture
@@ -107,8 +126,12 @@ def make_params(tmp_path: Path) -> Callable[..., AllParams]:
 
     def make(**changes: Any) -> AllParams:
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(merged(merged(default_tree(), SMALL), changes)))
-        return load_params(AllParams, path)
+        text = yaml.dump(merged(merged(_written(), SMALL), changes), Dumper=DUMPER)
+        path.write_text(text)
+        # The same text is read once: many tests change nothing, and parsing is most of their time.
+        if text not in READ:
+            READ[text] = load_params(AllParams, path)
+        return READ[text].model_copy(deep=True)
 
     return make
 
