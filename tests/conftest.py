@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from hypothesis import settings
 
 from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
@@ -25,6 +27,10 @@ from stemproof.figures.params import StatisticsParams
 from stemproof.report.params import ReportParams
 from stemproof.separators.registry import Entries
 from stemproof.separators.rsvm.params import FamilyParams
+
+# How long an example takes says nothing on a machine that has other work.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 4000
@@ -78,6 +84,11 @@ class AllParams(Sections):
 
 
 def default_tree() -> dict[str, Any]:
+    return copy.deepcopy(_written())
+
+
+@functools.cache
+def _written() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "tests/params.yaml").read_text())
 
 
@@ -91,9 +102,22 @@ def merged(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+READ: dict[str, AllParams] = {}
+
+
 @pytest.fixture(autouse=True)
 def _threads() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_disks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """That files are on the disk before they have their names is tested in one place."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name != "test_writing.py":
+            patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture
@@ -102,8 +126,12 @@ def make_params(tmp_path: Path) -> Callable[..., AllParams]:
 
     def make(**changes: Any) -> AllParams:
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(merged(merged(default_tree(), SMALL), changes)))
-        return load_params(AllParams, path)
+        text = yaml.dump(merged(merged(_written(), SMALL), changes), Dumper=DUMPER)
+        path.write_text(text)
+        # The same text is read once: many tests change nothing, and parsing is most of their time.
+        if text not in READ:
+            READ[text] = load_params(AllParams, path)
+        return READ[text].model_copy(deep=True)
 
     return make
 

@@ -25,6 +25,7 @@ from stemproof.core.ownership import (
 from stemproof.core.progress import Progress
 from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.room import announce
+from stemproof.data.beside import Record, sound
 from stemproof.data.checks import (
     audio_hash,
     check_channels,
@@ -48,8 +49,7 @@ from stemproof.data.store import (
     segment_starts,
     write_manifest,
 )
-
-Record = dict[str, Any]
+from stemproof.data.twice import low_end
 
 
 def prepare(
@@ -106,7 +106,7 @@ def prepare(
         for index, (track, file) in enumerate(zip(tracks, files, strict=True))
     )
     outcomes = list(Progress(jobs, total=len(tracks), desc="prepare", unit="track"))
-    records = _sound(outcomes)
+    records = sound(outcomes, data.sample_rate)
     about = {"source": data.source, "channels": int(records[0]["channels"])}
     entries = [{key: record[key] for key in Entry.model_fields} for record in records]
     write_manifest(work, {**about, "sample_rate": data.sample_rate, "tracks": entries})
@@ -165,33 +165,6 @@ def _file_of(track: Recording, index: int) -> str:
     return f"{track.split}-{index:04d}.npy"
 
 
-def _sound(outcomes: Iterable[Record | InputError]) -> list[Record]:
-    """The records of tracks that can be used, each beside the others.
-
-    Raises:
-        InputError: some cannot be; or two are the same recording; or one has other channels.
-    """
-    problems, records, first = Problems(), list[Record](), dict[str, Path]()
-    for outcome in outcomes:
-        with problems.noted():
-            if isinstance(outcome, InputError):
-                raise outcome
-            records.append(outcome)
-            path, same = outcome["path"], first.setdefault(outcome["audio"], outcome["path"])
-            if same != path:
-                raise InputError(
-                    f"{same} and {path} are the same recording, sample for sample; a song counts "
-                    "once, and none is trained on and tested on: leave one of them out"
-                )
-            if outcome["channels"] != records[0]["channels"]:
-                raise InputError(
-                    f"{path}: {outcome['channels']} channel(s), but {records[0]['path']} has "
-                    f"{records[0]['channels']}; all recordings must have as many"
-                )
-    problems.refuse()
-    return records
-
-
 def _prepare_track(
     track: Recording, index: int, data: DataParams, cut: SegmentParams, destination: Path
 ) -> Record | InputError:
@@ -214,6 +187,7 @@ def _prepare_track(
         "name": track.name,
         "path": track.path_of("mixture"),
         "audio": audio_hash(audio[MIXTURE]),
+        "low": low_end(audio[MIXTURE], data.sample_rate),
         "channels": audio.shape[1],
         "rendered": bool(getattr(track, "rendered", False)),
         "file": file,

@@ -17,6 +17,7 @@ from stemproof.data.entries import STEM_STREAMS, LeftOut, is_stem_file, song_nam
 from stemproof.data.params import SegmentParams
 from stemproof.data.problems import Problems
 from stemproof.data.store import PreparedData, loud_mask, write_manifest
+from stemproof.data.twice import Heard, low_end, same_recordings
 
 MIXTURE, VOCALS = "mixture", "vocals"
 SUFFIXES = (".wav", ".flac")
@@ -112,7 +113,7 @@ def prepare_songs(
     """
     entries, problems = list[dict[str, object]](), Problems()
     first: tuple[Song, Audio] | None = None
-    seen = dict[str, Path]()
+    seen, heard = dict[str, Path](), list[Heard]()
     for number, song in enumerate(Progress(songs, desc="read", unit="song")):
         with problems.noted():
             mixture, vocals = song.read(MIXTURE), song.read(VOCALS)
@@ -123,6 +124,8 @@ def prepare_songs(
                     f"{same} and {song.mixture} are the same recording, sample for sample; a song "
                     "counts once: leave one of them out"
                 )
+            low = low_end(mixture.samples, mixture.sample_rate)
+            heard.append(Heard(song.mixture, mixture.samples.shape[1], low))
             first = first or (song, mixture)
             _check_alike(song, mixture, *first)
             audio = _cut(song, mixture, vocals, cut, excerpt)
@@ -132,6 +135,9 @@ def prepare_songs(
             write_array(destination / file, audio)
             about = {"split": "test", "name": song.name, "file": file, "samples": audio.shape[-1]}
             entries.append({**about, "rendered": False, "sha256": sha256(destination / file)})
+    if first is not None:
+        for message in same_recordings(heard, first[1].sample_rate):
+            problems.add(message)
     problems.refuse()
     assert first is not None
     about = {"source": "songs", "sample_rate": first[1].sample_rate, "channels": first[1].channels}

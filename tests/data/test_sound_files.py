@@ -18,10 +18,11 @@ from stem_files import RATE, SAMPLES, stems_of, write_stems
 from stemproof.core.errors import InputError
 from stemproof.data import checks
 from stemproof.data.audio import read_audio
+from stemproof.data.beside import sound
 from stemproof.data.checks import audio_hash, check_channels, check_samples, check_sum, power
 from stemproof.data.codec import announced_samples, example_stem
 from stemproof.data.params import SegmentParams
-from stemproof.data.prepare import _decode, _sound
+from stemproof.data.prepare import _decode
 from stemproof.data.recordings.musdb import MusdbLayout, MusdbRecording, _check_file
 from stemproof.data.recordings.musdb18hq import SOURCE as MUSDB18HQ
 from stemproof.data.recordings.setup import STEMS
@@ -277,11 +278,11 @@ def test_a_rate_that_differs(tmp_path: Path) -> None:
 
 
 def test_recordings_of_other_channels_are_named(tmp_path: Path) -> None:
-    about = {"audio": "a", "channels": 2, "path": tmp_path / "a"}
-    other = {"audio": "b", "channels": 1, "path": tmp_path / "b"}
+    about = {"audio": "a", "channels": 2, "path": tmp_path / "a", "samples": 9, "low": ""}
+    other = {**about, "audio": "b", "channels": 1, "path": tmp_path / "b"}
     with pytest.raises(InputError, match=rf"b: 1 channel\(s\), but {tmp_path}/a has 2"):
-        _sound([about, other])
-    assert _sound([about]) == [about]
+        sound([about, other], 44100)
+    assert sound([about], 44100) == [about]
 
 
 def test_a_source_of_wav_files_keeps_what_floats_hold(songs: Path) -> None:
