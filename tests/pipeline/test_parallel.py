@@ -577,6 +577,7 @@ def _read_much(rank: int, folder: Path) -> None:
     assert grown < 100 * 2**20, grown  # 350 MB were read
 
 
+@pytest.mark.slow
 def test_a_long_training_does_not_collect_the_data_set_in_memory(tmp_path: Path) -> None:
     # In a process of its own: this one has had, and may reuse, more memory.
     torch.multiprocessing.spawn(_read_much, args=(tmp_path,), nprocs=1)
