@@ -4,13 +4,16 @@ from common import (
     ADVERSARIAL,
     ASIDE,
     LISTENING,
+    METRICS,
     PLOTS,
     PREPARED,
     Sections,
     adversarial_folder,
     load_params,
+    made_of,
     run,
     run_by_dvc,
+    said_by,
 )
 
 from stemproof.attacks.params import AttackSection
@@ -19,6 +22,7 @@ from stemproof.attacks.stored import open_adversarials
 from stemproof.attacks.threat import fitted
 from stemproof.core.files import write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
+from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.core.runtime import make_place
@@ -50,6 +54,11 @@ def main() -> None:
     refuse_strangers(LISTENING, file_names(params.systems))
     device = make_place(params.runtime, ProcessParams()).device
     data, seed = PreparedData(PREPARED), params.train.seeds[0]
+    folders = [adversarial_folder(name, seed) for name in params.systems]
+    compared = said_by(METRICS / "environment.json", "compare")
+    made_of("listen", compared)  # first: of a new system there is nothing yet
+    attacked = (said_by(folder / STORED, "generate-pgd-adversarials") for folder in folders)
+    made = made_of("listen", compared, *attacked)
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.
         wanted = {(name, seed) for name in params.systems for seed in params.train.seeds}
@@ -82,10 +91,9 @@ def main() -> None:
         models[name] = stored.model_sha256
     fresh_directory(LISTENING, file_names(params.systems), earlier=file_names(params.systems))
     about = {"format": FORMAT, "seed": seed, "data": data.fingerprint, "models": models}
-    made_with = params.model_dump(mode="json", exclude={"runtime"})
     parts = listen(listeners, LISTENING)
     views = look(listeners, parts, LISTENING)
-    index = {**about, "made_with": made_with, "parts": parts, "views": views}
+    index = {**about, MADE_WITH: made, "parts": parts, "views": views}
     write_json(LISTENING / INDEX, index)
     print(f"{LISTENING}: {len(parts)} parts of recordings, as {len(listeners)} systems hear them")
 

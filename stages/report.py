@@ -28,6 +28,7 @@ from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.core.resume import drop
 from stemproof.data.params import SegmentParams
+from stemproof.evaluation.clips import INDEX
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, gathered, rendered, verdicts
@@ -82,6 +83,7 @@ def main() -> None:
         made_of("report", said_by(file, stage))
         if read_document(file, form).get("data") != recordings:
             raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
+    made_of("report", said_by(LISTENING / INDEX, "listen"))
     settings = Settings(
         params.attack,
         params.segments,

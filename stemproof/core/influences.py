@@ -36,6 +36,7 @@ INFLUENCES: dict[str, tuple[str, ...]] = {
         "statistics",
     ),
     "audit": ("systems", "train", "segments", "attack", "audit", "runtime"),
+    "listen": ("systems", "reference", "train", "segments", "attack", "evaluate", "runtime"),
     "report": (),
 }
 

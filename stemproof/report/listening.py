@@ -10,7 +10,6 @@ from typing import Any
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, read_json
-from stemproof.core.params import first_difference
 from stemproof.evaluation.clips import FORMAT, INDEX, read_clip
 from stemproof.report import spectrograms
 from stemproof.report.params import Audio
@@ -96,17 +95,13 @@ def read_listening(
         order: of the systems in the tables.
 
     Raises:
-        InputError: it is missing, damaged, or of other parameters.
+        InputError: it is missing or damaged.
     """
     file = folder / INDEX
     with opened(file, MISSING):
         index = read_json(file)
     if index.get("format") != FORMAT:
         raise InputError(f"{file}: another format; run listen again")
-    made_with = index["made_with"]
-    difference = first_difference(made_with, {key: shown[key] for key in made_with})
-    if difference:
-        raise InputError(f"{file}: made with {difference}; run listen again")
     source, room = shown["data"]["source"], LIMIT
     parts = []
     for about in index["parts"]:

@@ -172,8 +172,8 @@ def test_the_table_of_what_influences_a_result_is_that_of_dvc_yaml() -> None:
             names = [own.replace(mark, meant) for own in names]
         # Its settings of the attack are held by themselves: less than a section.
         assert set(names) == {key for key in listed if not key.startswith("attack.")}, name
-    # Of claims there is nothing to hold, and nothing is made of what is heard.
-    others = {name for name in NAMES if not name.startswith("train-")} - {"board", "listen"}
+    # Of claims there is nothing to hold.
+    others = {name for name in NAMES if not name.startswith("train-")} - {"board"}
     assert set(INFLUENCES) == {"train", *others}
 
 

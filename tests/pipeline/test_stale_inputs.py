@@ -30,6 +30,7 @@ SCRIPTS = {
     "evaluate": "evaluate",
     "compare": "compare",
     "audit": "audit",
+    "listen": "listen",
     "report": "report",
 }
 OF_A_MODEL = ("train", "generate", "find_break_points", "evaluate")
@@ -127,8 +128,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             for script in SCRIPTS:
-                if script == "report":
-                    run("listen")
                 run(script)
         yield folder
     finally:
@@ -227,6 +226,9 @@ def test_results_of_an_older_release_are_refused(project: Path) -> None:
         ("metrics/models/baseline/218/figures.json", "compare", "evaluate"),
         ("metrics/environment.json", "report", "compare"),
         ("plots/audit/made_with.json", "report", "audit"),
+        ("metrics/environment.json", "listen", "compare"),
+        ("data/adversarial/baseline/218/index.json", "listen", "generate-pgd-adversarials"),
+        ("data/listening/index.json", "report", "listen"),
     ):
         path = project / name
         whole = path.read_text()

@@ -53,7 +53,7 @@ def many_tracks() -> dict[str, Models]:
     return found
 
 
-def clips(folder: Path, params: AllParams, rendered: bool = True, seconds: float = 0.2) -> Path:
+def clips(folder: Path, rendered: bool = True, seconds: float = 0.2) -> Path:
     """A folder as the stage `listen` writes it: noise."""
     folder.mkdir(parents=True)
     rate, draw = 4000, np.random.default_rng(0)
@@ -73,10 +73,9 @@ def clips(folder: Path, params: AllParams, rendered: bool = True, seconds: float
             for name in systems
         ]
         parts.append({**about, "turned_down_db": 0.0, "shared": files, "systems": heard})
-    made_with = params.model_dump(mode="json", include={"attack", "segments", "evaluate"})
     index = {"format": FORMAT, "seed": 1, "data": "d" * 64, "models": {"toy": "e" * 64}}
     views = {name: views_of(folder, name) for name in ("baseline", "improved")}
-    write_json(folder / INDEX, {**index, "made_with": made_with, "parts": parts, "views": views})
+    write_json(folder / INDEX, {**index, "parts": parts, "views": views})
     return folder
 
 
@@ -118,5 +117,5 @@ def audited(params: AllParams, informed: bool) -> dict[str, Any]:
 
 def whole_page(folder: Path, params: AllParams) -> dict[str, str]:
     """Page and summary."""
-    heard = clips(folder / "clips", params)
+    heard = clips(folder / "clips")
     return reported(folder, params, many_tracks(), INFORMED, heard, audited)
