@@ -12,6 +12,8 @@ from stemproof.core.errors import InputError
 from stemproof.core.machine import ProcessParams, WorkerParams
 
 PATIENCE = 20  # seconds to wait for a scheduler, and for its first worker
+# Seconds after which a worker without work ends: so long may one outlive a run that is killed.
+IDLE = 20
 
 
 @contextmanager
@@ -28,7 +30,9 @@ def worker_pool(scheduler: str) -> Iterator[None]:
     if scheduler == "none":
         # More threads in a worker make it slower. Arrays above the limit go through a memory map,
         # the others through a pipe: the map's files cost a tenth of a second per call.
-        with parallel_config(backend="loky", inner_max_num_threads=1, max_nbytes="16M"):
+        with parallel_config(
+            backend="loky", inner_max_num_threads=1, max_nbytes="16M", idle_worker_timeout=IDLE
+        ):
             yield
         return
     try:
