@@ -8,7 +8,6 @@ The limits are those of stemproof/data/checks.py, and this is what they were cho
 from __future__ import annotations
 
 import statistics
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,7 @@ import typer
 from tqdm import tqdm
 from typer import Option
 
-from stemproof.core.errors import user_message
+from stemproof.core.ending import one_line
 from stemproof.core.files import FloatArray
 from stemproof.data.checks import CANCELLED_DB, ERRATA, LOUDEST, STEMS_SUM_DB, power, sum_db
 from stemproof.data.recordings.protocol import MIXTURE, VOCALS
@@ -70,10 +69,5 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
+    with one_line():
         typer.run(main)
-    except Exception as error:
-        said = user_message(error)
-        if said is None:
-            raise
-        sys.exit(f"error: {said}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +29,8 @@ from restated import (
     load_spleeter,
     worst_in_box,
 )
-from stemproof.core.errors import InputError, explaining, user_message
+from stemproof.core.ending import one_line
+from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import opened
 from stemproof.core.tables import read_table
 from stemproof.data.recordings.musdb18 import SOURCE
@@ -173,11 +173,5 @@ def largest(values: Iterable[float]) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line():
         app()
-    except Exception as error:
-        said = user_message(error)
-        if said is None:
-            raise
-        print(f"error: {said}", file=sys.stderr)
-        raise SystemExit(1) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +11,8 @@ from stemproof.cli.attack import attack
 from stemproof.cli.audit import audit
 from stemproof.cli.protect import protect
 from stemproof.cli.separate import separate
-from stemproof.core.errors import user_message
+from stemproof.core.ending import one_line
 from stemproof.core.printing import keep_printing
-from stemproof.core.progress import close_bars
 
 app = typer.Typer(
     help="How robust is a music source separator to an adversary, and how do you know?",
@@ -92,12 +90,5 @@ def _table(rows: list[tuple[str, str]]) -> None:
 def main() -> None:
     """Run the command; a mistake of its user is one line and exit status 2."""
     keep_printing()
-    try:
+    with one_line():
         app()
-    except Exception as error:
-        close_bars()
-        said = user_message(error)
-        if said is None:
-            raise
-        typer.echo(f"error: {said}", err=True)
-        sys.exit(2)

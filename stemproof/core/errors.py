@@ -48,7 +48,7 @@ REQUESTS = {"read": "read it", "written": "write to its folder", "used": "use it
 class InputError(Exception):
     """Bad input. The message names the file or the parameter and says what to do.
 
-    Stages print it as a single line and exit with status 1; any other exception is a bug
+    Stages print it as a single line and exit with status 2; any other exception is a bug
     and keeps its traceback.
     """
 

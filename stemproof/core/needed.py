@@ -17,6 +17,6 @@ def refuse_other_python() -> None:
     for name in NEEDED.split():
         if importlib.util.find_spec(name) is None:
             cure = "activate its environment (`make setup`, then source .venv/bin/activate)"
-            sys.exit(
-                f"error: {sys.executable} has no {name}: not the Python of this project; {cure}"
-            )
+            said = f"{sys.executable} has no {name}: not the Python of this project; {cure}"
+            print(f"error: {said}", file=sys.stderr)
+            sys.exit(2)

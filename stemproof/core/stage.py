@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any
 
 import typer
 
-from stemproof.core.errors import user_message
+from stemproof.core.ending import one_line
 from stemproof.core.locks import only_run
 from stemproof.core.params import PARAMS
 from stemproof.core.printing import keep_printing
-from stemproof.core.progress import close_bars
 
 
 def run_stage(main: Callable[..., None], locks: Path | None) -> None:
@@ -37,11 +35,5 @@ def run_stage(main: Callable[..., None], locks: Path | None) -> None:
             main(**arguments)
 
     keep_printing()
-    try:
+    with one_line():
         typer.run(stage)
-    except Exception as error:
-        close_bars()
-        said = user_message(error)
-        if said is None:
-            raise
-        sys.exit(f"error: {said}")

@@ -8,6 +8,7 @@ from email.message import Message
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from stemproof.core.ending import one_line
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 
@@ -92,7 +93,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line():
         main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None

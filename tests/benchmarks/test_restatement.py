@@ -269,7 +269,7 @@ def test_bad_input_is_one_line_of_the_command(tmp_path: Path) -> None:
     write_line(out, "a")
     command = [sys.executable, BENCHMARKS / "restatement.py", "measure", "--root", tmp_path]
     done = subprocess.run([*command, "--out", out], capture_output=True, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert (
         done.stderr == f"error: {out}: measured with other settings; name another file in --out\n"
     )

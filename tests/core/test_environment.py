@@ -63,7 +63,7 @@ def test_a_python_without_the_packages_says_so(bare: Path, script: str) -> None:
         text=True,
         timeout=60,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     (said,) = done.stderr.splitlines()
     assert said.startswith(f"error: {bare / 'python'} has no ")
     assert "activate its environment" in said

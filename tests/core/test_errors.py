@@ -110,7 +110,7 @@ def test_a_stage_that_has_too_little_memory_says_what_to_lower(project: Path) ->
         text=True,
         timeout=300,
     )
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     (said,) = re.findall(r"error: .*", done.stderr)  # a bar may stand before and behind it
     assert "not enough memory (" in said

@@ -95,7 +95,7 @@ def test_a_second_run_is_refused_until_the_first_is_killed(
     first = held(started, tmp_path, "prepare")
     second = started(ROOT / "stages/prepare.py")
     _, said = second.communicate(timeout=300)
-    assert second.returncode == 1
+    assert second.returncode == 2
     assert f"this stage (prepare) is under way in this folder (process {first.pid} on " in said
     assert said.endswith("; wait until it has ended, or end it\n")
     assert not (project / "data").exists()

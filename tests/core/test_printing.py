@@ -57,7 +57,7 @@ def run_stage(
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_letters_that_an_output_does_not_have(tmp_path: Path, environment: dict[str, str]) -> None:
     done = run_stage(tmp_path, "", environment, "--fails")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert (tmp_path / "result").read_text() == "whole"
     assert done.stdout.count(rb"BSSEval of \u0414\u043e\u043c left out") == 3
     assert done.stderr.splitlines()[-1] == rb"error: \u0414\u043e\u043c: too short"
@@ -81,7 +81,7 @@ def test_nobody_reads(tmp_path: Path, shell: str) -> None:
     # Also where a stream was closed: nothing printed lands in the file.
     assert (tmp_path / "result").read_text() == "whole"
     failed = run_stage(tmp_path, shell, {}, "--fails")
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert b"Traceback" not in failed.stdout + failed.stderr
 
 

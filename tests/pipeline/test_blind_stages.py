@@ -154,7 +154,7 @@ run(train.main)
         text=True,
         timeout=300,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith(
         "kind = spleeter needs more packages: pip install 'stemproof[spleeter]'; or take spleeter "
         "out of `systems` and `ablations` in params.yaml"
@@ -272,7 +272,7 @@ def test_break_points_of_other_parameters_are_refused(project: Path, tmp_path: P
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     said = "made with breaks.steps = 3, but params.yaml says 4; run find-break-points again"
     assert said in done.stderr and "Traceback" not in done.stderr
 

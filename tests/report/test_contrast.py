@@ -76,7 +76,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_what_the_command_refuses(tmp_path: Path) -> None:
     done = command(tmp_path, "robust", "nobody", "--tracks", "results/musdb18-7/run/tracks")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "nobody.csv" in done.stderr
 
 

@@ -52,7 +52,7 @@ def test_the_command_refreshes_the_page(tmp_path: Path) -> None:
         )
 
     missing = run()
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert missing.stderr.startswith("error: docs/definitions.md: no such file")
     (tmp_path / "docs").mkdir()
     stale = PAGE.replace(docs.methods(), "| stale |\n")
