@@ -36,7 +36,10 @@ class Needs(Sections):
 def main(
     name: Annotated[str, Option(help="folder under results/, for instance musdb18-7")],
 ) -> None:
-    """Write results/NAME/SYSTEM.json for every system of the run in this folder."""
+    """Write results/NAME/SYSTEM.json for every system of the run in this folder.
+
+    Example: python stages/claim.py --name musdb18-7
+    """
     params = load_params(Needs)
     commit = code_commit(Path())
     check_run(Path(), Path(params.data["root"]))

@@ -25,7 +25,10 @@ def main(
     second: Annotated[str, Argument(help="the system that is subtracted")],
     tracks: Annotated[Path, Option(help="folder of the tables per track")] = PLOTS / "tracks",
 ) -> None:
-    """Print FIRST minus SECOND in dB, paired by track and seed, with intervals and p-values."""
+    """Print FIRST minus SECOND in dB, paired by track and seed, with intervals and p-values.
+
+    Example: python stages/contrast.py improved baseline
+    """
     params = load_params(Needs)
     tables = []
     for name in (first, second):

@@ -76,14 +76,12 @@ def main() -> None:
         listening=LISTENING,
     )
     recordings = read_document(sources.data, Data).get("sha256")
-    for file, form, stage in (
-        (METRICS / "environment.json", MadeComparison, "compare"),
-        (PLOTS / "audit" / "made_with.json", MadeAudit, "audit"),
-    ):
-        made_of("report", said_by(file, stage))
+    compared, audited = METRICS / "environment.json", PLOTS / "audit" / "made_with.json"
+    stages = {compared: "compare", audited: "audit", LISTENING / INDEX: "listen"}
+    made_of("report", *(said_by(file, stage) for file, stage in stages.items()))
+    for file, form in ((compared, MadeComparison), (audited, MadeAudit)):
         if read_document(file, form).get("data") != recordings:
             raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
-    made_of("report", said_by(LISTENING / INDEX, "listen"))
     settings = Settings(
         params.attack,
         params.segments,

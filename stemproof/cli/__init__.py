@@ -21,11 +21,41 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+EXAMPLES = {
+    "separate": (
+        "stemproof separate song.wav --with spleeter",
+        "stemproof separate song.flac --with model.safetensors --window 30 --out stems",
+    ),
+    "attack": (
+        "stemproof attack song.wav --with spleeter",
+        "stemproof attack song.wav --with mine --vocals vocals.wav --snr 35",
+    ),
+    "audit": (
+        "stemproof audit songs --with spleeter --with mine --out figures.json",
+        "stemproof audit musdb18 --with unmix --excerpt 7 --steps 40",
+    ),
+    "protect": (
+        "stemproof protect song.wav protected.wav",
+        "stemproof protect song.wav protected.flac --against spleeter --snr 35 --for streaming",
+    ),
+    "kinds": ("stemproof kinds",),
+    "attacks": ("stemproof attacks",),
+    "figures": ("stemproof figures",),
+    "claim": ("stemproof claim results/musdb18-7/*.json",),
+    "board": ("stemproof board", "stemproof board results/musdb18-7/*.json --out /tmp"),
+}
+
+
+def _examples(name: str) -> str:
+    # The mark keeps lines as they are.
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[name])
+
+
 for command in (separate, attack, audit, protect):
-    app.command()(command)
+    app.command(epilog=_examples(command.__name__))(command)
 
 
-@app.command()
+@app.command(epilog=_examples("kinds"))
 def kinds() -> None:
     """List the kinds of separators that params.yaml can name."""
     from stemproof.separators.registry import find_kind
@@ -34,7 +64,7 @@ def kinds() -> None:
     _table([(name, find_kind(name).summary) for name in names()])
 
 
-@app.command()
+@app.command(epilog=_examples("attacks"))
 def attacks() -> None:
     """List the attacks that `attack.method` can name, and the norms that each works with."""
     from stemproof.attacks.registry import METHODS
@@ -42,7 +72,7 @@ def attacks() -> None:
     _table([(m.name, f"{m.summary} ({', '.join(m.norms)})") for m in METHODS.values()])
 
 
-@app.command()
+@app.command(epilog=_examples("figures"))
 def figures() -> None:
     """List every figure: key, unit, meaning."""
     from stemproof.figures.table import FIGURES
@@ -50,7 +80,7 @@ def figures() -> None:
     _table([(f.key, f"{f.words} [{f.unit}]: {f.meaning}") for f in FIGURES])
 
 
-@app.command()
+@app.command(epilog=_examples("claim"))
 def claim(
     files: Annotated[list[Path], typer.Argument(help="claims, as stages/claim.py writes them")],
 ) -> None:
@@ -61,7 +91,7 @@ def claim(
         typer.echo(f"{file}: {read_checked(file).in_words()}")
 
 
-@app.command()
+@app.command(epilog=_examples("board"))
 def board(
     claims: Annotated[
         list[Path] | None, typer.Argument(help="claims; those under results/ if none are named")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import typer
 
 from stemproof.core.ending import one_line
+from stemproof.core.errors import InputError
 from stemproof.core.locks import only_run
+from stemproof.core.manual import manual
 from stemproof.core.params import PARAMS
 from stemproof.core.printing import keep_printing
 
@@ -36,4 +39,14 @@ def run_stage(main: Callable[..., None], locks: Path | None) -> None:
 
     keep_printing()
     with one_line():
-        typer.run(stage)
+        app = typer.Typer(add_completion=False)
+        # Only for help: no stage depends on the file that describes them all.
+        app.command(epilog=_manual(main) if "--help" in sys.argv else None)(stage)
+        app()
+
+
+def _manual(main: Callable[..., None]) -> str:
+    try:
+        return manual(f"stages/{Path(inspect.getfile(main)).name}")
+    except InputError as error:
+        return f"What it reads and writes cannot be told: {error}"

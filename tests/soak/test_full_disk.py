@@ -70,7 +70,7 @@ def refused(soak: Soak, folder: Path, stage: Stage, said: str) -> None:
     """A stage says in one sentence what is refused where, and leaves what stood there."""
     before = hashes(folder, stage.outs)
     ran = soak.zygote.run(folder, stage)
-    assert ran.code == 1, f"{stage.name}: {ran.said}"
+    assert ran.code == 2, f"{stage.name}: {ran.said}"
     assert "Traceback" not in ran.said
     # A progress bar may stand before it.
     errors = re.findall(r"error: .*", ran.said)
