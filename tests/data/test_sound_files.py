@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import struct
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from stemproof.data.audio import read_audio
 from stemproof.data.beside import sound
 from stemproof.data.checks import audio_hash, check_channels, check_samples, check_sum, power
 from stemproof.data.codec import announced_samples, example_stem
+from stemproof.data.long import lay_out
 from stemproof.data.params import SegmentParams
 from stemproof.data.prepare import _decode
 from stemproof.data.recordings.musdb import MusdbLayout, MusdbRecording, _check_file
@@ -295,3 +297,35 @@ def test_a_source_of_wav_files_keeps_what_floats_hold(songs: Path) -> None:
     read = next(song for song in found if song.name == "test 0").read("mixture")
     assert np.array_equal(read, audio)
     shutil.rmtree(songs)
+
+
+def flac(samples: int) -> bytes:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(-9999, 9999, (samples, 2)).astype(np.int16)
+    soundfile.write(stream, noise, RATE, format="FLAC")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9, 0.999])
+def test_a_flac_file_with_one_bit_changed_is_refused(tmp_path: Path, place: float) -> None:
+    """FFmpeg would give all of its samples, some of them others, and say nothing."""
+    path, content = tmp_path / "x.flac", bytearray(flac(20_000))
+    path.write_bytes(content)
+    assert read_audio(path).samples.shape == (2, 20_000)
+    content[int(place * len(content))] ^= 8
+    path.write_bytes(content)
+    for read in (read_audio, lambda path: lay_out(path, tmp_path / "laid out")):
+        with pytest.raises(InputError) as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: not readable as audio (")
+        assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_flac_file_that_announces_more_than_memory_holds(tmp_path: Path) -> None:
+    path, content = tmp_path / "x.flac", bytearray(flac(100))
+    content[21] |= 0x0F  # the number of samples, in 36 bits
+    content[22:26] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_audio(path)
+    assert str(error.value).startswith(f"{path}: not readable as audio (")

@@ -153,7 +153,7 @@ attack: {method: pgd, eps: 3e-3, batch: 5, pgd: {steps: 4}}
 YAML = [
     PARAMS,
     b"a: &x {b: 1, c: -2.5e-05, d: .5}\ne: *x\nf: {<<: *x, c: 3}\n",
-    b"a: |\n  text\n  more\nb: >-\n  folded\nd: \"\\u00e9\"\ne: [~, true, 2020-01-01]\n",
+    b'a: |\n  text\n  more\nb: >-\n  folded\nd: "\\u00e9"\ne: [~, true, 2020-01-01]\n',
 ]
 SETUP = b"""\
 mixture: mixture.wav
