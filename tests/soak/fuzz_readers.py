@@ -8,19 +8,15 @@ from __future__ import annotations
 import csv
 import json
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fuzz_seeds as seeds
 import numpy as np
 import torch
-from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
-
-import fuzz_seeds as seeds
 from fuzz_judge import Reader
+from torch import nn
 
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import Index
@@ -50,23 +46,18 @@ CURE = "fetch it again"
 PARTS = ("mixture", *STEMS)
 
 
-def beside(path: Path, name: str) -> Path:
-    """Another file in a reader's folder."""
-    return path.with_name(name)
-
-
 def sound(path: Path) -> tuple[Audio, Any]:
     """A song of a user, whole and in blocks: both ways or none."""
     try:
         whole = read_audio(path)
     except InputError as error:
         try:
-            lay_out(path, beside(path, "laid out"))
+            lay_out(path, path.with_name("laid out"))
         except InputError:
             raise error from None
         raise AssertionError(f"in blocks it is read, and whole it is not: {error}") from None
     try:
-        return whole, lay_out(path, beside(path, "laid out"))
+        return whole, lay_out(path, path.with_name("laid out"))
     except InputError as error:
         raise AssertionError(f"whole it is read, and in blocks it is not: {error}") from None
 
@@ -99,7 +90,7 @@ def is_song(found: Any) -> None:
 def tags(path: Path, suffix: str) -> tuple[Audio, Audio]:
     """What is put into a protected song, which is another file of the same samples."""
     audio = read_audio(path)
-    target = beside(path, f"protected{suffix}")
+    target = path.with_name(f"protected{suffix}")
     import soundfile
 
     if suffix == ".wav":
@@ -219,21 +210,8 @@ def are_weights(found: list[torch.Tensor]) -> None:
     assert all(one.dtype == torch.float32 and bool(one.isfinite().all()) for one in found)
 
 
-class _Level(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(2, 1, 1)
-
-
-class _Net(nn.Module):
-    """One level of Spleeter, in small."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = nn.ModuleList([_Level()])
-
-
-NET = _Net()
+# One level of Spleeter, in small.
+NET = nn.ModuleDict({"down": nn.ModuleList([nn.ModuleDict({"conv": nn.Conv2d(2, 1, 1)})])})
 
 
 def carrier(path: Path) -> list[torch.Tensor]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import io
 import json
+import re
 import struct
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -17,6 +19,10 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
+from scipy.io import wavfile
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
+
 from stem_files import RATE, write_stems
 
 from stemproof.figures.documents import OF_ALL
@@ -33,7 +39,10 @@ def _tones(channels: int = 2, frames: int = FRAMES) -> NDArray[np.float64]:
 
 def _sound(subtype: str, kind: str, channels: int = 2) -> bytes:
     stream = io.BytesIO()
-    soundfile.write(stream, _tones(channels), RATE, subtype=subtype, format=kind)
+    if subtype == "FLOAT":  # libsndfile would put the time of the day into it
+        wavfile.write(stream, RATE, _tones(channels).astype(np.float32))
+    else:
+        soundfile.write(stream, _tones(channels), RATE, subtype=subtype, format=kind)
     return stream.getvalue()
 
 
@@ -243,13 +252,13 @@ def model_about(header: bytes) -> bytes:
 
 def states() -> list[bytes]:
     """Weights as PyTorch writes them, now and before 2020."""
-    state = {"a.weight": torch.ones(2, 3), "a.bias": torch.zeros(2, dtype=torch.float16)}
-    found = []
-    for zipped in (True, False):
-        stream = io.BytesIO()
-        torch.save(state, stream, _use_new_zipfile_serialization=zipped)
-        found.append(stream.getvalue())
-    return found
+    now, then = io.BytesIO(), io.BytesIO()
+    weight = torch.ones(2, 3)
+    torch.save({"a.weight": weight, "a.bias": torch.zeros(2, dtype=torch.float16)}, now)
+    torch.save({"a.weight": weight}, then, _use_new_zipfile_serialization=False)
+    # Before 2020 a tensor is named by its place in memory.
+    name = b"X\x0e\0\0\0" + b"1" * 14
+    return [now.getvalue(), re.sub(rb"X.\0\0\0\d{12,}", name, then.getvalue())]
 
 
 def pickles() -> list[bytes]:
