@@ -163,11 +163,18 @@ def test_a_reader_is_fuzzed(tmp_path: Path) -> None:
     assert about["inputs"] == 200 == about["accepted"] + about["refused"]
     assert about["accepted"] and about["refused"] and about["branches"] > 10
     assert about["faults"] == 0 and about["places"] == []
+
+
+@pytest.mark.slow
+@WITH_ATHERIS
+def test_a_reader_that_there_is_not_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "fuzz.json"
     ended = run("fuzz.py", "trainings", "--inputs", "200", "--out", str(out))
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("trainings: no such reader; there are wav, ")
 
 
+@pytest.mark.slow
 @WITH_ATHERIS
 def test_a_reader_that_breaks_is_gone_on_with(tmp_path: Path) -> None:
     """A crash, a loop without end and an exception are kept, and the other inputs are tried."""
