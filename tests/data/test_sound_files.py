@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -329,3 +330,26 @@ def test_a_flac_file_that_announces_more_than_memory_holds(tmp_path: Path) -> No
     with pytest.raises(InputError) as error:
         read_audio(path)
     assert str(error.value).startswith(f"{path}: not readable as audio (")
+
+
+def with_index_in_front(path: Path, out: Path) -> bytes:
+    """The same streams, in a file that can be cut and still be opened."""
+    with av.open(str(path)) as old, av.open(
+        str(out), "w", format="mp4", options={"movflags": "+faststart"}
+    ) as new:  # fmt: skip
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+    return out.read_bytes()
+
+
+def test_a_stem_file_whose_end_is_missing_is_refused_in_blocks_too(tmp_path: Path) -> None:
+    path = tmp_path / "x.stem.mp4"
+    whole = with_index_in_front(write_stems(tmp_path / "y", stems_of(0, 20_000)), path)
+    assert lay_out(path, tmp_path / "laid out").samples == 20_000
+    path.write_bytes(whole[: len(whole) // 2])
+    for read in (read_audio, lambda path: lay_out(path, tmp_path / "laid out")):
+        with pytest.raises(InputError, match=r"truncated; \d+ of 20000 samples could be read"):
+            read(path)
