@@ -61,13 +61,13 @@ def read_plain(
         except Exception as error:  # what is no such file fails in many ways
             said = reason(error)
             if out_of_memory(error):
-                if not _has_room(path):
+                if not has_room(path):
                     raise
                 said = "it asks for more memory than it fills"
             raise InputError(f"{path}: not {what} ({said}); {cure}") from None
 
 
-def _has_room(path: Path) -> bool:
+def has_room(path: Path) -> bool:
     """Whether memory would hold a file twice: then what it could not hold is not in the file."""
     try:
         bytearray(2 * path.stat().st_size)

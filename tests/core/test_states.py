@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import pickle
@@ -87,7 +88,7 @@ def test_a_file_that_asks_for_more_memory_than_it_fills(
         "fetch it again"
     )
     # Where memory would not hold the file either, that is what is said.
-    monkeypatch.setattr(states, "_has_room", lambda path: False)
+    monkeypatch.setattr(states, "has_room", lambda path: False)
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         read_state(path, "fetch it again")
 
@@ -161,6 +162,36 @@ def test_a_model_file_with_other_numbers(tmp_path: Path) -> None:
         state["encoder.conv_a1.weight"] = change(state["encoder.conv_a1.weight"])
         save_file(state, str(path), metadata=header)
         with pytest.raises(InputError, match=r"weights do not fit .*conv_a1.weight is .*; delete"):
+            checkpoint.load(path)
+
+
+def test_a_model_file_whose_header_asks_for_more_memory_than_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = find_kind("rsvm")
+    own = {"sizes": {"channels": 4, "kernel": 64, "hop": 8}, "variant": {}, "sample_rate": 1000}
+    path = tmp_path / "x.safetensors"
+    own["segment_samples"] = 500
+    checkpoint.save(path, kind, kind.rebuild(own), "x", 1, own)
+    for full in (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()):
+
+        def rebuild(settings: Any, full: Exception = full) -> Any:
+            raise full
+
+        broken = dataclasses.replace(kind, rebuild=rebuild)
+        monkeypatch.setattr(checkpoint, "find_kind", lambda name, broken=broken: broken)
+        monkeypatch.setattr(checkpoint, "has_room", lambda path: True)
+        with pytest.raises(InputError) as error:
+            checkpoint.load(path)
+        said = str(error.value)
+        assert said.startswith(f"{path}: its header asks for more memory than there is; ")
+        assert "\n" not in said
+        monkeypatch.setattr(checkpoint, "has_room", lambda path: False)
+        with (
+            pytest.raises(type(full))
+            if isinstance(full, RuntimeError)
+            else pytest.raises(InputError, match="not enough memory")
+        ):
             checkpoint.load(path)
 
 
