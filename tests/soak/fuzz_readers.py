@@ -6,6 +6,7 @@ An entry of ``READERS`` is all that a new one needs.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable
@@ -169,7 +170,7 @@ def table(path: Path) -> tuple[Any, str]:
 def is_table(found: tuple[Any, str]) -> None:
     """Cell by cell what Python's own reader finds."""
     frame, text = found
-    header, *rows = [row for row in csv.reader(text.splitlines(keepends=True)) if row]
+    header, *rows = [row for row in csv.reader(io.StringIO(text)) if row]
     assert list(frame.columns) == header and len(frame) == len(rows), (list(frame), header)
     for number, name in enumerate(header):
         for value, row in zip(frame[name].tolist(), rows, strict=True):
