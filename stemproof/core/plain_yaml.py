@@ -89,7 +89,8 @@ class _Check:
         seen: set[Any] = set()
         total = 0
         for key, value in node.value:
-            if not isinstance(key, ScalarNode):
+            # To YAML 1.2 the mark in `&a: 1` is `a:`, and nothing there is a key.
+            if not isinstance(key, ScalarNode) or (key.style is None and not key.value):
                 raise InputError(f"{self._at(keys)} has a key that is no text; correct it")
             below = (*keys, key.value)
             self._scalar(key, below)

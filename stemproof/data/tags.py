@@ -168,8 +168,12 @@ def _blocks(path: Path) -> tuple[list[tuple[int, bytes]], int]:
         last = False
         while not last:
             head = stream.read(4)
-            last, size = bool(head[0] & 0x80), int.from_bytes(head[1:], "big")
-            found.append((head[0] & 0x7F, stream.read(size)))
+            size = int.from_bytes(head[1:], "big")
+            body = stream.read(size)
+            if len(head) < 4 or len(body) < size:  # a block that is not whole is none
+                break
+            last = bool(head[0] & 0x80)
+            found.append((head[0] & 0x7F, body))
         return found, stream.tell()
 
 

@@ -250,6 +250,19 @@ def test_a_chunk_that_announces_more_than_there_is_is_not_read(tmp_path: Path) -
     assert target.read_bytes() == before
 
 
+@pytest.mark.parametrize("size", [9, 2**24 - 1])
+def test_blocks_of_flac_that_have_no_last_end_with_the_file(tmp_path: Path, size: int) -> None:
+    source, target = tmp_path / "a.flac", tmp_path / "b.flac"
+    for path in (source, target):
+        soundfile.write(path, np.zeros(100), 8000)
+    head = source.read_bytes()[8:42]
+    padding = b"\x01" + size.to_bytes(3, "big") + bytes(9)
+    source.write_bytes(b"fLaC" + b"\0\0\0\x22" + head + padding)
+    before = read(target)
+    copy_tags(source, target)
+    assert np.array_equal(read(target), before)
+
+
 def test_pictures_are_kept_in_flac_and_said_to_be_lost_in_wav(tmp_path: Path) -> None:
     image = b"\x89PNG made up"
     source = tmp_path / "a.flac"

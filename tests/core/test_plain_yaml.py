@@ -113,6 +113,8 @@ def test_numbers_that_dvc_writes_are_read_as_it_reads_them() -> None:
         ("a: !!set {x}\n", "a has the tag"),
         ("a: !!python/name:os.system\n", "a has the tag"),
         ("? [a]\n: 1\n", "the whole of it has a key that is no text"),
+        ("a:\n &x: \n", "a has a key that is no text"),
+        ("a: {&x: 1}\n", "a has a key that is no text"),
         ("a: &b [*b]\n", f"stands for more than {LARGEST} values"),
         ("a:\t1\n", "not valid YAML"),
         ("a:\n\t- 1\n", "not valid YAML"),

@@ -6,10 +6,11 @@ names the file; all else is a fault: another exception, a crash, more than 5 s o
 minute without an end, memory beyond a bound. Inputs of faults are kept beside ``--out``, named by
 their SHA-256.
 
-The number of inputs and the seed are fixed, and so is all that libFuzzer draws from it: the same
-code and libraries give the same inputs, as long as no input runs into the minute of the clock, or
-into a limit of memory, which depends on the machine. Seconds are of the machine. Branches in
-compiled libraries (libsndfile, FFmpeg, the JSON scanner, safetensors) guide nothing.
+The number of inputs and the seed are fixed, and so are all names and all that is drawn from the
+seed: with the same code and libraries the inputs are the same. Not fixed is what decoders leave in
+memory of damaged sound, which moves the counts of sound by some inputs, and what runs into a limit
+of time or memory, which depends on the machine. Branches in compiled libraries (libsndfile, FFmpeg,
+the JSON scanner, safetensors) guide nothing.
 """
 
 from __future__ import annotations

@@ -24,11 +24,13 @@ with atheris.instrument_imports(
     from fuzz_judge import Reader, Verdict, judge
 
 import hashlib
+import itertools
 import json
 import logging
 import mmap
 import resource
 import struct
+import tempfile
 import traceback
 import types
 import warnings
@@ -47,11 +49,10 @@ class Target:
     Args:
         reader: under test.
         folder: for ``counts``, ``faults.jsonl`` and ``faults/``.
-        scratch: for the files that are read.
     """
 
-    def __init__(self, reader: Reader, folder: Path, scratch: Path) -> None:
-        self.reader, self.folder, self.scratch = reader, folder, scratch
+    def __init__(self, reader: Reader, folder: Path) -> None:
+        self.reader, self.folder = reader, folder
         self.number = 0
         self.places: Counter[str] = Counter()
         with (folder / "counts").open("r+b") as stream:
@@ -70,7 +71,7 @@ class Target:
         """What is said of an input, and the file that was made of it."""
         file = self.reader.wrapped(content)
         # Another name each time: what libraries remember of a file is not of the one before.
-        path = self.scratch / f"{self.number:09d}{self.reader.suffix}"
+        path = Path(f"{self.number:09d}{self.reader.suffix}")
         self.number += 1
         path.write_bytes(file)
         try:
@@ -137,7 +138,10 @@ def _fuzz(reader: Reader, folder: Path, flags: Sequence[str], seeds: bool) -> No
     av.logging.set_level(av.logging.PANIC)
     os.fsync = lambda handle: None
     torch.set_num_threads(1)
-    target = Target(reader, folder, folder / "scratch")
+    # libFuzzer learns from what is compared: names are the same in every run.
+    os.chdir(folder / "scratch")
+    tempfile._name_sequence = map("{:08d}".format, itertools.count())
+    target = Target(reader, folder)
     for number, content in enumerate(reader.seeds()):
         target.judged(content)  # what is imported or allocated only once
         if seeds:
