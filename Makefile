@@ -29,9 +29,12 @@ quick: setup
 bench: setup
 	python benchmarks/bench.py
 
-# Kill stages and `dvc repro` at random moments, and compare what comes out (docs/reliability.md).
+# Kill stages and `dvc repro` at random moments, and compare what comes out; then give every reader of
+# files what it was not made for (docs/reliability.md). atheris is needed for nothing else.
 soak: setup
 	python tests/soak/soak.py --out checkpoints/soak.json
+	python -c 'import atheris' 2>/dev/null || $(VENV)/bin/python -m pip install --quiet atheris==3.0.0
+	python tests/soak/fuzz.py --out checkpoints/fuzz.json
 
 # The pages of docs/ as a site, in build/site; a link between them that leads nowhere is an error.
 SITE := .venv-site

@@ -27,6 +27,8 @@ NUMBER = re.compile(
 )
 # What all of them take for the same number.
 PLAIN = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+# Of a name between braces: to YAML 1.2 the colon is its last letter here.
+CLOSE_COLON = re.compile(r"[ \t]*:[],[{}]")
 LARGEST = 100_000  # values, each alias counted as what it stands for
 
 
@@ -87,10 +89,17 @@ class _Check:
         seen: set[Any] = set()
         total = 0
         for key, value in node.value:
-            if not isinstance(key, ScalarNode):
+            # To YAML 1.2 the mark in `&a: 1` is `a:`, and nothing there is a key.
+            if not isinstance(key, ScalarNode) or (key.style is None and not key.value):
                 raise InputError(f"{self._at(keys)} has a key that is no text; correct it")
             below = (*keys, key.value)
             self._scalar(key, below)
+            plain = node.flow_style and key.style is None
+            if plain and CLOSE_COLON.match(self.text, key.end_mark.index):
+                raise InputError(
+                    f"{self._at(below)}: readers of YAML differ on whether the colon belongs to "
+                    "the name; put a space behind it"
+                )
             name = MERGE if key.tag == MERGE else self.loader.construct_object(key)
             if name in seen:
                 raise InputError(f"{self._at(below)} stands there twice; leave one of them out")

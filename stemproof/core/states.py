@@ -56,12 +56,24 @@ def read_plain(
             stream.seek(0)
             with torch.serialization.safe_globals(list(allowed)):
                 return torch.load(stream, map_location="cpu", weights_only=True)
-        except (OSError, MemoryError):
+        except OSError:
             raise
         except Exception as error:  # what is no such file fails in many ways
+            said = reason(error)
             if out_of_memory(error):
-                raise
-            raise InputError(f"{path}: not {what} ({reason(error)}); {cure}") from None
+                if not has_room(path):
+                    raise
+                said = "it asks for more memory than it fills"
+            raise InputError(f"{path}: not {what} ({said}); {cure}") from None
+
+
+def has_room(path: Path) -> bool:
+    """Whether memory would hold a file twice: then what it could not hold is not in the file."""
+    try:
+        bytearray(2 * path.stat().st_size)
+    except MemoryError:
+        return False
+    return True
 
 
 def reason(error: Exception) -> str:

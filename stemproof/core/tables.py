@@ -71,6 +71,8 @@ def _check_rows(text: str, empty: bool) -> None:
     header, *others = rows
     if len(set(header)) < len(header):
         raise ValueError("two columns have one name")
+    if "" in header:  # pandas would give it one
+        raise ValueError("a column has no name")
     if not others and not empty:
         raise ValueError("it has no rows")
     for number, row in enumerate(others, 1):

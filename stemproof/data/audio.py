@@ -83,11 +83,16 @@ def not_audio(path: Path, error: Exception) -> InputError:
 def _by_libsndfile(path: Path) -> Audio | None:
     """None for what is no format of libsndfile, whatever its name says, or has no samples to it."""
     try:
-        with soundfile.SoundFile(path) as file:
-            announced, rate = file.frames, int(file.samplerate)
-            audio = file.read(dtype="float32", always_2d=True)
+        sound = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
         return None
+    # What it knows and cannot decode is damaged: FFmpeg would go on behind a wrong checksum.
+    with sound as file:
+        announced, rate = file.frames, int(file.samplerate)
+        try:
+            audio = file.read(dtype="float32", always_2d=True)
+        except MemoryError:
+            raise ValueError(f"it announces {announced} samples, too many for memory") from None
     if path.suffix.lower() == ".wav":  # of which it tells what there is, and not what was announced
         announced = announced_samples(path, 0)
     refuse_truncated(len(audio), announced)

@@ -121,7 +121,10 @@ def _of_ffmpeg(path: Path) -> Iterator[tuple[FloatArray, int]]:
         raise ValueError(f"{len(streams)} audio streams, and a {STEM_SUFFIX} has {STEM_STREAMS}")
     if not streams:
         raise ValueError("it has 0 audio stream(s)")
-    first = streams[0]
+    first, found = streams[0], 0
     for piece in decoded_pieces(path, first["index"], rounded=stems):
         if len(piece):
+            found += len(piece)
             yield piece, int(first["sample_rate"])
+    if stems:  # what other compressed files announce is not exact
+        refuse_truncated(found, first["duration_ts"])

@@ -125,6 +125,7 @@ def _info(tags: dict[str, str]) -> bytes:
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """Chunks of a wav file; of samples the names alone."""
+    whole = path.stat().st_size
     with path.open("rb") as stream:
         stream.seek(12)
         while len(head := stream.read(8)) == 8:
@@ -133,10 +134,9 @@ def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
                 yield name, b""
                 stream.seek(size + size % 2, 1)
                 continue
-            body = stream.read(size)
-            if len(body) < size:
+            if size > whole - stream.tell():  # not read: it may announce as much as 4 GiB
                 return
-            yield name, body
+            yield name, stream.read(size)
             stream.seek(size % 2, 1)
 
 
@@ -168,8 +168,12 @@ def _blocks(path: Path) -> tuple[list[tuple[int, bytes]], int]:
         last = False
         while not last:
             head = stream.read(4)
-            last, size = bool(head[0] & 0x80), int.from_bytes(head[1:], "big")
-            found.append((head[0] & 0x7F, stream.read(size)))
+            size = int.from_bytes(head[1:], "big")
+            body = stream.read(size)
+            if len(head) < 4 or len(body) < size:  # a block that is not whole is none
+                break
+            last = bool(head[0] & 0x80)
+            found.append((head[0] & 0x7F, body))
         return found, stream.tell()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.files import opened, written_aside
 from stemproof.core.made_with import MADE_WITH, Record, carried
+from stemproof.core.states import has_room
 from stemproof.core.strict_json import parse_json
 from stemproof.separators.kind import Kind
 from stemproof.separators.protocol import MaskKind, Separator
@@ -209,7 +210,7 @@ def load(
     try:
         with opened(path):
             with _naming(path):
-                model = header.kind.rebuild(header.settings)
+                model = _rebuilt(path, header)
             weights = load_file(str(path))
             _check_numbers(model, weights)
             model.load_state_dict(weights)
@@ -232,6 +233,22 @@ def load(
             "sample_rate, channels and separate(mixture, side)"
         )
     return found
+
+
+def _rebuilt(path: Path, header: Header) -> nn.Module:
+    """A model without its weights.
+
+    Raises:
+        InputError: memory has room for the file, and not for the model that its header asks for.
+    """
+    try:
+        return header.kind.rebuild(header.settings)
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error) and has_room(path):
+            raise InputError(
+                "its header asks for more memory than there is; delete it and run dvc repro"
+            ) from None
+        raise
 
 
 def _check_numbers(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

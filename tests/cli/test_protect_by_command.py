@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -232,6 +233,34 @@ def test_tags_of_the_same_format_are_copied_to_the_byte(tmp_path: Path) -> None:
             assert np.array_equal(file.read(dtype="int16"), other)
         with av.open(str(target)) as container:
             assert sum(frame.samples for frame in container.decode(audio=0)) == 501
+
+
+def test_a_chunk_that_announces_more_than_there_is_is_not_read(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.wav", tmp_path / "b.wav"
+    for path in (source, target):
+        soundfile.write(path, np.zeros(100), 8000)
+    with source.open("ab") as stream:
+        stream.write(b"LIST" + (2**32 - 2).to_bytes(4, "little") + b"INFO")
+    before = target.read_bytes()
+    tracemalloc.start()
+    assert copy_tags(source, target) == {"kept": [], "cannot": []}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+    assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize("size", [9, 2**24 - 1])
+def test_blocks_of_flac_that_have_no_last_end_with_the_file(tmp_path: Path, size: int) -> None:
+    source, target = tmp_path / "a.flac", tmp_path / "b.flac"
+    for path in (source, target):
+        soundfile.write(path, np.zeros(100), 8000)
+    head = source.read_bytes()[8:42]
+    padding = b"\x01" + size.to_bytes(3, "big") + bytes(9)
+    source.write_bytes(b"fLaC" + b"\0\0\0\x22" + head + padding)
+    before = read(target)
+    copy_tags(source, target)
+    assert np.array_equal(read(target), before)
 
 
 def test_pictures_are_kept_in_flac_and_said_to_be_lost_in_wav(tmp_path: Path) -> None:

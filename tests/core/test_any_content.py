@@ -170,6 +170,16 @@ def test_tables(tmp_path: Path, content: bytes) -> None:
         assert all(math.isfinite(value) or math.isnan(value) for value in table[name].astype(float))
 
 
+@pytest.mark.parametrize("header", ["", ",drop", "track,,drop", "track,"])
+def test_a_column_without_a_name_is_refused(tmp_path: Path, header: str) -> None:
+    """pandas would call it `Unnamed: 1`, which no file says."""
+    path = tmp_path / "x.csv"
+    path.write_text(f"{header or chr(34) * 2}\n{','.join('1' for _ in header.split(','))}\n")
+    with pytest.raises(InputError, match="a column has no name") as error:
+        read_table(path)
+    one_sentence(error.value, path)
+
+
 @FUZZ
 @given(
     rows=st.lists(

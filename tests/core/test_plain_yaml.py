@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,8 @@ def test_numbers_that_dvc_writes_are_read_as_it_reads_them() -> None:
         ("a: !!set {x}\n", "a has the tag"),
         ("a: !!python/name:os.system\n", "a has the tag"),
         ("? [a]\n: 1\n", "the whole of it has a key that is no text"),
+        ("a:\n &x: \n", "a has a key that is no text"),
+        ("a: {&x: 1}\n", "a has a key that is no text"),
         ("a: &b [*b]\n", f"stands for more than {LARGEST} values"),
         ("a:\t1\n", "not valid YAML"),
         ("a:\n\t- 1\n", "not valid YAML"),
@@ -123,6 +126,20 @@ def test_numbers_that_dvc_writes_are_read_as_it_reads_them() -> None:
 def test_what_is_refused_whole(text: str, said: str) -> None:
     found = refused(text)
     assert found is not None and said in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{a:, b: 1}", "{a :, b: 1}", "{a:}", "{a b :}", "{a:[1]}", "{a:{b: 1}}", "{? a :, b}",
+     "{x: {a:}}", "{x: [1], a :}"],
+)  # fmt: skip
+def test_a_colon_that_readers_take_for_a_part_of_the_name(text: str) -> None:
+    """To DVC ``{eps:}`` is a parameter ``eps:``."""
+    said = refused(f"attack: {text}")
+    assert said is not None and said.startswith("file: attack.")
+    assert said.endswith("the colon belongs to the name; put a space behind it")
+    spaced = re.sub(r":(?=[],[{}])", ": ", text)
+    assert same(parse_yaml(spaced, "file"), read_by_dvc(spaced, "file"))
 
 
 def test_aliases_of_aliases_do_not_fill_the_memory() -> None:

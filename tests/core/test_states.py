@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stemproof.core import states
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_array, read_json
 from stemproof.core.params import read_tree
@@ -62,6 +65,32 @@ def test_numbers_of_other_lengths_are_the_same_numbers(tmp_path: Path) -> None:
         torch.save({"a": WEIGHT.to(dtype)}, path)
         found = as_numbers(path, "a", read_state(path, "cure")["a"], "cure")
         assert found.dtype == torch.float32 and torch.equal(found, WEIGHT)
+
+
+def claiming(numbers: int) -> bytes:
+    """A file of before 2020 whose six numbers are said to be so many."""
+    stream = io.BytesIO()
+    torch.save({"a": WEIGHT}, stream, _use_new_zipfile_serialization=False)
+    head, found, rest = stream.getvalue().partition(b"cpuq\x06K\x06")
+    assert found
+    return head + b"cpuq\x06\x8a\x08" + struct.pack("<q", numbers) + rest
+
+
+def test_a_file_that_asks_for_more_memory_than_it_fills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.pth"
+    path.write_bytes(claiming(10**15))
+    with pytest.raises(InputError) as error:
+        read_state(path, "fetch it again")
+    assert str(error.value) == (
+        f"{path}: not a plain PyTorch state dict (it asks for more memory than it fills); "
+        "fetch it again"
+    )
+    # Where memory would not hold the file either, that is what is said.
+    monkeypatch.setattr(states, "has_room", lambda path: False)
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        read_state(path, "fetch it again")
 
 
 PAIR = (
@@ -133,6 +162,36 @@ def test_a_model_file_with_other_numbers(tmp_path: Path) -> None:
         state["encoder.conv_a1.weight"] = change(state["encoder.conv_a1.weight"])
         save_file(state, str(path), metadata=header)
         with pytest.raises(InputError, match=r"weights do not fit .*conv_a1.weight is .*; delete"):
+            checkpoint.load(path)
+
+
+def test_a_model_file_whose_header_asks_for_more_memory_than_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = find_kind("rsvm")
+    own = {"sizes": {"channels": 4, "kernel": 64, "hop": 8}, "variant": {}, "sample_rate": 1000}
+    path = tmp_path / "x.safetensors"
+    own["segment_samples"] = 500
+    checkpoint.save(path, kind, kind.rebuild(own), "x", 1, own)
+    for full in (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()):
+
+        def rebuild(settings: Any, full: Exception = full) -> Any:
+            raise full
+
+        broken = dataclasses.replace(kind, rebuild=rebuild)
+        monkeypatch.setattr(checkpoint, "find_kind", lambda name, broken=broken: broken)
+        monkeypatch.setattr(checkpoint, "has_room", lambda path: True)
+        with pytest.raises(InputError) as error:
+            checkpoint.load(path)
+        said = str(error.value)
+        assert said.startswith(f"{path}: its header asks for more memory than there is; ")
+        assert "\n" not in said
+        monkeypatch.setattr(checkpoint, "has_room", lambda path: False)
+        with (
+            pytest.raises(type(full))
+            if isinstance(full, RuntimeError)
+            else pytest.raises(InputError, match="not enough memory")
+        ):
             checkpoint.load(path)
 
 

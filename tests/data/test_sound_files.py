@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -21,6 +23,7 @@ from stemproof.data.audio import read_audio
 from stemproof.data.beside import sound
 from stemproof.data.checks import audio_hash, check_channels, check_samples, check_sum, power
 from stemproof.data.codec import announced_samples, example_stem
+from stemproof.data.long import lay_out
 from stemproof.data.params import SegmentParams
 from stemproof.data.prepare import _decode
 from stemproof.data.recordings.musdb import MusdbLayout, MusdbRecording, _check_file
@@ -295,3 +298,58 @@ def test_a_source_of_wav_files_keeps_what_floats_hold(songs: Path) -> None:
     read = next(song for song in found if song.name == "test 0").read("mixture")
     assert np.array_equal(read, audio)
     shutil.rmtree(songs)
+
+
+def flac(samples: int) -> bytes:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(-9999, 9999, (samples, 2)).astype(np.int16)
+    soundfile.write(stream, noise, RATE, format="FLAC")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9, 0.999])
+def test_a_flac_file_with_one_bit_changed_is_refused(tmp_path: Path, place: float) -> None:
+    """FFmpeg would give all of its samples, some of them others, and say nothing."""
+    path, content = tmp_path / "x.flac", bytearray(flac(20_000))
+    path.write_bytes(content)
+    assert read_audio(path).samples.shape == (2, 20_000)
+    content[int(place * len(content))] ^= 8
+    path.write_bytes(content)
+    for read in (read_audio, lambda path: lay_out(path, tmp_path / "laid out")):
+        with pytest.raises(InputError) as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: not readable as audio (")
+        assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_flac_file_that_announces_more_than_memory_holds(tmp_path: Path) -> None:
+    path, content = tmp_path / "x.flac", bytearray(flac(100))
+    content[21] |= 0x0F  # the number of samples, in 36 bits
+    content[22:26] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_audio(path)
+    assert str(error.value).startswith(f"{path}: not readable as audio (")
+
+
+def with_index_in_front(path: Path, out: Path) -> bytes:
+    """The same streams, in a file that can be cut and still be opened."""
+    with av.open(str(path)) as old, av.open(
+        str(out), "w", format="mp4", options={"movflags": "+faststart"}
+    ) as new:  # fmt: skip
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+    return out.read_bytes()
+
+
+def test_a_stem_file_whose_end_is_missing_is_refused_in_blocks_too(tmp_path: Path) -> None:
+    path = tmp_path / "x.stem.mp4"
+    whole = with_index_in_front(write_stems(tmp_path / "y", stems_of(0, 20_000)), path)
+    assert lay_out(path, tmp_path / "laid out").samples == 20_000
+    path.write_bytes(whole[: len(whole) // 2])
+    for read in (read_audio, lambda path: lay_out(path, tmp_path / "laid out")):
+        with pytest.raises(InputError, match=r"truncated; \d+ of 20000 samples could be read"):
+            read(path)
