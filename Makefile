@@ -33,7 +33,6 @@ bench: setup
 # files what it was not made for (docs/reliability.md). atheris is needed for nothing else.
 soak: setup
 	python tests/soak/soak.py --out checkpoints/soak.json
-	QUEUE_KILLS=1 pytest tests/soak/test_queue.py
 	python -c 'import atheris' 2>/dev/null || $(VENV)/bin/python -m pip install --quiet atheris==3.0.0
 	python tests/soak/fuzz.py --out checkpoints/fuzz.json
 

@@ -25,9 +25,6 @@ pytestmark = pytest.mark.slow
 BUDGETS = {"one": 0.001, "two": 0.002, "three": 0.004}
 ONE_SYSTEM = {"systems": ["baseline"], "ablations": []}
 WORKERS = "0 active, 0 idle"
-# What is killed: workers with all that they started, workers alone, or what they started.
-# `make soak` tries all three.
-KINDS = ("all", "workers", "stages") if "QUEUE_KILLS" in os.environ else ("all",)
 PATIENCE = 1800.0  # seconds
 
 
@@ -111,16 +108,10 @@ def stages(of: psutil.Process) -> list[psutil.Process]:
     return found
 
 
-def kill(clone: Clone, what: str) -> None:
-    """What the machine does: kill workers and all that they started, or one kind of them."""
+def kill(clone: Clone) -> None:
+    """What the machine does when it goes down: workers, and all that they started."""
     for worker in workers(clone):
-        if what == "all":
-            os.killpg(os.getpgid(worker.pid), signal.SIGKILL)
-        elif what == "workers":
-            worker.kill()
-        else:
-            for stage in stages(worker):
-                stage.kill()
+        os.killpg(os.getpgid(worker.pid), signal.SIGKILL)
 
 
 def mend(clone: Clone) -> None:
@@ -137,22 +128,19 @@ def mend(clone: Clone) -> None:
     queue(clone, lost)
 
 
-@pytest.mark.parametrize("what", KINDS)
 def test_experiments_whose_workers_are_killed(
-    whole: Path, expected: dict[str, str], tmp_path: Path, what: str
+    whole: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
     assert len(set(expected.values())) == 3
-    rng = random.Random(what)
     clone = copied(whole, tmp_path / "project")
     queue(clone, list(BUDGETS))
     start(clone)
     until(clone, lambda: sum(bool(stages(worker)) for worker in workers(clone)) == 2)
-    time.sleep(rng.uniform(0, 8))
-    kill(clone, what)
-    if what != "stages":
-        assert WORKERS in clone.dvc("queue", "status")
-        assert len(stand(clone)["Running"]) == 2  # as DVC believes
-        assert len(stand(clone)["Queued"]) == 1
+    time.sleep(random.Random("kill").uniform(0, 8))
+    kill(clone)
+    assert WORKERS in clone.dvc("queue", "status")
+    assert len(stand(clone)["Running"]) == 2  # as DVC believes
+    assert len(stand(clone)["Queued"]) == 1
     assert len(results(clone)) < 3
     mend(clone)
     start(clone)
