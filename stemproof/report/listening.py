@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
-from stemproof.core.files import opened, read_json
-from stemproof.evaluation.clips import FORMAT, INDEX, read_clip
+from stemproof.core.files import opened
+from stemproof.evaluation.clips import INDEX, read_clip
 from stemproof.report import spectrograms
+from stemproof.report.heard import Clips
 from stemproof.report.params import Audio
 
 LIMIT = 8_000_000  # letters of audio in the page
@@ -99,9 +101,10 @@ def read_listening(
     """
     file = folder / INDEX
     with opened(file, MISSING):
-        index = read_json(file)
-    if index.get("format") != FORMAT:
-        raise InputError(f"{file}: another format; run listen again")
+        index = read_document(file, Clips)
+    named = {system["system"] for about in index["parts"] for system in about["systems"]}
+    if not {*named, *index["views"]} <= set(order):
+        raise InputError(f"{file}: of other systems than the tables; run listen again")
     source, room = shown["data"]["source"], LIMIT
     parts = []
     for about in index["parts"]:
