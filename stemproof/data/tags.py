@@ -6,7 +6,9 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemproof.core.errors import explaining
+import av
+
+from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import written_aside
 from stemproof.data.codec import opened_container
 
@@ -60,7 +62,12 @@ def copy_tags(source: Path, target: Path) -> dict[str, list[str]]:
             _write_flac(target, blocks)
             words = {COMMENTS: "comments", PICTURE: "picture", CUESHEET: "cue sheet"}
             return {"kept": [words.get(kind, "application") for kind, _ in blocks], "cannot": []}
-        tags, pictures = _read(source)
+        try:
+            tags, pictures = _read(source)
+        except av.error.FFmpegError as error:  # libsndfile reads some that FFmpeg does not
+            raise InputError(
+                f"{source}: its tags cannot be read ({error.strerror}); save it as wav or flac"
+            ) from None
     if kinds[1] == ".flac":
         blocks = [(COMMENTS, _vorbis(tags)), *((PICTURE, body) for body in pictures)]
         _write_flac(target, blocks if tags or pictures else [])

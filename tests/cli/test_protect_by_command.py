@@ -263,6 +263,17 @@ def test_blocks_of_flac_that_have_no_last_end_with_the_file(tmp_path: Path, size
     assert np.array_equal(read(target), before)
 
 
+def test_tags_of_what_ffmpeg_does_not_read_are_told(tmp_path: Path) -> None:
+    """libsndfile takes some files for layer I of MPEG that FFmpeg takes for nothing."""
+    source, target = tmp_path / "a.wav", tmp_path / "b.wav"
+    source.write_bytes(b"\xff\xff\x02\0" * 9)
+    soundfile.write(target, np.zeros(100), 8000)
+    with pytest.raises(InputError) as error:
+        copy_tags(source, target)
+    said = str(error.value)
+    assert said.startswith(f"{source}: its tags cannot be read (") and "\n" not in said
+
+
 def test_pictures_are_kept_in_flac_and_said_to_be_lost_in_wav(tmp_path: Path) -> None:
     image = b"\x89PNG made up"
     source = tmp_path / "a.flac"
