@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import soundfile
 
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import written_aside
@@ -53,7 +54,7 @@ def copy_tags(source: Path, target: Path) -> dict[str, list[str]]:
             chunks = [(name, body) for name, body in _chunks(source) if name not in SAMPLES]
             _write_wav(target, chunks)
             return {"kept": [name.decode("latin-1").strip() for name, _ in chunks], "cannot": []}
-        if kinds == (".flac", ".flac"):
+        if kinds == (".flac", ".flac") and _is_whole(source):
             blocks = [
                 (kind, body)
                 for kind, body in _blocks(source)[0]
@@ -76,6 +77,15 @@ def copy_tags(source: Path, target: Path) -> dict[str, list[str]]:
     _write_wav(target, [(b"LIST", _info(held))] if held else [])
     left = [key for key in tags if key not in INFO] + ["picture"] * len(pictures)
     return {"kept": list(held), "cannot": left}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether libsndfile takes the blocks of a flac file; else no file with them could be read."""
+    try:
+        soundfile.SoundFile(path).close()
+    except soundfile.LibsndfileError:
+        return False
+    return True
 
 
 def _suffix(path: Path) -> str:
