@@ -6,7 +6,10 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemproof.core.errors import explaining
+import av
+import soundfile
+
+from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import written_aside
 from stemproof.data.codec import opened_container
 
@@ -51,7 +54,7 @@ def copy_tags(source: Path, target: Path) -> dict[str, list[str]]:
             chunks = [(name, body) for name, body in _chunks(source) if name not in SAMPLES]
             _write_wav(target, chunks)
             return {"kept": [name.decode("latin-1").strip() for name, _ in chunks], "cannot": []}
-        if kinds == (".flac", ".flac"):
+        if kinds == (".flac", ".flac") and _is_whole(source):
             blocks = [
                 (kind, body)
                 for kind, body in _blocks(source)[0]
@@ -60,7 +63,12 @@ def copy_tags(source: Path, target: Path) -> dict[str, list[str]]:
             _write_flac(target, blocks)
             words = {COMMENTS: "comments", PICTURE: "picture", CUESHEET: "cue sheet"}
             return {"kept": [words.get(kind, "application") for kind, _ in blocks], "cannot": []}
-        tags, pictures = _read(source)
+        try:
+            tags, pictures = _read(source)
+        except av.error.FFmpegError as error:  # libsndfile reads some that FFmpeg does not
+            raise InputError(
+                f"{source}: its tags cannot be read ({error.strerror}); save it as wav or flac"
+            ) from None
     if kinds[1] == ".flac":
         blocks = [(COMMENTS, _vorbis(tags)), *((PICTURE, body) for body in pictures)]
         _write_flac(target, blocks if tags or pictures else [])
@@ -69,6 +77,15 @@ def copy_tags(source: Path, target: Path) -> dict[str, list[str]]:
     _write_wav(target, [(b"LIST", _info(held))] if held else [])
     left = [key for key in tags if key not in INFO] + ["picture"] * len(pictures)
     return {"kept": list(held), "cannot": left}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether libsndfile takes the blocks of a flac file; else no file with them could be read."""
+    try:
+        soundfile.SoundFile(path).close()
+    except soundfile.LibsndfileError:
+        return False
+    return True
 
 
 def _suffix(path: Path) -> str:

@@ -26,6 +26,8 @@ from song_toys import RATE, Folder, folder, read, sdr
 import stemproof
 from stemproof.api.protecting import protect as protect_song
 from stemproof.core.errors import InputError
+from stemproof.data import tags
+from stemproof.data.audio import read_audio
 from stemproof.data.tags import copy_tags
 from stemproof.protecting import run
 from stemproof.protecting.params import ProtectParams
@@ -250,25 +252,46 @@ def test_a_chunk_that_announces_more_than_there_is_is_not_read(tmp_path: Path) -
     assert target.read_bytes() == before
 
 
-@pytest.mark.parametrize("size", [9, 2**24 - 1])
-def test_blocks_of_flac_that_have_no_last_end_with_the_file(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize(("size", "whole"), [(9, 2), (10, 1), (2**24 - 1, 1)])
+def test_blocks_of_flac_that_have_no_last_end_with_the_file(
+    tmp_path: Path, size: int, whole: int
+) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.zeros(100), 8000)
+    padding = b"\x01" + size.to_bytes(3, "big") + bytes(9)
+    path.write_bytes(b"fLaC" + b"\0\0\0\x22" + path.read_bytes()[8:42] + padding)
+    assert [kind for kind, _ in tags._blocks(path)[0]] == [0, 1][:whole]
+
+
+def test_tags_of_what_ffmpeg_does_not_read_are_told(tmp_path: Path) -> None:
+    """libsndfile takes some files for layer I of MPEG that FFmpeg takes for nothing."""
+    source, target = tmp_path / "a.wav", tmp_path / "b.wav"
+    source.write_bytes(b"\xff\xff\x02\0" * 9)
+    soundfile.write(target, np.zeros(100), 8000)
+    with pytest.raises(InputError) as error:
+        copy_tags(source, target)
+    said = str(error.value)
+    assert said.startswith(f"{source}: its tags cannot be read (") and "\n" not in said
+
+
+def test_damaged_comments_do_not_damage_what_is_made_of_a_song(tmp_path: Path) -> None:
+    """FFmpeg reads such a file, and libsndfile nothing into which they are copied."""
     source, target = tmp_path / "a.flac", tmp_path / "b.flac"
     for path in (source, target):
         soundfile.write(path, np.zeros(100), 8000)
-    head = source.read_bytes()[8:42]
-    padding = b"\x01" + size.to_bytes(3, "big") + bytes(9)
-    source.write_bytes(b"fLaC" + b"\0\0\0\x22" + head + padding)
-    before = read(target)
+    content = bytearray(source.read_bytes())
+    assert content[42] & 0x7F == 4  # the comments: a text, its length in front
+    content[46:50] = b"\xff\xff\0\0"
+    source.write_bytes(content)
+    assert read_audio(source).samples.shape == (1, 100)
     copy_tags(source, target)
-    assert np.array_equal(read(target), before)
+    assert len(soundfile.read(target)[0]) == 100
 
 
 def test_pictures_are_kept_in_flac_and_said_to_be_lost_in_wav(tmp_path: Path) -> None:
     image = b"\x89PNG made up"
     source = tmp_path / "a.flac"
     soundfile.write(source, np.zeros(100), 8000)
-    from stemproof.data import tags
-
     tags._write_flac(source, [(tags.PICTURE, tags._picture(image, "image/png", (1, 1)))])
     soundfile.write(tmp_path / "b.flac", np.ones(50) / 2, 8000)
     assert copy_tags(source, tmp_path / "b.flac") == {"kept": ["picture"], "cannot": []}

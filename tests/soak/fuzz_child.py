@@ -138,7 +138,7 @@ def _fuzz(reader: Reader, folder: Path, flags: Sequence[str], seeds: bool) -> No
     av.logging.set_level(av.logging.PANIC)
     os.fsync = lambda handle: None
     torch.set_num_threads(1)
-    # libFuzzer learns from what is compared: names are the same in every run.
+    # libFuzzer learns from texts that are compared: names are the same in every run.
     os.chdir(folder / "scratch")
     tempfile._name_sequence = map("{:08d}".format, itertools.count())
     target = Target(reader, folder)

@@ -48,7 +48,7 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_seeds_are_the_same_every_time() -> None:
-    """No time of the day, and no place in memory: the same seed shall give the same inputs."""
+    """No time of the day, and no place in memory, is in them."""
     for name, reader in READERS.items():
         before = reader.seeds()
         held = [torch.ones(1000) for _ in range(100)]
