@@ -18,7 +18,7 @@ from common import (
 
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX as STORED
-from stemproof.attacks.stored import open_adversarials
+from stemproof.attacks.stored import measured, open_adversarials
 from stemproof.attacks.threat import fitted
 from stemproof.core.files import write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
@@ -84,6 +84,8 @@ def main() -> None:
             ProcessParams(),
             device,
         )
+        # Before any clip goes: also of tracks that are not heard.
+        stored = measured(stored, evaluator.separator, params.attack, params.segments, data)
         table = read_table(PLOTS / "tracks" / f"{name}.csv")
         known = table[(table["seed"] == seed) & table["drop"].notna()]
         drops = dict(zip(known["track"], known["drop"], strict=True))

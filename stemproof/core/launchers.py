@@ -19,6 +19,21 @@ SLURM = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 # What else Fabric reads of torchrun and of SLURM.
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
 FURTHER = ("SLURM_NODEID", "SLURM_JOB_ID", "SLURM_NNODES", "SLURM_NTASKS_PER_NODE")
+# Numbers that Fabric or torch reads whoever set them: the first four while Fabric is imported.
+READ = (
+    "RANK",
+    "LOCAL_RANK",
+    "SLURM_PROCID",
+    "JSM_NAMESPACE_RANK",
+    "JSM_NAMESPACE_LOCAL_RANK",
+    "JSM_NAMESPACE_SIZE",
+    "LSB_JOBID",
+    "WORLD_SIZE",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "MASTER_PORT",
+    "LT_CLI_USED",
+)
 
 
 def check_launcher(processes: ProcessParams) -> None:
@@ -32,6 +47,7 @@ def check_launcher(processes: ProcessParams) -> None:
             launcher's variable without the launcher, or one that is missing or no number; or a
             launcher started another number of processes than the parameters name.
     """
+    _check_read()
     torchrun, step = "TORCHELASTIC_RUN_ID" in os.environ, number_of("SLURM_STEP_NUM_TASKS")
     if "SLURM_NTASKS" in os.environ:
         for name in (*SLURM, *FURTHER):
@@ -64,6 +80,16 @@ def check_launcher(processes: ProcessParams) -> None:
             raise InputError(
                 f"{_wanted(processes)}, and {name} = {rank} is set, but no launcher that is known "
                 f"started this stage; unset {name}, or start it with torchrun or srun"
+            )
+
+
+def _check_read() -> None:
+    """What Fabric takes for a number must be one: an empty text is none to it."""
+    for name in READ:
+        if number_of(name) is None and name in os.environ:
+            raise InputError(
+                f"the environment variable {name} is set, but empty; unset it, or start this stage "
+                "with torchrun or srun"
             )
 
 

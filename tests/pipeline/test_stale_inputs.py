@@ -1,4 +1,4 @@
-"""A stage that is run by hand refuses what was made before a parameter changed."""
+"""A stage that is run by hand refuses what was made before a parameter or a file changed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import importlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, SMALL, default_tree, merged, write_track
 
 from stemproof.core.errors import InputError
+from stemproof.core.files import FloatArray, sha256, write_array
 from stemproof.core.made_with import MADE_WITH, difference, record_of
 from stemproof.core.ownership import MARKER
+from stemproof.data.store import MIXTURE, PreparedData
+from stemproof.evaluation.evaluate import Evaluator
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODEL = ("baseline", 218)
@@ -274,6 +278,71 @@ def test_nothing_goes_before_all_can_be_written(project: Path) -> None:
     with pytest.raises(InputError, match="training.csv: not a table"):
         run("compare")
     assert {path: path.read_bytes() for path in project.rglob("metrics/**/*.json")} == found
+
+
+def results(project: Path) -> dict[Path, bytes]:
+    """Every file of figures, and every clip."""
+    folders = ("metrics", "plots", "data/listening")
+    files = (path for folder in folders for path in (project / folder).rglob("*"))
+    found = {path: path.read_bytes() for path in files if path.is_file()}
+    assert all(any(path.is_relative_to(project / folder) for path in found) for folder in folders)
+    return found
+
+
+def one_bit(audio: FloatArray) -> None:
+    audio.view(np.uint8)[MIXTURE, -1, -4] ^= 1  # the lowest of the last sample
+
+
+def not_a_number(audio: FloatArray) -> None:
+    audio[MIXTURE, -1, 0] = np.nan
+
+
+@pytest.mark.parametrize("damage", [one_bit, not_a_number])
+def test_a_recording_that_was_changed_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[FloatArray], None]
+) -> None:
+    """Also by `evaluate` when nothing of it is computed any more."""
+    run("evaluate")
+    before = results(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "play", lambda *_: pytest.fail("its parts are not known"))
+        run("evaluate")
+    assert results(project) == before
+    manifest = json.loads((project / "data/prepared/manifest.json").read_text())
+    name = next(entry["file"] for entry in manifest["tracks"] if entry["split"] == "test")
+    path = project / "data/prepared" / name
+    size, audio = path.stat().st_size, np.load(path, mmap_mode="r+")
+    damage(audio)
+    audio.flush()
+    assert path.stat().st_size == size
+    for script in ("generate", "find_break_points", "evaluate", "audit", "listen"):
+        with pytest.raises(InputError, match=rf"{name}: changed since .*; run prepare-musdb18"):
+            run(script)
+        assert results(project) == before
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_attack_beyond_its_budget_is_refused(project: Path, number: int) -> None:
+    """Also when its index knows of it: figures are of what is played."""
+    folder = project / "data/adversarial/baseline/218"
+    index = json.loads((folder / "index.json").read_text())
+    entry, track = (
+        index["tracks"][number],
+        PreparedData(Path("data/prepared")).tracks("test")[number],
+    )
+    assert entry["file"] == track.file
+    path = folder / entry["file"]
+    attacked = np.load(path)
+    clean = track.mono(MIXTURE, 0, attacked.shape[1])
+    assert 0 < entry["budget_used"] <= 1 + 1e-9
+    write_array(path, (clean + 1.01 / entry["budget_used"] * (attacked - clean)).astype("float32"))
+    entry |= {"sha256": sha256(path), "budget_used": 1.01}
+    (folder / "index.json").write_text(json.dumps(index))
+    before = results(project)
+    for script in ("evaluate", "audit", "listen"):
+        with pytest.raises(InputError, match=rf"{path.name}: 1\.01\d* times the budget of attack"):
+            run(script)
+        assert results(project) == before
 
 
 def test_a_record_is_compared_leaf_by_leaf() -> None:
