@@ -117,13 +117,16 @@ def read_tree(path: Path = PARAMS) -> dict[str, Any]:
 
 
 def load_params(sections: type[Declared], path: Path = PARAMS) -> Declared:
-    """Read and check the sections that a stage declares.
+    """Read and check the sections that a stage declares, and what DVC makes commands of.
 
     Raises:
         InputError: the file cannot be read, or a parameter is not allowed; the message names every
             offending key, its value and what is allowed.
     """
-    return validate(sections, read_tree(path), str(path))
+    tree = read_tree(path)
+    found = validate(sections, tree, str(path))
+    validate(_Named, tree, str(path))
+    return found
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -244,6 +247,14 @@ class TrainParams(Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed is named twice")
         return seeds
+
+
+class _Named(Sections):
+    """Names and seeds: parts of commands and of files' names, of whichever stage."""
+
+    systems: Systems = Field(default=["baseline"])
+    ablations: list[Name] = Field(default=[])
+    train: TrainParams = Field(default=TrainParams())
 
 
 def checked_name(text: str) -> str:

@@ -16,7 +16,7 @@ import yaml
 from conftest import ROOT, SMALL, default_tree, merged, write_track
 
 from stemproof.core.errors import InputError
-from stemproof.core.params import load_params
+from stemproof.core.params import Sections, load_params
 
 SONGS = ["a; touch x", "$(touch x) `touch x`", "Дом", "--help", "<script>alert(1)<script>|y"]
 COPY = "import shutil, sys\nshutil.copyfile(sys.argv[1], sys.argv[2])\n"
@@ -119,6 +119,29 @@ def test_a_system_has_a_plain_name(tmp_path: Path, name: str) -> None:
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(tree, changes)))
         with pytest.raises(InputError, match="is not allowed"):
             load_params(needs, tmp_path / "params.yaml")
+
+
+class Bare(Sections):
+    """A stage that reads none of what names systems and seeds."""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"systems": ["a; touch x"]},
+        {"ablations": ["$(touch x)"]},
+        {"train": {"seeds": ["010"]}},
+        {"train": {"seeds": ["1; touch x"]}},
+    ],
+)
+def test_the_first_stage_refuses_what_is_no_name(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """So that none has run when a later one would be run with it."""
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(default_tree()))
+    load_params(Bare, file)
+    file.write_text(yaml.safe_dump(merged(default_tree(), changes)))
+    with pytest.raises(InputError, match="is not allowed|valid integer|seeds"):
+        load_params(Bare, file)
 
 
 def test_no_command_is_a_string() -> None:
