@@ -16,6 +16,7 @@ from stemproof.data.checks import audio_hash, check_channels, check_sum, power, 
 from stemproof.data.entries import STEM_STREAMS, LeftOut, is_stem_file, song_name, visible
 from stemproof.data.params import SegmentParams
 from stemproof.data.problems import Problems
+from stemproof.data.recordings.setup import STEMS
 from stemproof.data.store import PreparedData, loud_mask, write_manifest
 from stemproof.data.twice import Heard, low_end, same_recordings
 
@@ -216,13 +217,28 @@ def _check_stems(song: Song, mixture: Audio, vocals: Audio) -> None:
         raise InputError(f"{song.mixture}: silent from beginning to end; leave the song out")
     check_channels(song.mixture, MIXTURE, mixture.samples)
     check_channels(song.vocals, VOCALS, vocals.samples)
-    if is_stem_file(song.mixture):
+    stems = _stems(song)
+    if stems:
         rest = mixture.samples.astype(np.float64)
-        for stream in range(1, STEM_STREAMS):
-            stem = read_audio(song.mixture, stream)
-            check_vocals(song.mixture, stem, song.mixture, mixture)
+        for file, stream in stems:
+            stem = read_audio(file, stream)
+            check_vocals(file, stem, song.mixture, mixture)
             rest -= stem.samples
         check_sum(song.mixture, song.name, sum_db(power(mixture.samples), power(rest)))
+
+
+def _stems(song: Song) -> list[tuple[Path, int]]:
+    """File and stream of every stem; none where not all of them are there to add up."""
+    if is_stem_file(song.mixture):
+        return [(song.mixture, stream) for stream in range(1, STEM_STREAMS)]
+    folder = song.mixture.parent
+    found = [
+        (file, 0)
+        for stem in STEMS
+        for file in [folder / f"{stem}{end}" for end in SUFFIXES]
+        if file.is_file()
+    ]
+    return found if len({file.stem for file, _ in found}) == len(found) == len(STEMS) else []
 
 
 def _check_sound(song: Song, audio: FloatArray, length: int, loud_db: float) -> None:

@@ -85,6 +85,23 @@ def test_stems_of_another_recording_are_refused(tmp_path: Path, which: str) -> N
     refused(path, f"what they miss lies {said:.1f} dB below it, and 10 dB at least are expected")
 
 
+@pytest.mark.parametrize("stem", STEMS)
+def test_wav_stems_of_another_recording_are_refused(songs: Path, tmp_path: Path, stem: str) -> None:
+    """In the pipeline and by the commands; with vocals alone there is nothing to add up."""
+    folder = songs / "test" / "test 0"
+    samples, rate = soundfile.read(folder / f"{stem}.wav", dtype="float32")
+    soundfile.write(folder / f"{stem}.wav", np.roll(samples[::-1] * 3, 99, axis=0), rate)
+    said = r"mixture\.wav: the stems do not add up to the mixture"
+    found = MUSDB18HQ.find(songs, "pyav", WAV_RATE, 1000)
+    with pytest.raises(InputError, match=said):
+        _decode(next(song for song in found if song.name == "test 0"), 1000)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=said):
+        prepare_songs(find_songs(songs), tmp_path / "out", CUT)
+    (folder / ("bass" if stem == "drums" else "drums")).with_suffix(".wav").unlink()
+    prepare_songs(find_songs(songs), tmp_path / "out", CUT)
+
+
 def test_where_the_limit_of_the_sum_lies(tmp_path: Path) -> None:
     path = Path("x")
     check_sum(path, "x", None)
