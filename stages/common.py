@@ -19,12 +19,13 @@ refuse_other_python()
 
 import typer
 
+from stemproof.core.arguments import checked_name, checked_seed
 from stemproof.core.errors import InputError
 from stemproof.core.influences import made_of, refuse_unnamed, said_by
 from stemproof.core.locks import only_run
 from stemproof.core.made_with import Record
 from stemproof.core.ownership import MARKER
-from stemproof.core.params import Sections, checked_name, checked_seed, load_params
+from stemproof.core.params import Sections, load_params
 from stemproof.core.resume import drop
 from stemproof.core.stage import run_stage
 

@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -28,8 +27,6 @@ from stemproof.core.plain_yaml import parse_yaml
 PARAMS = Path("params.yaml")
 # Keys and files that stand beside those of systems: ``metrics/comparison.json``, ``plots/audit``.
 RESERVED = ("reference", "n_tracks", "n_seeds", "other_threat", "made_with")
-
-
 SHOWN = 200  # characters of a value in a message
 
 
@@ -81,9 +78,9 @@ class Section(BaseModel):
                     if isinstance(item, bool):
                         raise ValueError(f"{key} must be a number, not {str(item).lower()}")
                     if isinstance(item, str) and _reads_as_number(item):
-                        raise ValueError(f"{key} must be a number, not the text {_short(item)}")
+                        raise ValueError(f"{key} must be a number, not the text {short(item)}")
                 elif field and _is_all(field.annotation, (bool,)) and not _is_truth(item):
-                    raise ValueError(f"{key} must be true or false, not {_short(item)}")
+                    raise ValueError(f"{key} must be true or false, not {short(item)}")
         return section
 
 
@@ -155,6 +152,12 @@ def problems_of(error: ValidationError, model: type[BaseModel], tree: Any) -> li
     return [_explain(problem, model, found) for problem in error.errors()]
 
 
+def clause(problem: Any) -> str:
+    """What pydantic says of one problem, as a clause."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
 def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
     """One pydantic problem as 'key = value: what is allowed'."""
     keys = [str(part) for part in problem["loc"]]
@@ -167,8 +170,7 @@ def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
         close = difflib.get_close_matches(keys[-1], [str(k) for k in tree], n=1) if tree else []
         hint = f"; did you mean it by `{close[0]}`?" if len(keys) == 1 and close else ""
         return f"{key} is missing{hint}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = clause(problem)
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
     if problem["type"] in ("model_type", "dict_type"):
@@ -176,7 +178,7 @@ def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
         message = (
             "a section was expected, lines of `key: value`" if ours else "an object was expected"
         )
-    return f"{key} = {_short(problem['input'])} is not allowed: {message}"
+    return f"{key} = {short(problem['input'])} is not allowed: {message}"
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -226,7 +228,7 @@ def _is_truth(value: Any) -> bool:
     return value is None or isinstance(value, bool)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value in a message."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
@@ -257,35 +259,6 @@ class _Named(Sections):
     train: TrainParams = Field(default=TrainParams())
 
 
-def checked_name(text: str) -> str:
-    """The name of a system on a stage's command line.
-
-    Raises:
-        InputError: it is none.
-    """
-    return _checked(Name, text, "--system")
-
-
-def checked_seed(text: str | int) -> int:
-    """A training seed on a stage's command line, in the spelling that files are named by.
-
-    Raises:
-        InputError: it is none, or spelled in another way than DVC spells the number.
-    """
-    plain = str(text).isascii() and str(text).isdecimal() and str(int(text)) == str(text)
-    return _checked(Seed, int(text) if plain else str(text), "--seed")
-
-
-def _checked(kind: Any, value: Any, where: str) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        raise InputError(
-            f"{where} = {_short(value)} is not allowed: {message[0].lower()}{message[1:]}"
-        ) from None
-
-
 def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
     """The first parameter that differs, with both values; None when none does.
 
@@ -296,8 +269,7 @@ def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str
     for key, value in wanted.items():
         there = found.get(key)
         if isinstance(value, Mapping) and isinstance(there, Mapping):
-            inside = first_difference(there, value)
-            if inside:
+            if inside := first_difference(there, value):
                 return f"{key}.{inside}"
         elif there != value:
             return f"{key} = {there}, but params.yaml says {value}"

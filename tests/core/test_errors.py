@@ -154,7 +154,7 @@ def stage_by_hand(folder: Path, stage: str, *arguments: str, code: int) -> str:
 
 def refused(folder: Path, stage: str, *arguments: str) -> str:
     """What a stage that is run by hand says, when it fails."""
-    said = stage_by_hand(folder, stage, *arguments, code=1)
+    said = stage_by_hand(folder, stage, *arguments, code=2)
     assert "Traceback" not in said
     said = said.splitlines()[-1]
     assert said.startswith("error: ")

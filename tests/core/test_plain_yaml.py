@@ -15,8 +15,9 @@ from dvc.utils.serialize import parse_yaml as read_by_dvc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stemproof.core.arguments import checked_name, checked_seed
 from stemproof.core.errors import InputError
-from stemproof.core.params import checked_name, checked_seed, load_params, read_tree
+from stemproof.core.params import load_params, read_tree
 from stemproof.core.plain_yaml import LARGEST, parse_yaml
 
 MakeParams = Callable[..., AllParams]

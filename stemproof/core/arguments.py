@@ -1,0 +1,37 @@
+"""What stands on a stage's command line: names and seeds, as files are named after them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from stemproof.core.errors import InputError
+from stemproof.core.params import Name, Seed, clause, short
+
+
+def checked_name(text: str) -> str:
+    """The name of a system on a stage's command line.
+
+    Raises:
+        InputError: it is none.
+    """
+    return _checked(Name, text, "--system")
+
+
+def checked_seed(text: str | int) -> int:
+    """A training seed on a stage's command line, in the spelling that files are named by.
+
+    Raises:
+        InputError: it is none, or spelled in another way than DVC spells the number.
+    """
+    plain = str(text).isascii() and str(text).isdecimal() and str(int(text)) == str(text)
+    return _checked(Seed, int(text) if plain else str(text), "--seed")
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        said = clause(error.errors()[0])
+        raise InputError(f"{where} = {short(value)} is not allowed: {said}") from None
