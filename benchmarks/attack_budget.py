@@ -1,4 +1,4 @@
-"""Sweep eps and the number of steps on the validation split.
+"""Sweep eps and the number of steps, on the validation split unless --split says otherwise.
 
 How the defaults of `attack.eps`, `attack.pgd.steps` and `breaks.steps` were found; see
 docs/attack-budget.md. Needs prepared data and a model:
@@ -46,6 +46,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[])
     parser.add_argument("--break-steps", type=int, nargs="+", default=[])
     parser.add_argument("--parts", type=int, help="spread over the split; all by default")
+    parser.add_argument("--split", default="valid", choices=("valid", "test"))
+    parser.add_argument("--track", help="its name; all of the split by default")
     options = parser.parse_args()
     params = load_params(Needs)
     device = make_fabric(params.runtime, ProcessParams()).device
@@ -55,9 +57,11 @@ def main() -> None:
     data = PreparedData(PREPARED)
     separator = load(file, params.attack.mask, device, params.runtime.compile, identity)
     separator = fitted(separator, data)
-    tracks = played_to(separator, data.tracks("valid"), params.attack)
+    tracks = played_to(separator, data.tracks(options.split), params.attack)
     parts = excerpts_for(separator, tracks, params.segments, params.attack, data.sample_rate)
     loud = parts.loud(params.segments.loud_db)
+    if options.track:
+        loud = [number for number in loud if parts.track(number) == options.track]
     if options.parts:
         loud = [
             loud[round(n)] for n in np.linspace(0, len(loud) - 1, min(options.parts, len(loud)))

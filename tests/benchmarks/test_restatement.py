@@ -251,6 +251,14 @@ def test_both_sides_and_their_largest_differences(
     )
 
 
+def test_the_page_shows_what_is_printed_of_the_published_run(
+    restatement: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = ROOT / "results/systems-musdb18-7"
+    restatement.compare(published / "restated.jsonl", published / "run/tracks/spleeter.csv")
+    assert capsys.readouterr().out in (ROOT / "docs/attack-budget.md").read_text(encoding="utf-8")
+
+
 def test_what_cannot_be_compared_is_one_sentence(restatement: Any, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours.jsonl", tmp_path / "tracks.csv"
     theirs.write_text(HEADER + "b,5,5,1,50,40,30\n")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import AllParams
+from edited import DELETED, OTHERS, changed, places
 from scored_cases import Blind, evaluated, informed, oracle
 from test_mixed import reported
 
@@ -25,8 +25,6 @@ from stemproof.report.threats import Settings
 
 MakeParams = Callable[..., AllParams]
 NAMES = {"rsvm": True, "other": True, "toy": False}
-DELETED = object()
-OTHERS = (DELETED, None, "text", {}, True, [[1]])
 # Texts that are printed as they are, and measurements that an audit may be without: of these the
 # form of the file says that they were not made, or that what was put out had collapsed.
 FREE = ("source", "device", "kind", "parameters", "reasons")
@@ -101,29 +99,6 @@ def run(tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
     for name in ("tracks", "robustness", "heat_map"):
         monkeypatch.setattr(illustrations, name, instead)
     return Run(tmp_path, make_params())
-
-
-def places(tree: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
-    """Every key at every level, and the first entry of every list."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield (*before, key)
-            yield from places(value, *before, key)
-    elif isinstance(tree, list) and tree:
-        yield (*before, 0)
-        yield from places(tree[0], *before, 0)
-
-
-def changed(tree: Any, place: tuple[Any, ...], value: Any) -> str:
-    tree = copy.deepcopy(tree)
-    part = tree
-    for key in place[:-1]:
-        part = part[key]
-    if value is DELETED:
-        del part[place[-1]]
-    else:
-        part[place[-1]] = value
-    return json.dumps(tree)
 
 
 @pytest.mark.slow

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from edited import DELETED, OTHERS, changed, places
 from pages import INFORMED, clips
 
 from stemproof.core.errors import InputError
@@ -17,34 +16,8 @@ from stemproof.report.learned import learned
 from stemproof.report.listening import read_listening
 
 SHOWN = {"data": {"source": "demo"}}
-DELETED = object()
-OTHERS = (DELETED, None, "text", {}, True, [[1]], "../x.wav")
 # Texts that are printed as they are.
 FREE = ("track", "chosen_by", "title", "caption", "across", "up", "shades")
-
-
-def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every part of a document; of lists the first."""
-    if way:
-        yield way
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from places(part, (*way, key))
-    elif isinstance(value, list) and value:
-        yield from places(value[0], (*way, 0))
-
-
-def put(tree: dict[str, Any], way: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    found: Any = copy.deepcopy(tree)
-    inner = found
-    for key in way[:-1]:
-        inner = inner[key]
-    if value is DELETED:
-        del inner[way[-1]]
-    else:
-        inner[way[-1]] = value
-    changed: dict[str, Any] = found
-    return changed
 
 
 def shown(folder: Path) -> str | None:
@@ -64,8 +37,8 @@ def test_every_key(tmp_path: Path) -> None:
     assert shown(folder) is None
     refused = 0
     for way in places(whole):
-        for other in OTHERS:
-            file.write_text(json.dumps(put(whole, way, other)))
+        for other in (*OTHERS, "../x.wav"):
+            file.write_text(changed(whole, way, other))
             said = shown(folder)
             free = way[-1] in FREE and isinstance(other, str)
             # An absent figure means that what was put out had collapsed.
@@ -98,5 +71,5 @@ def passes(way: tuple[Any, ...], other: Any) -> bool:
 def test_what_is_said(tmp_path: Path, way: tuple[Any, ...], value: Any, said: str) -> None:
     folder = clips(tmp_path / "clips")
     whole = json.loads((folder / INDEX).read_text())
-    (folder / INDEX).write_text(json.dumps(put(whole, way, value)))
+    (folder / INDEX).write_text(changed(whole, way, value))
     assert said in str(shown(folder))

@@ -116,12 +116,10 @@ def kill(clone: Clone) -> None:
 
 def mend(clone: Clone) -> None:
     """What docs/reliability.md says, and nothing else."""
-    for _ in range(2):
-        if running := stand(clone).get("Running"):
-            clone.dvc("queue", "kill", *running)
     until(clone, lambda: WORKERS in clone.dvc("queue", "status"))
-    lost = stand(clone).get("Failed", [])
-    assert lost
+    clone.dvc("queue", "kill", *stand(clone)["Running"])
+    until(clone, lambda: "Running" not in stand(clone))
+    lost = stand(clone)["Failed"]
     clone.dvc("queue", "remove", "--failed")
     for copy in (clone.folder / ".dvc/tmp/exps").glob("tmp*"):
         shutil.rmtree(copy)
