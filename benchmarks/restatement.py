@@ -54,6 +54,7 @@ def measure(
     search_steps: Annotated[int, Option(min=1, help="gradient steps in every ball")] = 10,
     seed: Annotated[int, Option(help="of the attack's random starts")] = 0,
     threads: Annotated[int, Option(min=1, help="CPU threads")] = 2,
+    accelerator: Annotated[str, Option(help="cpu or cuda")] = "cpu",
 ) -> None:
     """Attack test recordings (every fifth unless --tracks names others), and break them."""
     torch.set_num_threads(threads)
@@ -66,7 +67,8 @@ def measure(
     chosen = sorted(set(tracks or range(0, len(songs), 5)))
     if not all(0 <= number < len(songs) for number in chosen):
         raise InputError(f"--tracks: the test split has the numbers 0 to {len(songs) - 1}")
-    separate = load_spleeter()
+    device = torch.device(accelerator)
+    separate = load_spleeter(device)
     with explaining(out, "written"):  # better now than after the first recording
         out.open("a").close()
     for number in chosen:
@@ -74,7 +76,8 @@ def measure(
             continue
         # Its own draws for every recording: an interrupted run ends with the same figures.
         draws = torch.Generator().manual_seed(seed * 100_003 + number)
-        task = Task(separate, waveform(songs[number], MIXTURE), waveform(songs[number], VOCALS))
+        stems = (waveform(songs[number], stem).to(device) for stem in (MIXTURE, VOCALS))
+        task = Task(separate, *stems)
         figures: dict[str, float | None] = {}
         if task.vocals.any():
             with torch.no_grad():

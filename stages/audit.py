@@ -23,15 +23,15 @@ from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX, open_adversarials
 from stemproof.auditing.flags import CHECKS
 from stemproof.auditing.material import Materials
-from stemproof.auditing.opened import curves, open_system
+from stemproof.auditing.opened import curves, open_system, parts_of
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.run import audit
-from stemproof.core.files import sha256, write_csv, write_json
+from stemproof.core.files import write_csv, write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Systems, TrainParams
-from stemproof.core.resume import Parts
+from stemproof.core.resume import code_fingerprint
 from stemproof.core.runtime import make_place
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -59,6 +59,8 @@ def main() -> None:
     # What can be refused is refused before anything is computed.
     refuse_strangers(PLOTS / "audit", written)
     device = make_place(params.runtime, ProcessParams()).device
+    # Before kinds of separators are imported: what is kept of one does not depend on the others.
+    code = code_fingerprint()
     data = PreparedData(PREPARED)
     models = [(name, seed) for name in params.systems for seed in params.train.seeds]
     if run_by_dvc():
@@ -79,11 +81,11 @@ def main() -> None:
         open_system(name, seed, stored, materials, params.runtime.compile)
         for (name, seed), stored in found.items()
     ]
-    decides = params.model_dump(mode="json", include={"segments", "attack", "audit", "systems"})
-    attacked = [sha256(adversarial_folder(*model) / INDEX) for model in models]
-    computed = [params.runtime.model_dump(mode="json"), torch.__version__, device.type]
-    parts = Parts(AUDITED, "run", decides, models, attacked, data.fingerprint, computed)
-    results = audit(params.audit, params.attack, systems, parts.of)
+    sections = params.model_dump(mode="json", include={"segments", "attack", "audit"})
+    runtime = [params.runtime.model_dump(mode="json"), torch.__version__, device.type]
+    decides = [sections, runtime, data.fingerprint]
+    kept = {one.model: parts_of(one, AUDITED, code, decides) for one in systems}
+    results = audit(params.audit, params.attack, systems, lambda one, do: kept[one].of(one, do))
     with renewed({PLOTS / "audit": written}):
         for name, result in results.items():
             write_json(PLOTS / "audit" / f"{name}.json", result.figures)
@@ -91,7 +93,8 @@ def main() -> None:
             write_csv(PLOTS / "audit" / f"{table}.csv", columns, rows)
         write_json(PLOTS / "audit" / ABOUT, {"data": data.fingerprint, MADE_WITH: made_with})
         write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
-    parts.finished()
+    for parts in kept.values():
+        parts.finished()
     raised = {name: [flag.name for flag in r.flags if flag.raised] for name, r in results.items()}
     print(*of_flags(raised, len(CHECKS)), sep="\n")
 

@@ -101,7 +101,8 @@ def main() -> None:
             write_json(METRICS / f"{name}.json", of_systems)
         for name, table in curves(sources).items():
             write_text(PLOTS / "all" / f"{name}.csv", table)
-    drop(AUDITED, "run")
+    for name in params.systems:
+        drop(AUDITED, name)
     print(*verdicts(context), f"report: {REPORT / 'index.html'}", sep="\n")
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from stemproof.attacks.stored import Adversarials, measured
+from stemproof.attacks.stored import INDEX, Adversarials, measured
 from stemproof.attacks.threat import fitted
 from stemproof.auditing.material import Materials
 from stemproof.auditing.reached import aim_of
 from stemproof.auditing.run import Audited, System
+from stemproof.core.files import sha256
+from stemproof.core.resume import Parts
 from stemproof.separators.checkpoint import load, read_header
+from stemproof.separators.registry import code_of
 
 Table = tuple[list[str], list[list[Any]]]
 
@@ -39,6 +43,21 @@ def open_system(
     trained = read_header(stored.model).trained
     aim = aim_of(found, separator, attack, materials.cut, data, device)
     return System(name, seed, separator, test, training, found, trained, universal, aim)
+
+
+def parts_of(system: System, scratch: Path, code: str, decides: Any) -> Parts:
+    """The place of what is measured of a model, which stands by itself: others change nothing.
+
+    Args:
+        system: the model, with what the attack stored.
+        scratch: the folder of such work.
+        code: a hash of the code, but for that of its kind.
+        decides: everything else that the figures depend on.
+    """
+    assert system.stored is not None
+    attacked = sha256(system.stored.folder / INDEX)  # it names the model and the perturbations
+    kind = code_of(read_header(system.stored.model).kind)
+    return Parts(scratch, system.name, attacked, kind, decides, code=code)
 
 
 def curves(results: Mapping[str, Audited]) -> dict[str, Table]:

@@ -48,15 +48,17 @@ class Parts:
     for it may be killed before DVC has recorded what it wrote: a later stage drops them.
     """
 
-    def __init__(self, scratch: Path, name: str, *decides: Any) -> None:
+    def __init__(self, scratch: Path, name: str, *decides: Any, code: str | None = None) -> None:
         """Name the place of the parts; nothing is written yet.
 
         Args:
             scratch: the folder of such work.
             name: of this work, one model for instance.
             decides: everything that the figures depend on, but for this package's code.
+            code: a hash of the code that they depend on; of all that is imported by default.
         """
-        self.folder = scratch / f"{name}-{fingerprint(decides, code_fingerprint())[:16]}"
+        code = code or code_fingerprint()
+        self.folder = scratch / f"{name}-{fingerprint(decides, code)[:16]}"
 
     def find(self, part: str) -> Any:
         """What was kept of a part, or None.

