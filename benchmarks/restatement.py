@@ -68,6 +68,7 @@ def measure(
     if not all(0 <= number < len(songs) for number in chosen):
         raise InputError(f"--tracks: the test split has the numbers 0 to {len(songs) - 1}")
     device = torch.device(accelerator)
+    torch.backends.cudnn.allow_tf32 = False  # it is on by default
     separate = load_spleeter(device)
     with explaining(out, "written"):  # better now than after the first recording
         out.open("a").close()

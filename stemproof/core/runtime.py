@@ -126,6 +126,9 @@ def _set_up(runtime: RuntimeParams, processes: ProcessParams) -> str:
         )
     check_launcher(processes)
     accelerator = _resolve(runtime)
+    # A GPU's backward passes of these kernels of attention do not repeat their bits.
+    torch.backends.cuda.enable_flash_sdp(accelerator == "cpu")
+    torch.backends.cuda.enable_mem_efficient_sdp(accelerator == "cpu")
     cores = os.cpu_count() or 1
     if accelerator == "cpu" and processes.devices > cores:
         raise InputError(
