@@ -13,6 +13,7 @@ from stemproof.core.ending import one_line
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 from stemproof.figures import table
+from stemproof.report import lengths
 from stemproof.report.front import front
 from stemproof.separators.registry import find_kind, kinds
 
@@ -58,6 +59,12 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "separators": separators,
     },
     Path("README.md"): {"board": board},
+    Path("docs/results.md"): {
+        "epochs": lengths.over_epochs,
+        "lengths": lengths.by_length,
+        "longer": lengths.on_test,
+        "differences": lengths.differences,
+    },
 }
 
 
