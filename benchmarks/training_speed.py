@@ -2,7 +2,7 @@
 
 Random samples stand in for recordings; sizes and recipe are those of params.yaml.
 
-    python benchmarks/training_speed.py --precision 32-true --precision tf32 --at-once 1 --at-once 12
+    python benchmarks/training_speed.py --precision 32-true --precision tf32 --at-once 12
 
 Many trainings at once share a GPU better under NVIDIA's MPS (`nvidia-cuda-mps-control -d`).
 """
