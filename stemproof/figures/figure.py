@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
@@ -38,6 +38,9 @@ class Figure:
         compared: whether systems are compared by it; ``medians`` subtracts medians, ``paired``
             takes the median of the differences on the same track.
         compared_key: key of the comparison, where it is not that of the figure.
+        song_by_song: whether systems are also compared by the median of its differences on the
+            same track, beside the difference of the medians: that of most songs can move where
+            the medians do not.
         part: of a claim.
         place: in the report: the first table, the one beside it, that of whole excerpts, that of
             break points, or no table of its own.
@@ -58,6 +61,7 @@ class Figure:
     interval: bool = False
     compared: Literal["medians", "paired", ""] = ""
     compared_key: str = ""
+    song_by_song: bool = False
     part: Part = ""
     place: Place = ""
     digits: int = 2
@@ -71,6 +75,11 @@ class Figure:
             raise ValueError(f"{self.key}: either `measure` or `minus`")
         if self.part and not self.interval:
             raise ValueError(f"{self.key}: a figure of a claim has an interval")
+
+    def paired(self) -> Figure:
+        """The same figure, of which the differences on the same track are taken."""
+        words, blind = (f"paired {words}" if words else "" for words in (self.words, self.blind))
+        return replace(self, compared="paired", words=words, blind=blind)
 
     def said(self, informed: bool) -> str:
         """Its words in tables of informed or of blind systems."""

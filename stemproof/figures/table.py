@@ -42,6 +42,7 @@ FIGURES: tuple[Figure, ...] = (
         lambda played: played.sdr(played.clean),
         interval=True,
         compared="medians",
+        song_by_song=True,
         part="clean",
         of_seeds=True,
         place="result",
@@ -55,6 +56,7 @@ FIGURES: tuple[Figure, ...] = (
         lambda played: played.sdr(played.attacked),
         interval=True,
         compared="medians",
+        song_by_song=True,
         part="attacked",
         of_seeds=True,
         place="result",
@@ -228,7 +230,9 @@ def compared() -> dict[str, Figure]:
 
     Holm's correction counts all of them.
     """
-    return {figure.compared_key or figure.key: figure for figure in FIGURES if figure.compared}
+    medians = {figure.compared_key or figure.key: figure for figure in FIGURES if figure.compared}
+    paired = {f"paired_{figure.key}": figure.paired() for figure in FIGURES if figure.song_by_song}
+    return medians | paired
 
 
 def measured(played: Played, per: Per = "segment") -> dict[str, Tensor]:

@@ -64,6 +64,8 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "lengths": lengths.by_length,
         "longer": lengths.on_test,
         "differences": lengths.differences,
+        "pair": lambda: lengths.on_test(lengths.PAIR),
+        "pair-differences": lambda: lengths.differences(lengths.PAIR),
     },
 }
 

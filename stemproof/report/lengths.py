@@ -10,11 +10,13 @@ from statistics import mean
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, read_json
+from stemproof.figures.table import compared
 
 STUDY = Path("results/longer-training-musdb18-7")
+PAIR = STUDY / "pair"  # the run of baseline and improved alone
 SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
 FIRST = "baseline"  # in every table
-PAIRED = {"bs": "BS", "at_bs": "AT-BS", "rb": "RB", "paired_drop": "paired drop"}
+COMPARED = ("bs", "paired_bs", "at_bs", "paired_at_bs", "rb", "paired_drop")
 Row = dict[str, str]
 Cells = Sequence[Sequence[str]]
 
@@ -126,10 +128,11 @@ def differences(run: Path = STUDY / "run") -> str:
             continue
         cells = [
             f"{d['difference']:+.2f} [{d['low']:+.2f}, {d['high']:+.2f}], p = {d['p_holm']:.3f}"
-            for d in (differs[key] for key in PAIRED)
+            for d in (differs[key] for key in COMPARED)
         ]
         rows.append([f"{system} minus {found['reference']}", *cells])
-    return _table(["difference", *PAIRED.values()], rows)
+    words = [compared()[key].words for key in COMPARED]
+    return _table(["difference", *words], rows)
 
 
 def _rows(path: Path, *needs: str) -> list[Row]:

@@ -26,7 +26,7 @@ from stemproof.paper.li2022 import verdicts
 from stemproof.report.words import collapse_in_words
 
 MakeParams = Callable[..., AllParams]
-ATTACKED = {"at_bs", "rb", "rb_net", "paired_drop"}
+ATTACKED = {"at_bs", "rb", "rb_net", "paired_drop", "paired_at_bs"}
 SCHEMA = json.loads((ROOT / "results/claim.schema.json").read_text())
 
 
