@@ -62,6 +62,8 @@ def test_the_command_refreshes_the_page(tmp_path: Path) -> None:
     for name in docs.TABLES:
         if name != DEFINITIONS:
             shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
     done = run()
     assert done.returncode == 0, done.stderr
     for page in docs.TABLES:
