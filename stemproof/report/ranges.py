@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 ABOUT = ("title", "description", "default")  # parts of a schema that allow and forbid nothing
+MARKS = "|\\`*_[]<>&"  # of Markdown and HTML
 NOBODY = "?"  # a name that no registry has
 
 
@@ -85,8 +86,10 @@ def code(value: Any) -> str:
 
 
 def _code(text: str) -> str:
-    # Readers of Markdown differ on a bar inside of backticks.
-    return f"<code>{text.replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
+    # Readers of Markdown differ on a bar inside of backticks; outside of them, marks are none.
+    if "|" not in text:
+        return f"`{text}`"
+    return f"<code>{''.join(f'&#{ord(c)};' if c in MARKS else c for c in text)}</code>"
 
 
 def _bounds(left: dict[str, Any]) -> list[str]:

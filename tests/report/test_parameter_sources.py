@@ -126,6 +126,10 @@ def test_docstrings_tell_of_fields_and_of_the_model() -> None:
         (Path, "path"),
         (Annotated[str, Field(pattern="^[a-z]$")], "text that matches `^[a-z]$`"),
         (Annotated[str, Field(pattern="^a|b$")], "text that matches <code>^a&#124;b$</code>"),
+        (
+            Annotated[str, Field(pattern=r"^<|\S*$")],
+            r"text that matches <code>^&#60;&#124;&#92;S&#42;$</code>",
+        ),
         (Annotated[str, Field(min_length=1)], "text, of 1 or more characters"),
         (Annotated[str, Field(max_length=9)], "text, of at most 9 characters"),
         (list[int], "list: integer"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import typing
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any, Literal
 import pytest
 import yaml
 from conftest import ROOT, AllParams
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
 from pydantic import BaseModel, Field, ValidationError
 
 from stemproof.attacks.objectives import OBJECTIVES
@@ -24,18 +27,29 @@ from stemproof.report import fields, parameters
 from stemproof.report.ranges import range_of
 from stemproof.separators.registry import find_kind, kinds
 
-TREE = yaml.safe_load((ROOT / "params.yaml").read_text())
+TEXT = (ROOT / "tests/params.yaml").read_text()
+TREE = yaml.safe_load(TEXT)
+Page = dict[str, list[list[str]]]  # rows of the table under each heading
 CELLS = re.compile(r"(?<!\\)\|")
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pipeline, and parameters that no user changes."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    (folder / "params.yaml").write_text(TEXT)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def _in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
 
 
-def tables(page: str) -> dict[str, list[list[str]]]:
+def tables(page: str) -> Page:
     """Rows of the table under each heading."""
-    found: dict[str, list[list[str]]] = {}
+    found: Page = {}
     for line in page.splitlines():
         if line.startswith("#"):
             found[line.strip("# ").replace("`", "")] = rows = []
@@ -45,13 +59,13 @@ def tables(page: str) -> dict[str, list[list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def page() -> dict[str, list[list[str]]]:
+def page(project: Path) -> Page:
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
+        patch.chdir(project)
         return tables(parameters.sections())
 
 
-def row(page: dict[str, list[list[str]]], key: str) -> list[str]:
+def row(page: Page, key: str) -> list[str]:
     (found,) = [cells for rows in page.values() for cells in rows if cells[0] == f"`{key}`"]
     return found
 
@@ -73,26 +87,32 @@ def in_models(annotation: Any, path: str) -> Iterator[str]:
                 yield from in_models(field.annotation, f"{path}.{name}".lstrip("."))
 
 
-def test_the_sections_stand_in_the_order_of_the_file(page: dict[str, list[list[str]]]) -> None:
+def test_the_sections_stand_in_the_order_of_the_file(page: Page) -> None:
     assert [heading for heading in page if not heading.startswith("Kind ")] == list(TREE)
 
 
-def test_every_leaf_of_the_file_is_there_once(page: dict[str, list[list[str]]]) -> None:
-    shown = Counter(cells[0].strip("`") for name in TREE for cells in page[name])
-    for key, value in leaves({name: TREE[name] for name in TREE if name != "separators"}):
+@pytest.mark.parametrize("file", ["params.yaml", "tests/params.yaml"])
+def test_every_leaf_of_the_file_is_there_once(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / file, tmp_path / "params.yaml")
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    page, tree = tables(parameters.sections()), yaml.safe_load((ROOT / file).read_text())
+    shown = Counter(cells[0].strip("`") for name in tree for cells in page[name])
+    for key, value in leaves({name: tree[name] for name in tree if name != "separators"}):
         assert shown[key] == 1, key
         assert yaml.safe_load(row(page, key)[2].strip("`")) == value
-    for name, own in TREE["separators"].items():
+    for name, own in tree["separators"].items():
         assert shown[f"separators.{name}"] == 1, name
         cells = row(page, f"separators.{name}")
         said = {"kind": cells[1].strip("`")}
-        for setting in filter(None, cells[2].split(", ")):
-            key, value = setting.split(" ", 1)
-            said[key] = yaml.safe_load(value.strip("`"))
+        for key, value in re.findall(r"(\S+) `(.*?)`(?:, |$)", cells[2]):
+            said[key] = yaml.safe_load(value)
         assert said == dict(leaves(own))
 
 
-def test_every_field_of_every_model_is_there_once(page: dict[str, list[list[str]]]) -> None:
+def test_every_field_of_every_model_is_there_once(page: Page) -> None:
     for name, field in AllParams.model_fields.items():
         if name != "separators":
             shown = [cells[0].strip("`") for cells in page[name]]
@@ -111,7 +131,7 @@ def test_the_models_are_those_that_the_stages_load() -> None:
         assert [str(own) for own in found[name].metadata] == [str(own) for own in field.metadata]
 
 
-def test_everything_says_what_it_means(page: dict[str, list[list[str]]]) -> None:
+def test_everything_says_what_it_means(page: Page) -> None:
     entries = {f"`separators.{name}`" for name in TREE["separators"]}  # words are optional there
     empty = {
         (heading, cells[0])
@@ -126,9 +146,9 @@ def test_everything_says_what_it_means(page: dict[str, list[list[str]]]) -> None
     }
 
 
-def test_every_comment_of_the_file_is_there(page: dict[str, list[list[str]]]) -> None:
+def test_every_comment_of_the_file_is_there(page: Page) -> None:
     text = parameters.sections().replace("\\|", "|").lower()
-    before, after = (ROOT / "params.yaml").read_text().split("\nseparators:")
+    before, after = TEXT.split("\nseparators:")
     _, rest = after.split("\nrsvm:")
     found = re.findall(r"^ *[a-z_]+:.* # ?(.+)$", f"{before}\nrsvm:{rest}", re.MULTILINE)
     assert len(found) > 90
@@ -139,7 +159,13 @@ def test_every_comment_of_the_file_is_there(page: dict[str, list[list[str]]]) ->
     assert row(page, "systems")[3].startswith("What is attacked and compared: names under ")
 
 
-def test_what_no_comment_tells_is_in_the_docstrings(page: dict[str, list[list[str]]]) -> None:
+def test_bars_of_comments_are_no_cells(page: Page) -> None:
+    assert row(page, "attack.norm")[3] == r"linf (eps) \| l2 (snr) \| l0 (samples, amplitude)"
+    for heading, rows in page.items():
+        assert {len(cells) for cells in rows} == {4 if heading.startswith("Kind ") else 5}
+
+
+def test_what_no_comment_tells_is_in_the_docstrings(page: Page) -> None:
     assert row(page, "network.n_fft")[3] == "samples of a frame"
     assert row(page, "attack.fgsm")[2:4] == ["`{}`", "FGSM has no settings of its own"]
     # Of a model that another one extends.
@@ -200,9 +226,7 @@ def test_the_ranges_are_those_that_the_models_check() -> None:
     assert tried > 150
 
 
-def test_another_range_is_another_page(
-    page: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_range_is_another_page(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     class Other(SegmentParams):
         seconds: float = Field(default=1.0, ge=0.5, lt=7)
         loud_db: Literal[-10, "none"] = "none"
@@ -220,7 +244,7 @@ def test_another_range_is_another_page(
 
 
 def test_names_that_a_registry_allows_are_named(
-    page: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
+    page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def codes(names: Any) -> str:
         return ", ".join(f"`{name}`" for name in names)
@@ -253,11 +277,11 @@ def test_names_that_a_registry_allows_are_named(
         ("data.root", "prepare-musdb18 report"),
     ],
 )  # fmt: skip
-def test_the_stages_are_right(page: dict[str, list[list[str]]], key: str, stages: str) -> None:
+def test_the_stages_are_right(page: Page, key: str, stages: str) -> None:
     assert row(page, key)[-1] == ", ".join(f"`{name}`" for name in stages.split())
 
 
-def test_stages_of_a_matrix_run_for_what_is_added(page: dict[str, list[list[str]]]) -> None:
+def test_stages_of_a_matrix_run_for_what_is_added(page: Page) -> None:
     assert row(page, "workers.count")[-1] == "none"
     assert row(page, "train.seeds")[-1] == (
         "`compare`, `audit`, `listen`, `report`; for what is added: `train-baseline`, "
@@ -269,6 +293,33 @@ def test_stages_of_a_matrix_run_for_what_is_added(page: dict[str, list[list[str]
         "`train-improved`, `train-ablation` (where `ablations` names it), "
         "`evaluate` (where `evaluate.oracle` names it), `report`"
     )
+
+
+def test_dvc_finds_the_same_stages(page: Page, tmp_path: Path) -> None:
+    # Of a matrix with no item DVC has no stage.
+    tree = {**TREE, "ablations": ["robust"]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    listed: dict[str, set[str]] = {}
+    for stage in Repo.init(str(tmp_path), no_scm=True).index.stages:
+        for dependency in stage.deps:
+            if isinstance(dependency, ParamsDependency):
+                listed.setdefault(stage.name.split("@")[0], set()).update(dependency.params)
+    assert len(listed) > 10
+    named = {"`ablations`": tree["ablations"], "`evaluate.oracle`": [TREE["evaluate"]["oracle"]]}
+    for cells in [cells for name in TREE for cells in page[name]]:
+        key, said = cells[0].strip("`"), cells[-1].split("for what is added")[0]
+        shown = {
+            name
+            for name, where in re.findall(r"`([a-z0-9-]+)`(?: \(where (\S+) names it\))?", said)
+            if not where or key.split(".")[1] in named[where]
+        }
+        assert shown == {
+            stage
+            for stage, names in listed.items()
+            for name in names
+            if f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.")
+        }, key
 
 
 def test_a_section_that_no_model_checks_is_refused(
