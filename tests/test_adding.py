@@ -69,7 +69,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part in ("stemproof", "stages", "docs", "results"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
-    for file in ("pyproject.toml", "README.md"):
+    for file in ("pyproject.toml", "README.md", "dvc.yaml"):
         shutil.copy(ROOT / file, folder)
     tree = merged(default_tree(), SMALL)
     tree["audit"] |= {"segments": 2, "steps": [1], "queries": 5, "universal_epochs": 1}
@@ -162,6 +162,10 @@ def test_the_documentation_names_them(project: Path) -> None:
     ):
         assert line in page
         assert line not in (ROOT / "docs/definitions.md").read_text()
+    parameters = (project / "docs/parameters.md").read_text()
+    assert "| `attack.tone.hertz` | number, " in parameters
+    assert "### Kind `fir`" in parameters
+    assert "| `separators.short-filter` | `fir` |" in parameters
 
 
 def test_the_examples_are_written_like_the_rest(project: Path) -> None:

@@ -1,11 +1,11 @@
-"""Tables of the documentation that are written from the code, and from claims under results/.
+"""Tables of the documentation, written from the code, params.yaml, and claims under results/.
 
 ``python -m stemproof.report.docs`` refreshes them, between their markers in the pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from stemproof.attacks.registry import METHODS
@@ -13,8 +13,9 @@ from stemproof.core.ending import one_line
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 from stemproof.figures import table
-from stemproof.report import lengths
+from stemproof.report import lengths, parameters
 from stemproof.report.front import front
+from stemproof.report.markdown import as_table
 from stemproof.separators.registry import find_kind, kinds
 
 RESULTS = Path("results")
@@ -23,7 +24,7 @@ RESULTS = Path("results")
 def figures() -> str:
     """Every figure of the summaries, with key, unit and meaning."""
     known = [figure for figure in table.FIGURES if figure.listed]
-    return _table(
+    return as_table(
         ("key", "unit", "meaning"),
         [(f"`{figure.key}`", figure.unit, f"{figure.words}: {figure.meaning}") for figure in known],
     )
@@ -31,7 +32,7 @@ def figures() -> str:
 
 def methods() -> str:
     """Every value of ``attack.method``, with its norms."""
-    return _table(
+    return as_table(
         ("`attack.method`", "norms", "what it is"),
         [
             (f"`{name}`", ", ".join(method.norms), method.summary)
@@ -42,7 +43,7 @@ def methods() -> str:
 
 def separators() -> str:
     """Every value of ``kind`` of an entry under ``separators``."""
-    return _table(
+    return as_table(
         ("`kind`", "what it is"), [(f"`{name}`", find_kind(name).summary) for name in kinds()]
     )
 
@@ -58,6 +59,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "attacks": methods,
         "separators": separators,
     },
+    Path("docs/parameters.md"): {"parameters": parameters.sections},
     Path("README.md"): {"board": board},
     Path("docs/results.md"): {
         "epochs": lengths.over_epochs,
@@ -93,11 +95,6 @@ def refreshed(name: Path, page: str) -> str:
             )
         page = before + start + render() + end + after
     return page
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""Texts of others (names, reasons, claims) in Markdown: letters, and no marks."""
+"""Texts of others (names, reasons, claims) in Markdown: letters, and no marks; and tables."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 
 def cell(text: object) -> str:
@@ -21,3 +22,9 @@ def fence(text: str) -> str:
     """A line of marks that encloses a text and does not stand in it."""
     longest = max((len(marks) for marks in re.findall("`+", text)), default=0)
     return "`" * max(3, longest + 1)
+
+
+def as_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

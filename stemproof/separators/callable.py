@@ -26,13 +26,15 @@ from stemproof.separators.protocol import MaskKind, Separator
 class CallableSettings(WindowedSettings):
     """A function, or a file; one of the two.
 
-    ``function`` is MODULE:FUNCTION, importable from the project's root. With ``arguments`` (if only
-    ``{}``) it is called with them once, and what it returns is the system: a module of PyTorch, or
-    a function. Without ``arguments`` it is the system itself. A system takes mixtures and gives
-    their vocals, batch x channels x samples both ways.
+    A system takes mixtures and gives their vocals, batch x channels x samples both ways.
 
-    ``file`` is TorchScript or a program that ``torch.export`` saved. Such a file is a program, and
-    it is run: take it from where you would take any program.
+    Attributes:
+        function: MODULE:FUNCTION, importable from the project's root. Without ``arguments`` it is
+            the system itself.
+        file: TorchScript or a program that ``torch.export`` saved. Such a file is a program, and it
+            is run: take it from where you would take any program.
+        arguments: what the function is called with, once, if only ``{}``; what it returns is then
+            the system: a module of PyTorch, or a function.
     """
 
     function: Annotated[str, AfterValidator(check_name)] | None = None

@@ -27,11 +27,13 @@ NEEDED = ("{input}", "{output}")
 
 
 class CommandSettings(ForeignSettings):
-    """A program with its arguments; no shell reads them.
+    """A program that runs in the project's root.
 
-    ``{input}`` and ``{output}`` become the paths of two wav files, ``{folder}`` that of an empty
-    folder that is removed afterwards, anywhere in an argument. The program runs in the project's
-    root.
+    Attributes:
+        command: the program and its arguments; no shell reads them. Anywhere in an argument
+            ``{input}`` and ``{output}`` become the paths of two wav files, ``{folder}`` that of an
+            empty folder that is removed afterwards.
+        timeout: seconds that a call may take.
     """
 
     command: list[str] = Field(min_length=1)

@@ -20,7 +20,12 @@ from stemproof.separators.wrappers import Windowed
 
 
 class ForeignSettings(Section):
-    """What a system takes, which it cannot be asked for."""
+    """What a system takes, which it cannot be asked for.
+
+    Attributes:
+        sample_rate: of the recordings that it takes, in Hz.
+        channels: of the recordings that it takes.
+    """
 
     sample_rate: int = Field(ge=1000, le=192_000)
     channels: int = Field(ge=1, le=64)
@@ -32,7 +37,12 @@ class ForeignSettings(Section):
 
 
 class WindowedSettings(ForeignSettings):
-    """A system that may be given short pieces of a recording alone."""
+    """A system that may be given short pieces of a recording alone.
+
+    Attributes:
+        window: seconds that it is given at once; by default as much as there is.
+        overlap: of two windows, as a fraction of one.
+    """
 
     window: float | None = Field(default=None, gt=0, le=3600)
     overlap: float = Field(default=0.25, ge=0, le=0.9)

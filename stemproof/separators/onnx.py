@@ -28,7 +28,12 @@ from stemproof.separators.protocol import MaskKind, Separator, Side
 
 
 class ONNXSettings(WindowedSettings):
-    """A file, and which of its outputs are the vocals; by default the only one."""
+    """A file, and which of its outputs are the vocals.
+
+    Attributes:
+        file: path of the model.
+        output: the name of the output that is the vocals; by default the only one.
+    """
 
     file: str = Field(min_length=1)
     output: str | None = Field(default=None, min_length=1)
