@@ -139,13 +139,7 @@ def test_everything_says_what_it_means(page: Page) -> None:
         for cells in rows
         if cells[0] not in entries and not cells[3]
     }
-    # Nothing is said of these yet: another docstring there is another code of the kind, with which
-    # all of its models are made anew.
-    assert empty == {
-        ("Kind rsvm", "`convolution.gate`"),
-        ("Kind rsvm", "`published.identity`"),
-        ("Kind rsvm", "`published.sha256`"),
-    }
+    assert empty == set()
 
 
 def test_every_comment_of_the_file_is_there(page: Page) -> None:

@@ -59,7 +59,12 @@ class AttentionSettings(Section):
 
 
 class ConvolutionSettings(Section):
-    """A residual convolution in the place of attention: the control of equal size."""
+    """A residual convolution in the place of attention: the control of equal size.
+
+    Attributes:
+        width: channels between its two convolutions.
+        gate: initial value of the learned factor on its branch.
+    """
 
     width: int = Field(default=256, ge=1, le=16_384)
     gate: float = Field(default=1.0, ge=-10, le=10)
@@ -78,6 +83,11 @@ class PublishedSettings(Section):
     """A pair of checkpoints that the authors of RSVM published.
 
     The hash is of both files, so that a file that has changed is not taken for the same system.
+
+    Attributes:
+        identity: ID in the files' names, ``published/analysis_ID.pytorch`` and
+            ``published/synthesis_ID.pytorch``.
+        sha256: of both files; where it is not theirs, the error says what they have.
     """
 
     identity: Name
