@@ -18,7 +18,7 @@ from common import (
 
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX as STORED
-from stemproof.attacks.stored import measured, open_adversarials
+from stemproof.attacks.stored import Index, measured, open_adversarials
 from stemproof.attacks.threat import fitted
 from stemproof.core.files import write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
@@ -57,7 +57,7 @@ def main() -> None:
     folders = [adversarial_folder(name, seed) for name in params.systems]
     compared = said_by(METRICS / "environment.json", "compare")
     made_of("listen", compared)  # first: of a new system there is nothing yet
-    attacked = (said_by(folder / STORED, "generate-pgd-adversarials") for folder in folders)
+    attacked = (said_by(folder / STORED, "generate-pgd-adversarials", Index) for folder in folders)
     made = made_of("listen", compared, *attacked)
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.

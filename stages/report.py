@@ -33,6 +33,7 @@ from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, gathered, rendered, verdicts
 from stemproof.report.documents import Data, MadeAudit, MadeComparison
+from stemproof.report.heard import Clips
 from stemproof.report.params import ReportParams
 from stemproof.report.provenance import last_change
 from stemproof.report.reproduce import of_run
@@ -77,8 +78,12 @@ def main() -> None:
     )
     recordings = read_document(sources.data, Data).get("sha256")
     compared, audited = METRICS / "environment.json", PLOTS / "audit" / "made_with.json"
-    stages = {compared: "compare", audited: "audit", LISTENING / INDEX: "listen"}
-    made_of("report", *(said_by(file, stage) for file, stage in stages.items()))
+    made_of(
+        "report",
+        said_by(compared, "compare", MadeComparison),
+        said_by(audited, "audit", MadeAudit),
+        said_by(LISTENING / INDEX, "listen", Clips),
+    )
     for file, form in ((compared, MadeComparison), (audited, MadeAudit)):
         if read_document(file, form).get("data") != recordings:
             raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
