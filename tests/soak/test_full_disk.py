@@ -21,8 +21,8 @@ FULL = (
     r"|its file system has [\d.]+ \w+ left; free some space, or work in another folder"
 )
 READ_ONLY = r"Read-only file system\); its file system is read-only"
-# Songs and clips are written in their places, from which the former ones are removed first; who reads
-# them next takes no part of them for the whole.
+# Songs and clips are written in their places, from which the former ones are removed first; who
+# reads them next takes no part of them for the whole.
 IN_PLACE = {"render-demo": "prepare-musdb18", "listen": "report"}
 
 
