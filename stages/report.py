@@ -66,7 +66,6 @@ class Needs(Sections):
 def main() -> None:
     """Write the report from metrics, plots and clips; metrics/*.json and plots/all for DVC."""
     params = load_params(Needs)
-    shown = params.model_dump(mode="json")
     sources = Sources(
         systems={name: SYSTEM_METRICS / f"{name}.json" for name in params.systems},
         data=METRICS / "data.json",
@@ -78,20 +77,16 @@ def main() -> None:
     )
     recordings = read_document(sources.data, Data).get("sha256")
     compared, audited = METRICS / "environment.json", PLOTS / "audit" / "made_with.json"
-    made_of(
-        "report",
-        said_by(compared, "compare", MadeComparison),
-        said_by(audited, "audit", MadeAudit),
-        said_by(LISTENING / INDEX, "listen", Clips),
-    )
-    for file, form in ((compared, MadeComparison), (audited, MadeAudit)):
+    forms = ((compared, "compare", MadeComparison), (audited, "audit", MadeAudit))
+    made_of("report", *(said_by(*of) for of in forms), said_by(LISTENING / INDEX, "listen", Clips))
+    for file, _, form in forms:
         if read_document(file, form).get("data") != recordings:
             raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
     settings = Settings(
         params.attack,
         params.segments,
         params.statistics,
-        shown,
+        params.model_dump(mode="json"),
         of_run(params, {*params.systems, *params.ablations, params.evaluate.oracle}),
         params.train.seeds,
         params.report.audio,

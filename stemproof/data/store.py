@@ -285,12 +285,9 @@ def _read_manifest(path: Path) -> Manifest:
     """
     tree = read_json(path)
     version = tree.get("version", 1)
-    if said := newer(version, VERSION, "version"):
-        raise InputError(f"{path}: {said}")
     if version != VERSION:
-        raise InputError(
-            f"{path}: of version {version}, and {VERSION} is read; run prepare-musdb18 again"
-        )
+        older = f"of version {version}, and {VERSION} is read; run prepare-musdb18 again"
+        raise InputError(f"{path}: {newer(version, VERSION, 'version') or older}")
     try:
         return Manifest.model_validate(tree)
     except ValidationError as error:

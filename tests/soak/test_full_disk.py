@@ -77,14 +77,8 @@ def refused(soak: Soak, folder: Path, stage: Stage, said: str) -> bool:
     errors = re.findall(r"error: .*", ran.said)
     assert len(errors) == 1, ran.said
     assert re.search(said, errors[0]), errors[0]
-    assert errors[0].split(": ")[1].split("/")[0] in (
-        "checkpoints",
-        "data",
-        "metrics",
-        "models",
-        "plots",
-        "report",
-    )
+    path = errors[0].split(": ")[1].removeprefix("data.root = ")
+    assert path.split("/")[0] in ("checkpoints", "data", "metrics", "models", "plots", "report")
     return hashes(folder, stage.outs) == before
 
 
