@@ -20,7 +20,7 @@ from common import (
 import torch
 
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.stored import INDEX, open_adversarials
+from stemproof.attacks.stored import INDEX, Index, open_adversarials
 from stemproof.auditing.flags import CHECKS
 from stemproof.auditing.material import Materials
 from stemproof.auditing.opened import curves, open_system, parts_of
@@ -73,7 +73,7 @@ def main() -> None:
         if not read_header(stored.model).trained and seed != params.train.seeds[0]:
             continue  # one model, whatever the seed
         found[name, seed] = stored
-        inputs.append(said_by(folder / INDEX, "generate-pgd-adversarials"))
+        inputs.append(said_by(folder / INDEX, "generate-pgd-adversarials", Index))
         inputs.append((stored.model, made_with_of(stored.model, data)))
     made_with = made_of("audit", *inputs)
     materials = Materials(params.audit, params.attack, params.segments, data, device)

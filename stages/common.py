@@ -54,6 +54,7 @@ ATTACKED = CHECKPOINTS / "attack"
 BROKEN = CHECKPOINTS / "breaks"
 EVALUATED = CHECKPOINTS / "evaluate"
 AUDITED = CHECKPOINTS / "audit"
+HEARD = CHECKPOINTS / "listen"
 
 
 def prepared() -> tuple[Path, Record]:

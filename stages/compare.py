@@ -28,6 +28,7 @@ from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.closing import of_systems
 from stemproof.figures.compare import compare_threats
+from stemproof.figures.documents import ModelFigures
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import FIGURES, of_one_data_set, read_scored
 from stemproof.figures.summary import summarize
@@ -74,7 +75,9 @@ def main() -> None:
     }
     of_one_data_set(results)
     folders = [folder for models in results.values() for folder in models.folders]
-    made = made_of("compare", *(said_by(folder / FIGURES, "evaluate") for folder in folders))
+    made = made_of(
+        "compare", *(said_by(folder / FIGURES, "evaluate", ModelFigures) for folder in folders)
+    )
     systems = {name: models.scored for name, models in results.items()}
     informed = {name: models.about["informed"] for name, models in results.items()}
     comparison = compare_threats(systems, informed, params.reference, params.statistics)

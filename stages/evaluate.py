@@ -26,9 +26,10 @@ from typing import Annotated, ClassVar
 
 import torch
 
-from stemproof.attacks.broken import ABOUT, BreakParams, read_break_points, settings_of
+from stemproof.attacks.broken import ABOUT, AboutBreaks, BreakParams, read_break_points
+from stemproof.attacks.broken import settings_of as settings_of_breaks
 from stemproof.attacks.params import AttackSection
-from stemproof.attacks.stored import CURVE, INDEX, open_adversarials
+from stemproof.attacks.stored import CURVE, INDEX, Index, open_adversarials
 from stemproof.attacks.stored import SYSTEM as SYSTEM_FILE
 from stemproof.core.files import sha256
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
@@ -71,13 +72,13 @@ def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
     curve = PLOTS / "train" / system / f"{seed}.csv"
     training = read_training(METRICS / "train" / system / f"{seed}.json", curve)
     folder, broken = adversarial_folder(system, seed), breaks_folder(system, seed)
-    attacked = said_by(folder / INDEX, "generate-pgd-adversarials")
+    attacked = said_by(folder / INDEX, "generate-pgd-adversarials", Index)
     model = folder / SYSTEM_FILE, made_with_of(folder / SYSTEM_FILE, data)
-    searched = said_by(broken / ABOUT, "find-break-points")
+    searched = said_by(broken / ABOUT, "find-break-points", AboutBreaks)
     made = made_of("evaluate", prepared(), attacked, model, searched, oracle=params.evaluate.oracle)
     place = make_place(params.runtime, params.processes)
     stored = open_adversarials(folder, params.attack, params.segments, data, place.shard)
-    made_with = settings_of(params.breaks, params.attack, params.segments)
+    made_with = settings_of_breaks(params.breaks, params.attack, params.segments)
     breaks = read_break_points(broken, made_with, stored.model_sha256, data.fingerprint)
     evaluator = open_evaluator(system, seed, stored, data, params, place.device)
     decides = params.model_dump(mode="json", exclude={"processes", "workers"})

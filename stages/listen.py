@@ -3,6 +3,7 @@
 from common import (
     ADVERSARIAL,
     ASIDE,
+    HEARD,
     LISTENING,
     METRICS,
     PLOTS,
@@ -18,12 +19,12 @@ from common import (
 
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX as STORED
-from stemproof.attacks.stored import measured, open_adversarials
+from stemproof.attacks.stored import Index, measured, open_adversarials
 from stemproof.attacks.threat import fitted
 from stemproof.core.files import write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.made_with import MADE_WITH
-from stemproof.core.ownership import fresh_directory, refuse_strangers, set_aside
+from stemproof.core.ownership import refuse_strangers, replaced, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.core.runtime import make_place
 from stemproof.core.tables import read_table
@@ -51,13 +52,14 @@ class Needs(Sections):
 def main() -> None:
     """Write data/listening: wav files, arrays, and an index that says what they are."""
     params = load_params(Needs)
-    refuse_strangers(LISTENING, file_names(params.systems))
+    names = file_names(params.systems)
+    refuse_strangers(LISTENING, names)
     device = make_place(params.runtime, ProcessParams()).device
     data, seed = PreparedData(PREPARED), params.train.seeds[0]
     folders = [adversarial_folder(name, seed) for name in params.systems]
     compared = said_by(METRICS / "environment.json", "compare")
     made_of("listen", compared)  # first: of a new system there is nothing yet
-    attacked = (said_by(folder / STORED, "generate-pgd-adversarials") for folder in folders)
+    attacked = (said_by(folder / STORED, "generate-pgd-adversarials", Index) for folder in folders)
     made = made_of("listen", compared, *attacked)
     if run_by_dvc():
         # What an earlier run left of systems that are no longer asked for.
@@ -91,12 +93,11 @@ def main() -> None:
         drops = dict(zip(known["track"], known["drop"], strict=True))
         listeners.append(Listener(name, evaluator, data, stored, drops))
         models[name] = stored.model_sha256
-    fresh_directory(LISTENING, file_names(params.systems), earlier=file_names(params.systems))
     about = {"format": FORMAT, "seed": seed, "data": data.fingerprint, "models": models}
-    parts = listen(listeners, LISTENING)
-    views = look(listeners, parts, LISTENING)
-    index = {**about, MADE_WITH: made, "parts": parts, "views": views}
-    write_json(LISTENING / INDEX, index)
+    with replaced(LISTENING, names, HEARD, INDEX) as folder:
+        parts = listen(listeners, folder)
+        views = look(listeners, parts, folder)
+        write_json(folder / INDEX, {**about, MADE_WITH: made, "parts": parts, "views": views})
     print(f"{LISTENING}: {len(parts)} parts of recordings, as {len(listeners)} systems hear them")
 
 

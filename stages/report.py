@@ -33,6 +33,7 @@ from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
 from stemproof.report.build import Sources, gathered, rendered, verdicts
 from stemproof.report.documents import Data, MadeAudit, MadeComparison
+from stemproof.report.heard import Clips
 from stemproof.report.params import ReportParams
 from stemproof.report.provenance import last_change
 from stemproof.report.reproduce import of_run
@@ -65,7 +66,6 @@ class Needs(Sections):
 def main() -> None:
     """Write the report from metrics, plots and clips; metrics/*.json and plots/all for DVC."""
     params = load_params(Needs)
-    shown = params.model_dump(mode="json")
     sources = Sources(
         systems={name: SYSTEM_METRICS / f"{name}.json" for name in params.systems},
         data=METRICS / "data.json",
@@ -77,16 +77,16 @@ def main() -> None:
     )
     recordings = read_document(sources.data, Data).get("sha256")
     compared, audited = METRICS / "environment.json", PLOTS / "audit" / "made_with.json"
-    stages = {compared: "compare", audited: "audit", LISTENING / INDEX: "listen"}
-    made_of("report", *(said_by(file, stage) for file, stage in stages.items()))
-    for file, form in ((compared, MadeComparison), (audited, MadeAudit)):
+    forms = ((compared, "compare", MadeComparison), (audited, "audit", MadeAudit))
+    made_of("report", *(said_by(*of) for of in forms), said_by(LISTENING / INDEX, "listen", Clips))
+    for file, _, form in forms:
         if read_document(file, form).get("data") != recordings:
             raise InputError(f"{file}: of other recordings than {sources.data}; run dvc repro")
     settings = Settings(
         params.attack,
         params.segments,
         params.statistics,
-        shown,
+        params.model_dump(mode="json"),
         of_run(params, {*params.systems, *params.ablations, params.evaluate.oracle}),
         params.train.seeds,
         params.report.audio,

@@ -68,25 +68,51 @@ def read_document(path: Path, model: type[Document]) -> dict[str, Any]:
     return content
 
 
+def read_any(path: Path, model: type[Document]) -> dict[str, Any]:
+    """Read a JSON object whose format is one that is read, whatever else is in it.
+
+    Raises:
+        InputError: the file is missing, no JSON, or of a format that is not read.
+    """
+    content = read_json(path)
+    _check_format(path, content, model)
+    return content
+
+
 def check_document(path: Path, content: dict[str, Any], model: type[Document]) -> None:
     """Hold what was read against the model of its format.
 
     Raises:
         InputError: as :func:`read_document`.
     """
-    found = content.get("format", FIRST)
-    oldest, newest = model.formats
-    if isinstance(found, bool) or not isinstance(found, int):
-        raise InputError(f"{path}: format {found!r} is no number; {model.cure}")
-    if found > newest:
-        raise InputError(
-            f"{path}: format {found} of a newer release; this one reads up to {newest}: update it"
-        )
-    if found < oldest:
-        raise InputError(f"{path}: format {found}, this one reads from {oldest} on; {model.cure}")
+    _check_format(path, content, model)
     try:
         model.model_validate(content)
     except ValidationError as error:
         problems = problems_of(error, model, None)
         more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise InputError(f"{path}: {'; '.join(problems[:NAMED])}{more}; {model.cure}") from None
+
+
+def newer(found: Any, newest: int, what: str = "format") -> str | None:
+    """What to say of a file that a newer release wrote, of which nothing else is known here.
+
+    Args:
+        found: the number that it names; of anything but a whole number nothing is said.
+        newest: that this release reads.
+        what: the number is of.
+    """
+    if not isinstance(found, int) or found <= newest:
+        return None
+    return f"{what} {found} of a newer release; this one reads up to {newest}: update it"
+
+
+def _check_format(path: Path, content: dict[str, Any], model: type[Document]) -> None:
+    found = content.get("format", FIRST)
+    oldest, newest = model.formats
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise InputError(f"{path}: format {found!r} is no number; {model.cure}")
+    if said := newer(found, newest):
+        raise InputError(f"{path}: {said}")
+    if found < oldest:
+        raise InputError(f"{path}: format {found}, this one reads from {oldest} on; {model.cure}")

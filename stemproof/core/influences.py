@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stemproof.core.documents import Document, read_any
 from stemproof.core.errors import InputError
-from stemproof.core.files import read_json
 from stemproof.core.made_with import Record, carried, difference, merged, record_of
 from stemproof.core.params import PARAMS, read_tree
 
@@ -76,17 +76,18 @@ def _first_stage(name: str) -> str:
     return "train"  # what kinds have in common
 
 
-def said_by(file: Path, again: str) -> tuple[Path, Record]:
+def said_by(file: Path, again: str, form: type[Document] = Document) -> tuple[Path, Record]:
     """A file of JSON, and what it says it was made with.
 
     Args:
         file: of JSON, with a record.
         again: the stage that writes it.
+        form: of the file; of this only its formats count, the rest is for who reads on.
 
     Raises:
-        InputError: it is missing, damaged, or says nothing.
+        InputError: it is missing, damaged, of a format that is not read, or says nothing.
     """
-    return file, carried(read_json(file), file, again)
+    return file, carried(read_any(file, form), file, again)
 
 
 def refuse_unnamed(system: str, seed: int, trains: bool = False) -> None:

@@ -149,6 +149,36 @@ def renewed(folders: Mapping[Path, Collection[str]]) -> Iterator[None]:
         _mark(folder, files)
 
 
+@contextmanager
+def replaced(folder: Path, files: Collection[str], work: Path, last: str) -> Iterator[Path]:
+    """Write a directory anew, in another place first: what we wrote there before stays until then.
+
+    For more files than a process may hold open, which :func:`renewed` does. Those that the block
+    does not write are left out.
+
+    Args:
+        folder: the directory.
+        files: names of all files that may stand there; without a marker they are taken for ours.
+        work: where they are written, which is empty afterwards.
+        last: of the files, the one that vouches for the others.
+
+    Yields:
+        ``work``.
+
+    Raises:
+        InputError: a directory holds files that we did not write, or is not writable.
+    """
+    fresh_directory(work, files, files)
+    try:
+        yield work
+        fresh_directory(folder, files, files)
+        for name in sorted(files, key=lambda name: name == last):
+            if (work / name).is_file():
+                link_file(work / name, folder / name)
+    finally:
+        remove_written(work, files)
+
+
 def _mark(folder: Path, files: Iterable[str], about: Mapping[str, Any] | None = None) -> None:
     """Write the marker of a directory, unless it says this already."""
     content = {WRITTEN: sorted(files), **(about or {})}

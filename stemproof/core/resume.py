@@ -41,6 +41,33 @@ def code_fingerprint() -> str:
     return fingerprint(sorted(sources))
 
 
+def keep(file: Path, content: Any) -> Any:
+    """Write what is known of unfinished work, with its hash: trees of numbers and texts.
+
+    Returns:
+        The same as :func:`read_kept` will give, so that both ways are one.
+    """
+    text = json.dumps(content)
+    write_text(file, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+    return json.loads(text)
+
+
+def read_kept(file: Path) -> Any:
+    """What :func:`keep` wrote; None where there is nothing, or where it was damaged since.
+
+    Raises:
+        InputError: the system refuses to read it.
+    """
+    if not is_there(file):
+        return None
+    with opened(file) as stream:
+        digest, _, content = stream.read().partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() == digest:
+        return json.loads(content)
+    print(f"{file}: damaged, computing it again", flush=True)
+    return None
+
+
 class Parts:
     """Figures of parts of a stage's work, which stand by themselves until they are dropped.
 
@@ -66,15 +93,7 @@ class Parts:
         Raises:
             InputError: the system refuses to read it.
         """
-        file = self._file(part)
-        if not is_there(file):
-            return None
-        with opened(file) as stream:
-            digest, _, content = stream.read().partition(b"\n")
-        if hashlib.sha256(content).hexdigest().encode() == digest:
-            return json.loads(content)
-        print(f"{file}: damaged, computing it again", flush=True)
-        return None
+        return read_kept(self._file(part))
 
     def keep(self, part: str, content: Any) -> Any:
         """Keep figures of a part: trees of numbers and texts, also such as are not finite.
@@ -82,9 +101,7 @@ class Parts:
         Returns:
             The same as :meth:`find` will give, so that both ways are one.
         """
-        text = json.dumps(content)
-        write_text(self._file(part), f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
-        return json.loads(text)
+        return keep(self._file(part), content)
 
     def of(self, part: str, compute: Callable[[], Any]) -> Any:
         """Figures of a part: those that were kept, or those that are computed and kept now."""

@@ -34,7 +34,7 @@ from stemproof.data.checks import (
     power,
     sum_db,
 )
-from stemproof.data.kept import Kept, record_of
+from stemproof.data.kept import Kept, go_on_in, record_of
 from stemproof.data.overlap import refuse_link, refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.problems import Problems
@@ -98,7 +98,7 @@ def prepare(
     # Written beside the old data, which stays until the new is whole; tracks that a run which was
     # killed left there are gone on with.
     known = [*files, *map(record_of, files), MANIFEST]
-    fresh_directory(work, known, _prepared_before(work), known)
+    go_on_in(work, known, _prepared_before(work))
     kept = Kept(work, code_fingerprint(), data, cut)
     # Threads: PyAV and NumPy leave Python's lock, and musdb's tracks need not be pickled.
     jobs = Parallel(n_jobs=workers, backend="threading", return_as="generator")(

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from stemproof.core.documents import newer
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, read_array, read_json, sha256, write_json
 from stemproof.data.params import SegmentParams
@@ -285,9 +286,8 @@ def _read_manifest(path: Path) -> Manifest:
     tree = read_json(path)
     version = tree.get("version", 1)
     if version != VERSION:
-        raise InputError(
-            f"{path}: of version {version}, and {VERSION} is read; run prepare-musdb18 again"
-        )
+        older = f"of version {version}, and {VERSION} is read; run prepare-musdb18 again"
+        raise InputError(f"{path}: {newer(version, VERSION, 'version') or older}")
     try:
         return Manifest.model_validate(tree)
     except ValidationError as error:

@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from stemproof.core.documents import newer
+from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint, read_json
 from stemproof.core.params import validate
 from stemproof.figures import table
 from stemproof.figures.collapse import COUNTS
 from stemproof.figures.compare import comparison_of
 
+SCHEMA_VERSION = 1
 Hash = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -260,9 +263,12 @@ def read_claim(path: Path) -> Claim:
     """Read a claim, also one that was written under the project's old name.
 
     Raises:
-        InputError: the file is missing, not JSON, or no claim.
+        InputError: the file is missing, not JSON, no claim, or one of a newer release.
     """
-    return validate(Claim, read_json(path), str(path))
+    found = read_json(path)
+    if said := newer(found.get("schema_version"), SCHEMA_VERSION, "schema_version"):
+        raise InputError(f"{path}: {said}")
+    return validate(Claim, found, str(path))
 
 
 def _portable(parameters: Mapping[str, Any]) -> dict[str, Any]:

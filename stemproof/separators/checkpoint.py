@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from stemproof.core.documents import newer
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.files import opened, written_aside
 from stemproof.core.made_with import MADE_WITH, Record, carried
@@ -123,10 +124,10 @@ def read_header(path: Path) -> Header:
         if HEADER not in metadata and OLD_HEADER in metadata:
             return _old_header(parse_json(metadata[OLD_HEADER]))
         header = parse_json(metadata[HEADER])
-        if header["format"] > FORMAT:
-            raise InputError(
-                f"format {header['format']} of a newer release; this one reads up to {FORMAT}"
-            )
+        if header["format"] != FORMAT:
+            if said := newer(header["format"], FORMAT):
+                raise InputError(said)
+            raise ValueError(f"format {header['format']!r}, and {FORMAT} is read")
         return Header(
             find_kind(header["kind"]),
             str(header["name"]),

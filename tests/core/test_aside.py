@@ -18,7 +18,15 @@ from conftest import ROOT
 from stemproof.core.aside import unfinished_of, written_aside, written_together
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json, write_text
-from stemproof.core.ownership import MARKER, WRITTEN, copy_file, link_file, move_file, renewed
+from stemproof.core.ownership import (
+    MARKER,
+    WRITTEN,
+    copy_file,
+    link_file,
+    move_file,
+    renewed,
+    replaced,
+)
 
 WRITERS = re.compile(
     r"\.write_text\(|\.write_bytes\(|np\.save|torch\.save\((?!\{)|save_file\(|soundfile\.write\("
@@ -115,6 +123,49 @@ with written_aside(Path(sys.argv[1])) as temporary:
     print("written", flush=True)
     time.sleep(60)
 """
+
+
+def test_a_directory_is_replaced_when_all_is_written(tmp_path: Path) -> None:
+    folder, work = tmp_path / "clips", tmp_path / "work/clips"
+    names = ["index", *(f"{number}.wav" for number in range(2000))]  # more than may be open
+
+    def write(text: str, numbers: range) -> None:
+        with replaced(folder, names, work, "index") as place:
+            for number in numbers:
+                (place / f"{number}.wav").write_text(text)
+            assert folder.exists() == (text != "old")
+            write_text(place / "index", text)
+
+    write("old", range(2000))
+    before = content(folder)
+    assert len(before) == 2002  # and the marker
+    for error in (KeyboardInterrupt(), InputError("full")):
+        with pytest.raises(type(error)), replaced(folder, names, work, "index") as place:
+            write_text(place / "index", "new")
+            raise error
+        assert content(folder) == before and not work.exists()
+    write("new", range(3))
+    assert content(folder).keys() == {MARKER, "index", "0.wav", "1.wav", "2.wav"}
+    assert (folder / "2.wav").read_text() == "new"
+    (folder / "mine.wav").write_text("mine")
+    with pytest.raises(InputError, match=r"mine.wav is not known to come"):
+        write("newer", range(3))
+    assert (folder / "mine.wav").read_text() == "mine" and (folder / "index").read_text() == "new"
+    assert not work.exists()
+
+
+def test_who_vouches_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked: list[str] = []
+
+    def told(source: Path, target: Path) -> None:
+        linked.append(target.name)
+        os.link(source, target)
+
+    monkeypatch.setattr("stemproof.core.ownership.link_file", told)
+    with replaced(tmp_path / "a", ["index", "x", "y"], tmp_path / "b", "index") as place:
+        for name in ("index", "y", "x"):
+            (place / name).write_text(name)
+    assert linked == ["x", "y", "index"]
 
 
 def test_what_a_kill_left_goes_with_the_next_write(tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ def test_six_streams_are_refused(tmp_path: Path) -> None:
         read_audio(path)
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_fewer_streams_are_refused(tmp_path: Path, count: int) -> None:
+    path = write_stems(tmp_path / "x.stem.mp4", stems_of(0)[:count])
+    refused(path, f"5 audio streams were expected, it has {count}")
+    with pytest.raises(InputError, match=f"{count} audio streams?, and a .stem.mp4 has 5"):
+        read_audio(path)
+
+
 def test_a_picture_before_the_audio_changes_nothing(tmp_path: Path) -> None:
     stems = stems_of(0)
     path = write_stems(tmp_path / "x.STEM.mp4", stems, cover=True)

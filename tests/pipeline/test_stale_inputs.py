@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import ROOT, SMALL, default_tree, merged, write_track
+from safetensors.torch import save_file
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, sha256, write_array
@@ -242,6 +244,51 @@ def test_results_of_an_older_release_are_refused(project: Path) -> None:
         with pytest.raises(InputError, match=f"does not say what it was made with.* {again} again"):
             run(script)
         path.write_text(whole)
+
+
+def of_a_newer_release(path: Path) -> None:
+    """A file as a release that is not written yet may leave it: other keys, a higher number."""
+    if path.suffix == ".safetensors":
+        text = json.dumps({"format": 99, "else": 1})
+        save_file({"x": torch.zeros(1)}, str(path), metadata={"stemproof": text})
+        return
+    about = json.loads(path.read_text())
+    about.pop(MADE_WITH, None)
+    key = "version" if path.name == "manifest.json" else "format"
+    path.write_text(json.dumps({**about, key: 99}))
+
+
+@pytest.mark.parametrize(
+    ("name", "scripts"),
+    [
+        ("data/prepared/manifest.json", ("train", "generate", "find_break_points", "evaluate")),
+        ("data/prepared/manifest.json", ("audit", "listen")),
+        ("models/baseline/218.safetensors", ("generate", "find_break_points")),
+        ("data/adversarial/baseline/218/index.json", ("evaluate", "audit", "listen")),
+        ("metrics/breaks/baseline/218/about.json", ("evaluate",)),
+        ("metrics/train/baseline/218.json", ("evaluate",)),
+        ("metrics/models/baseline/218/figures.json", ("compare",)),
+        ("metrics/environment.json", ("listen", "report")),
+        ("metrics/systems/baseline.json", ("report",)),
+        ("metrics/comparison.json", ("report",)),
+        ("metrics/data.json", ("report",)),
+        ("metrics/audit.json", ("report",)),
+        ("plots/audit/made_with.json", ("report",)),
+        ("plots/audit/baseline.json", ("report",)),
+        ("data/listening/index.json", ("report",)),
+    ],
+)
+def test_results_of_a_newer_release_are_refused(
+    project: Path, name: str, scripts: tuple[str, ...]
+) -> None:
+    """First of all, and by the number: to run a stage again would be the wrong advice."""
+    of_a_newer_release(project / name)
+    files = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    for script in scripts:
+        with pytest.raises(InputError, match="99 of a newer release; .*: update it") as error:
+            run(script)
+        assert str(error.value).startswith(f"{name}: ")
+        assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == files
 
 
 def test_other_recordings_under_the_same_parameters(project: Path) -> None:

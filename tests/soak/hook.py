@@ -1,5 +1,7 @@
 """Faults put into a process from outside: it dies at a chosen access to its files, or says all.
 
+Or it has no network, and says when it reaches for it.
+
 Only the standard library: what Python imports at its start, before any stage.
 """
 
@@ -15,7 +17,12 @@ from typing import Any
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Before the call, so that a process which dies at a rename has written and not renamed.
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate")
+# What goes through a socket, or asks a server for a name; the socket itself is the first argument.
+SOCKETS = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg")
+NAMES = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo")
+OF_THIS_MACHINE = 1  # the family of sockets that are files
 Seen = Callable[[str, str], object]
+Told = Callable[[str], object]
 
 
 def watch(root: Path, seen: Seen, changes: bool) -> None:
@@ -46,7 +53,7 @@ def watch(root: Path, seen: Seen, changes: bool) -> None:
     sys.addaudithook(told)
 
 
-def die_at(root: Path, number: int, told: Callable[[str], object], kind: str = "") -> None:
+def die_at(root: Path, number: int, told: Told, kind: str = "") -> None:
     """End the whole process group, as a kill does, at the n-th change below a folder.
 
     Args:
@@ -65,3 +72,23 @@ def die_at(root: Path, number: int, told: Callable[[str], object], kind: str = "
             os.killpg(os.getpgid(0), signal.SIGKILL)
 
     watch(root, seen, changes=True)
+
+
+def deny_network(told: Told) -> None:
+    """Refuse what reaches for a network, also for this machine's own, before it is done.
+
+    Args:
+        told: is given what was refused.
+    """
+
+    def refused(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in SOCKETS:
+            if int(arguments[0].family) == OF_THIS_MACHINE:
+                return
+        elif event not in NAMES:
+            return
+        said = f"{event} {arguments[event in SOCKETS :]}"
+        told(said)
+        raise OSError(f"no network: {said}")
+
+    sys.addaudithook(refused)
