@@ -25,6 +25,11 @@ TABLE: dict[str, dict[str, float]] = {
         "rb": 0.41,
     },
 }
+LOSSES = (
+    "is larger for the improved system (it loses more)",
+    "is smaller for the improved system (it loses less)",
+)
+GAINS = "is higher for the improved system", "is lower for the improved system"
 
 
 def reconstruction(system: Mapping[str, Any], data: Mapping[str, Any], rise: float | None) -> str:
@@ -66,22 +71,33 @@ def verdicts(comparison: Mapping[str, Any], confidence: float) -> list[str]:
     """
     if comparison["reference"] != RSVM or IMPROVED not in comparison:
         return []
-    figures = {"rb": "RB", "paired_drop": "The paired drop of SI-SDR"}
+    figures = {
+        "rb": ("RB", LOSSES),
+        "paired_drop": ("The paired drop of SI-SDR", LOSSES),
+        "paired_bs": ("BS, song by song,", GAINS),
+        "paired_at_bs": ("AT-BS, song by song,", GAINS),
+    }
     return [
-        _verdict(comparison, confidence, key, figure)
+        _verdict(comparison, confidence, key, *figure)
         for key, figure in figures.items()
         if key in comparison[IMPROVED]  # nothing is left of it where a system put out silence
     ]
 
 
-def _verdict(comparison: Mapping[str, Any], confidence: float, key: str, figure: str) -> str:
-    """What an interval allows to say, in one sentence."""
+def _verdict(
+    comparison: Mapping[str, Any],
+    confidence: float,
+    key: str,
+    figure: str,
+    words: tuple[str, str],
+) -> str:
+    """What an interval allows to say, in one sentence; the words are of a rise and of a fall."""
     entry = comparison[IMPROVED][key]
     numbers = f"{entry['difference']:+.3f} dB [{entry['low']:+.3f}, {entry['high']:+.3f}]"
     if entry["low"] > 0:
-        claim = "is larger for the improved system (it loses more)"
+        claim = words[0]
     elif entry["high"] < 0:
-        claim = "is smaller for the improved system (it loses less)"
+        claim = words[1]
     else:
         claim = "shows no difference between the systems: the interval holds zero"
     if entry["low"] * entry["high"] > 0 and entry["p_holm"] >= 1 - confidence:
