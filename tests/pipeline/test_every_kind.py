@@ -1,7 +1,4 @@
-"""The one-liners of the documentation through real DVC, for an entry of every kind.
-
-But for demucs, whose smallest models take minutes at 44.1 kHz: test_demucs.py plays small ones.
-"""
+"""The one-liners of the documentation through real DVC, for an entry of every kind."""
 
 from __future__ import annotations
 
@@ -13,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from demucs.demucs import Demucs
+from demucs_toys import store
 from own_systems import Net
 from soaked import TINY
 from test_pipeline import Clone
@@ -59,6 +58,14 @@ def of_onnx(folder: Path) -> dict[str, Any]:
     return {"kind": "onnx", "file": str(folder / "net.onnx"), "sample_rate": RATE, "channels": 2}
 
 
+def of_demucs(folder: Path) -> dict[str, Any]:
+    small = {"channels": 4, "depth": 2, "dconv_mode": 0, "lstm_layers": 0, "resample": False}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        model = Demucs(["other", "vocals"], **small, samplerate=RATE, segment=1.0)
+    return {"kind": "demucs", "weights": str(store(folder / "demucs.safetensors", model))}
+
+
 def of_openunmix(folder: Path) -> dict[str, Any]:
     training = {"epochs": 1, "samples": 4, "batch_size": 2, "seconds": 1.0}
     sizes = {"hidden_size": 8, "nb_layers": 1}
@@ -79,6 +86,7 @@ ENTRIES: dict[str, Callable[[Path], dict[str, Any]]] = {
         "sample_rate": RATE,
         "channels": 2,
     },
+    "demucs": of_demucs,
     "onnx": of_onnx,
     "openunmix": of_openunmix,
     "spleeter": lambda folder: {"kind": "spleeter"},
