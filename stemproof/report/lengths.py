@@ -94,7 +94,8 @@ def on_test(run: Path = STUDY / "run") -> str:
         InputError: a file is missing or damaged.
     """
     files = sorted((run / "metrics").glob("*.json"), key=lambda file: (file.stem != FIRST, file))
-    keys = ("si_sdr", "bs", "at_bs", "rb", "drop", "break_3db")
+    breaks = {"break_1db": "break point 1 dB", "break_3db": "3 dB", "break_6db": "6 dB"}
+    keys = ("si_sdr", "bs", "at_bs", "rb", "drop", *breaks)
     rows = []
     for file in files:
         figures = read_json(file)
@@ -104,9 +105,8 @@ def on_test(run: Path = STUDY / "run") -> str:
             digits = 1 if key.startswith("break") or abs(value) >= 100 else 2
             cells.append(f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
         rows.append([file.stem, *cells])
-    return _table(
-        ["system", "SI-SDR", "BS", "AT-BS", "RB", "paired drop", "break point 3 dB"], rows
-    )
+    header = ["system", "SI-SDR", "BS", "AT-BS", "RB", "paired drop", *breaks.values()]
+    return _table(header, rows)
 
 
 def differences(run: Path = STUDY / "run") -> str:
