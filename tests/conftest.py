@@ -99,7 +99,7 @@ def merged(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(result.get(key), dict) and key != "separators":
             result[key] = merged(result[key], value)
         else:
-            result[key] = value
+            result[key] = copy.deepcopy(value)  # what is changed of it later is of this tree
     return result
 
 
