@@ -11,6 +11,7 @@ from statistics import mean
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, read_json
 from stemproof.figures.table import compared
+from stemproof.report.markdown import as_table
 
 STUDY = Path("results/longer-training-musdb18-7")
 PAIR = STUDY / "pair"  # the run of baseline and improved alone
@@ -18,7 +19,6 @@ SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
 FIRST = "baseline"  # in every table
 COMPARED = ("bs", "paired_bs", "at_bs", "paired_at_bs", "rb", "paired_drop")
 Row = dict[str, str]
-Cells = Sequence[Sequence[str]]
 
 
 def over_epochs(study: Path = STUDY) -> str:
@@ -56,7 +56,7 @@ def over_epochs(study: Path = STUDY) -> str:
         ]
         for system in systems
     ]
-    return _table(header, rows)
+    return as_table(header, rows)
 
 
 def by_length(study: Path = STUDY) -> str:
@@ -78,7 +78,7 @@ def by_length(study: Path = STUDY) -> str:
         for row in found
         if row["split"] == "valid"
     ]
-    return _table(["system", "epochs", "SI-SDR", "BS", "AT-BS", "RB", "paired drop"], rows)
+    return as_table(["system", "epochs", "SI-SDR", "BS", "AT-BS", "RB", "paired drop"], rows)
 
 
 def on_test(run: Path = STUDY / "run") -> str:
@@ -106,7 +106,7 @@ def on_test(run: Path = STUDY / "run") -> str:
             cells.append(f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
         rows.append([file.stem, *cells])
     header = ["system", "SI-SDR", "BS", "AT-BS", "RB", "paired drop", *breaks.values()]
-    return _table(header, rows)
+    return as_table(header, rows)
 
 
 def differences(run: Path = STUDY / "run") -> str:
@@ -132,7 +132,7 @@ def differences(run: Path = STUDY / "run") -> str:
         ]
         rows.append([f"{system} minus {found['reference']}", *cells])
     words = [compared()[key].words for key in COMPARED]
-    return _table(["difference", *words], rows)
+    return as_table(["difference", *words], rows)
 
 
 def _rows(path: Path, *needs: str) -> list[Row]:
@@ -146,8 +146,3 @@ def _rows(path: Path, *needs: str) -> list[Row]:
 
 def _spread(values: Sequence[float]) -> str:
     return f"{mean(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
-
-
-def _table(header: Sequence[str], rows: Cells) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

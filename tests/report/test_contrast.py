@@ -103,3 +103,14 @@ def test_the_table_of_the_results(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1 + len(compared())
     assert done.stdout == table_shown
+
+
+def test_how_many_songs_gain_is_what_the_pages_say() -> None:
+    pair = ROOT / "results/longer-training-musdb18-7/pair/tracks"
+    improved, baseline = (
+        pd.read_csv(pair / f"{name}.csv").set_index("track") for name in ("improved", "baseline")
+    )
+    gained = improved["bs"] - baseline["bs"]
+    said = f"{(gained > 0).sum()} of {len(gained)} songs"
+    for page in ("README.md", "docs/results.md", "docs/statistics.md"):
+        assert said in (ROOT / page).read_text(), page
