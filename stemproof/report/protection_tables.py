@@ -91,7 +91,7 @@ def transfers(documents: Sequence[Measured]) -> str:
 
 def taught(documents: Sequence[Measured]) -> str:
     """Markdown: the system before and after its training on protected songs."""
-    header = ["system", "budget", "training", "SI-SDR of", "before", "after", "after minus before"]
+    header = ["system", "budget", "training", "dB", "before", "after", "after minus before"]
     rows = []
     for one in documents:
         own = one.medians.fine_tuning
@@ -102,12 +102,9 @@ def taught(documents: Sequence[Measured]) -> str:
         about = [one.system, cell(one.budget), training]
         for way, gain in (("protected", own.regained), ("clean", own.price)):
             before, after = (str(getattr(true, way)) for true in (own.before, own.after))
-            rows.append([*about, f"{way} songs", before, after, str(gain)])
-        for name, output in (
-            ("as it was", one.medians.systems[one.system].output),
-            ("trained", own.output),
-        ):
-            rows.append([*about, f"{name}: aiming buys", "", "", str(output.difference)])
+            rows.append([*about, f"SI-SDR of {way} songs", before, after, str(gain)])
+        bought = one.medians.systems[one.system].output.difference, own.output.difference
+        rows.append([*about, "what aiming buys", *map(str, bought), ""])
     return as_table(header, rows)
 
 
