@@ -184,7 +184,7 @@ def summarized(rows: Sequence[Row], aim: str, statistics: StatisticsParams) -> M
 
 
 def closing(found: Measured) -> list[str]:
-    """What was found, in at most ten lines."""
+    """What was found, in at most ten lines; changes that take most of it away come first."""
     own = found.medians
     lines = [
         f"{found.system}: {found.budget}; song over perturbation {own.costs.snr} dB "
@@ -199,7 +199,8 @@ def closing(found: Measured) -> list[str]:
             f"after fine-tuning: {_said(taught.output)}; true vocals of protected songs "
             f"{taught.regained} dB better, of clean ones {taught.price} dB"
         )
-    lines += [f"{TRANSFORMS[name].words}: {_said(change)}" for name, change in own.changes.items()]
+    changes = sorted(own.changes.items(), key=lambda one: one[1].difference.value or 0.0)
+    lines += [f"after {TRANSFORMS[name].words}: {_said(change)}" for name, change in changes]
     return shortened(lines)
 
 

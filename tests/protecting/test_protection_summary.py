@@ -146,6 +146,11 @@ def test_what_is_said_at_the_end_is_short() -> None:
     )
     assert lines[2].startswith("other (not made for): ")
     assert lines[3].startswith("after fine-tuning: ")
+    few = closing(Measured.model_validate(document()))
+    assert [line.partition(":")[0] for line in few[4:]] == [
+        "after low-pass at 11 kHz",
+        "after MP3 at 128 kbit/s",
+    ]
 
 
 def test_tables_show_what_documents_say(tmp_path: Path) -> None:
