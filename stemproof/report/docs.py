@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stemproof.attacks.registry import METHODS
@@ -13,7 +13,7 @@ from stemproof.core.ending import one_line
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 from stemproof.figures import table
-from stemproof.report import lengths, parameters
+from stemproof.report import lengths, parameters, protection_tables
 from stemproof.report.front import front
 from stemproof.report.markdown import as_table
 from stemproof.separators.registry import find_kind, kinds
@@ -53,6 +53,13 @@ def board() -> str:
     return front(RESULTS)
 
 
+def _of_protection(
+    table: Callable[[Sequence[protection_tables.Measured]], str],
+) -> Callable[[], str]:
+    """A table of the documents that were published of the stage ``protect``."""
+    return lambda: table(protection_tables.published())
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     Path("docs/definitions.md"): {
         "figures": figures,
@@ -68,6 +75,13 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "differences": lengths.differences,
         "pair": lambda: lengths.on_test(lengths.PAIR),
         "pair-differences": lambda: lengths.differences(lengths.PAIR),
+    },
+    Path("docs/protect.md"): {
+        "protection-budgets": _of_protection(protection_tables.budgets),
+        "protection-truth": _of_protection(protection_tables.against_truth),
+        "protection-transfers": _of_protection(protection_tables.transfers),
+        "protection-survival": _of_protection(protection_tables.survival),
+        "protection-fine-tuning": _of_protection(protection_tables.taught),
     },
 }
 

@@ -16,7 +16,7 @@ from stemproof.protecting.summary import AgainstTruth, Beside, Measured
 from stemproof.protecting.transforms import TRANSFORMS, tuned
 from stemproof.report.markdown import as_table, cell
 
-STUDY = Path("results/protection-musdb18-7")
+STUDY = Path("results/protection-musdb18-7/documents")
 BESIDE = ("protected", "noise", "difference")
 
 
