@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stemproof.attacks.training_mode import in_training
 from stemproof.core.random import Draws
+from stemproof.core.room import in_time
 from stemproof.data.excerpts import Excerpts
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.protocol import (
@@ -266,8 +267,8 @@ def describe(checked: Gate, name: str, passes: float, samples: int) -> str:
         samples: of everything.
     """
     seconds = passes * checked.step_seconds * samples / checked.samples
-    told = f"about {seconds / 60:.0f} minutes" if seconds >= 90 else "less than two minutes"
     found = "the gradient passes its checks"
     if not checked.passed:
         found = f"no white-box attack: {checked.reason}"
-    return f"{name}: {found}; {passes:.0f} passes over {samples} samples, {told} of one process"
+    told = f"{passes:.0f} passes over {samples} samples, {in_time(seconds)} of one process"
+    return f"{name}: {found}; {told}"
