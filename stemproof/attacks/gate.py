@@ -229,6 +229,13 @@ def _gradient(separator: Separator, mixture: Tensor, vocals: Tensor, seed: int) 
                 break
         errors.append(min(found))
     worst = max(errors)
+    if worst == 0 and not bool(gradient.any()):
+        return Check(
+            "gradient",
+            False,
+            "the gradient is zero everywhere, and small steps change nothing: the output does not "
+            "depend on the mixture, or it is rounded on the way",
+        )
     limit, digits = ERROR[mixture.dtype], "double" if mixture.dtype == torch.float64 else "single"
     measured = (
         f"in {DIRECTIONS} directions the gradient differs from finite differences by up to "

@@ -125,7 +125,11 @@ def _say(found: AttackedSong, system: str, folder: Path) -> None:
     how, own = params.method, params.model_dump()
     if "gradient" not in params.of_method.needs:
         how += f" (without gradients, {own['search']['queries']} queries)"
-    if "clean" in figures:
+    if math.isnan(figures.get("clean", 0.0)):
+        said = f"has no figure: {system} puts out silence for the clean song"
+    elif math.isnan(figures["attacked"]):
+        said = f"silences {system}"
+    elif "clean" in figures:
         cost, noise = (figures["clean"] - figures[key] for key in ("attacked", "noise"))
         said = f"costs {system} {_db(cost)} of SI-SDR, noise as large {_db(noise)}"
     else:
