@@ -65,6 +65,7 @@ class AllParams(Sections):
     systems: Systems
     reference: Name
     ablations: list[Name]
+    own: list[Name]
     train: TrainParams
     separators: Entries
     rsvm: FamilyParams

@@ -281,19 +281,19 @@ def test_stages_of_a_matrix_run_for_what_is_added(page: Page) -> None:
     assert row(page, "workers.count")[-1] == "none"
     assert row(page, "train.seeds")[-1] == (
         "`compare`, `audit`, `listen`, `report`; for what is added: `train-baseline`, "
-        "`train-improved`, `train-ablation`, `generate-pgd-adversarials`, `find-break-points`, "
-        "`evaluate`"
+        "`train-improved`, `train-ablation`, `take-own`, `generate-pgd-adversarials`, "
+        "`find-break-points`, `evaluate`"
     )
     assert row(page, "ablations")[-1] == "`report`; for what is added: `train-ablation`"
     assert row(page, "separators.improved")[-1] == (
         "`train-improved`, `train-ablation` (where `ablations` names it), "
-        "`evaluate` (where `evaluate.oracle` names it), `report`"
+        "`take-own` (where `own` names it), `evaluate` (where `evaluate.oracle` names it), `report`"
     )
 
 
 def test_dvc_finds_the_same_stages(page: Page, tmp_path: Path) -> None:
     # Of a matrix with no item DVC has no stage.
-    tree = {**TREE, "ablations": ["robust"]}
+    tree = {**TREE, "ablations": ["robust"], "own": ["stft"]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     listed: dict[str, set[str]] = {}
@@ -302,7 +302,8 @@ def test_dvc_finds_the_same_stages(page: Page, tmp_path: Path) -> None:
             if isinstance(dependency, ParamsDependency):
                 listed.setdefault(stage.name.split("@")[0], set()).update(dependency.params)
     assert len(listed) > 10
-    named = {"`ablations`": tree["ablations"], "`evaluate.oracle`": [TREE["evaluate"]["oracle"]]}
+    named = {f"`{name}`": tree[name] for name in ("ablations", "own")}
+    named["`evaluate.oracle`"] = [TREE["evaluate"]["oracle"]]
     for cells in [cells for name in TREE for cells in page[name]]:
         key, said = cells[0].strip("`"), cells[-1].split("for what is added")[0]
         shown = {
