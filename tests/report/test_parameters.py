@@ -268,7 +268,7 @@ def test_names_that_a_registry_allows_are_named(
         ("attack.eps", "generate-pgd-adversarials evaluate compare audit listen report"),
         ("attack.seed", "generate-pgd-adversarials find-break-points evaluate compare audit listen "
          "report"),
-        ("rsvm.training.epochs", "train-baseline train-improved train-ablation report"),
+        ("rsvm.training.epochs", "train-baseline train-improved train-ablation take-own report"),
         ("evaluate.bsseval", "evaluate compare listen report"),
         ("data.root", "prepare-musdb18 report"),
     ],
