@@ -25,6 +25,7 @@ from stemproof.core.params import Name, Sections, Systems, TrainParams, load_par
 from stemproof.data.params import DataParams, DemoParams, SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
+from stemproof.protecting.section import ProtectSection
 from stemproof.report.params import ReportParams
 from stemproof.separators.registry import Entries
 from stemproof.separators.rsvm.params import FamilyParams
@@ -74,6 +75,7 @@ class AllParams(Sections):
     evaluate: EvaluateParams
     statistics: StatisticsParams
     audit: AuditParams
+    protect: ProtectSection
     report: ReportParams
     runtime: RuntimeParams
     processes: ProcessParams

@@ -21,6 +21,7 @@ from stemproof.core.params import PARAMS, Name, Section, Sections, Systems, Trai
 from stemproof.data.params import DataParams, DemoParams, SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
+from stemproof.protecting.section import ProtectSection
 from stemproof.report.params import ReportParams
 from stemproof.separators.kind import Kind
 from stemproof.separators.registry import Entries, find_kind, kinds
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Any] = {
     "evaluate": EvaluateParams,
     "statistics": StatisticsParams,
     "audit": AuditParams,
+    "protect": ProtectSection,
     "report": ReportParams,
     "runtime": RuntimeParams,
     "processes": ProcessParams,

@@ -35,6 +35,7 @@ NAMES = [
     "evaluate",
     "compare",
     "audit",
+    "protect",
     "listen",
     "report",
     "board",
@@ -173,11 +174,11 @@ def test_the_table_of_what_influences_a_result_is_that_of_dvc_yaml() -> None:
             names = [own.replace(mark, meant) for own in names]
         # Its settings of the attack are held by themselves: less than a section.
         assert set(names) == {key for key in listed if not key.startswith("attack.")}, name
-    # Of claims there is nothing to hold.
+    # Of claims there is nothing to hold; of protection nothing is made.
     trains = {
         name for name, stage in STAGES.items() if stage["cmd"].split()[1] == "stages/train.py"
     }
-    others = {*NAMES} - trains - {"board"}
+    others = {*NAMES} - trains - {"board", "protect"}
     assert set(INFLUENCES) == {"train", *others}
 
 
@@ -210,7 +211,9 @@ def test_every_section_of_the_parameters_is_read_by_a_stage() -> None:
 def test_metrics_and_plots_stand_at_the_top_level() -> None:
     assert PIPELINE["metrics"]
     assert PIPELINE["plots"]
-    assert all("metrics" not in stage and "plots" not in stage for stage in STAGES.values())
+    assert all("plots" not in stage for stage in STAGES.values())
+    # What is off by default has its own: a file that is not there is shown nowhere.
+    assert [name for name, stage in STAGES.items() if "metrics" in stage] == ["protect"]
 
 
 def outputs(stage: dict[str, Any]) -> list[str]:
@@ -232,8 +235,8 @@ def test_the_graph_of_the_documentation_is_that_of_dvc_yaml() -> None:
     text = (ROOT / "docs/dvc.md").read_text()
     nodes = dict(re.findall(r'(node\d+)\["([\w-]+)', text))
     drawn = {(nodes[a], nodes[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", text)}
-    others = {"train-ablation", "take-own"}
-    assert set(nodes.values()) == set(NAMES) - others
+    left_out = {"train-ablation", "take-own", "protect"}  # of what is off, or of more systems
+    assert set(nodes.values()) == set(NAMES) - left_out
     needed = set()
     for name, stage in STAGES.items():
         for dep in (dep.replace("${data.root}", "data/demo") for dep in stage["deps"]):
@@ -243,4 +246,4 @@ def test_the_graph_of_the_documentation_is_that_of_dvc_yaml() -> None:
                 wanted = re.sub(r"\$\{[^}]*\}", "*", dep)
                 if any(fnmatch(out, wanted) or out.startswith(f"{wanted}/") for out in written):
                     needed.add((other, name))
-    assert drawn == {pair for pair in needed if not others & {*pair}}
+    assert drawn == {pair for pair in needed if not left_out & set(pair)}

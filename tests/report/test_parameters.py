@@ -280,7 +280,7 @@ def test_the_stages_are_right(page: Page, key: str, stages: str) -> None:
 def test_stages_of_a_matrix_run_for_what_is_added(page: Page) -> None:
     assert row(page, "workers.count")[-1] == "none"
     assert row(page, "train.seeds")[-1] == (
-        "`compare`, `audit`, `listen`, `report`; for what is added: `train-baseline`, "
+        "`compare`, `audit`, `protect`, `listen`, `report`; for what is added: `train-baseline`, "
         "`train-improved`, `train-ablation`, `take-own`, `generate-pgd-adversarials`, "
         "`find-break-points`, `evaluate`"
     )
@@ -294,6 +294,7 @@ def test_stages_of_a_matrix_run_for_what_is_added(page: Page) -> None:
 def test_dvc_finds_the_same_stages(page: Page, tmp_path: Path) -> None:
     # Of a matrix with no item DVC has no stage.
     tree = {**TREE, "ablations": ["robust"], "own": ["stft"]}
+    tree["protect"] = {**TREE["protect"], "against": ["baseline"]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     listed: dict[str, set[str]] = {}
