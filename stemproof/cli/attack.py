@@ -70,11 +70,13 @@ def attack(
     recording = read_song(song)
     true = None if vocals is None else read_song(vocals)
     if vocals is not None and true is not None:
-        from stemproof.data.songs import check_vocals
+        from stemproof.data.songs import check_held, check_vocals
 
         check_vocals(vocals, true, song, recording)
+        check_held(vocals, song, [(recording.samples, true.samples)])
     system = chosen(with_, set_)
-    refuse_existing([*files.values(), folder / "attack.json"], force)
+    own_files = [song, *([] if vocals is None else [vocals])]
+    refuse_existing([*files.values(), folder / "attack.json"], force, own_files)
     import torch
 
     from stemproof.api.song import attack_song, fit

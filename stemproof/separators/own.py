@@ -14,6 +14,7 @@ from torch.utils import checkpoint
 
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.separators.protocol import Informed, Separator, Side, side_of
+from stemproof.separators.wrappers.wrapper import Wrapper
 
 # Of the largest sample: what the sums of a batch may differ by, in TF32 as well.
 COUPLED = 3e-3
@@ -128,7 +129,10 @@ def tried(separator: Separator, mixture: Tensor, vocals: Tensor, gradient: bool 
             it makes of a recording depends on the others in the batch.
     """
     heard = mixture.detach().clone().requires_grad_(gradient)
-    name = separator.name if isinstance(separator, OwnSystem) else "the system"
+    inside = separator
+    while isinstance(inside, Wrapper):
+        inside = inside.inside
+    name = inside.name if isinstance(inside, OwnSystem) else "the system"
     with _explaining(name, mixture), torch.set_grad_enabled(gradient):
         output = separator.separate(heard, side_of(separator, mixture, vocals))
     output = _checked(output, mixture, name)

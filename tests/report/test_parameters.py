@@ -230,7 +230,7 @@ def test_another_range_is_another_page(page: Page, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setitem(fields.SECTIONS, "segments", Other)
     changed = tables(parameters.sections())
-    assert row(page, "segments.seconds")[1] == "number, above 0, at most 60"
+    assert row(page, "segments.seconds")[1] == "number, 0.01 to 60"
     assert row(changed, "segments.seconds")[1] == "number, at least 0.5, below 7"
     assert row(changed, "segments.loud_db")[1:3] == ["`-10`, `none`", "`-10.0`"]
     fade = row(changed, "segments.fade")
