@@ -1,8 +1,9 @@
 """The attack on Spleeter by the pipeline and by restated.py, both in double precision.
 
-In single precision two codes that do the same end apart: sums that are added in another order flip
-signs of a gradient, and after some steps an attack is somewhere else. Here rounding is too small for
-that, and what is left is a difference of the codes. Needs prepared data and Spleeter's model file:
+In single precision two codes that do the same end apart: sums that are added in another order
+flip signs of a gradient, and after some steps an attack is somewhere else. Here rounding is too
+small for that, and what is left is a difference of the codes. Needs prepared data and Spleeter's
+model file:
 
     python benchmarks/restatement_double.py --steps 20
 """

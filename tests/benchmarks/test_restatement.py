@@ -257,8 +257,11 @@ def test_the_page_shows_what_is_printed_of_the_published_run(
     restatement: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = ROOT / "results/systems-musdb18-7"
-    restatement.compare(published / "restated.jsonl", published / "run/tracks/spleeter.csv")
-    assert capsys.readouterr().out in (ROOT / "docs/attack-budget.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/attack-budget.md").read_text(encoding="utf-8")
+    for name in ("restated.jsonl", "restated-same-protocol.jsonl"):
+        restatement.compare(published / name, published / "run/tracks/spleeter.csv")
+        assert capsys.readouterr().out in page
+    assert (published / "restated-double.md").read_text() in page
 
 
 def test_what_cannot_be_compared_is_one_sentence(restatement: Any, tmp_path: Path) -> None:
