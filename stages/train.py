@@ -1,4 +1,4 @@
-"""train-baseline, train-improved, train-ablation: one system with one training seed."""
+"""train-baseline, train-improved, train-ablation, take-own: one system with one training seed."""
 
 from common import (
     CHECKPOINTS,
@@ -22,6 +22,7 @@ from stemproof.core.aside import written_together
 from stemproof.core.errors import InputError
 from stemproof.core.extras import MissingExtraError
 from stemproof.core.files import write_csv, write_json
+from stemproof.core.influences import refuse_other_list
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.resume import begun, drop, finished
 from stemproof.core.runtime import make_fabric
@@ -48,6 +49,7 @@ def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
     params = load_params(Needs)
     kind, settings = entry(params.separators, system)
     refuse_unnamed(system, seed, trains=True)
+    refuse_other_list(system, kind.outside(settings))
     trained = kind.is_trained(settings)
     processes = params.processes if trained else ProcessParams()
     made_with = made_of(
@@ -68,7 +70,7 @@ def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
         made = kind.make(making)
     except MissingExtraError as error:
         raise InputError(
-            f"{error}; or take {system} out of `systems` and `ablations` in params.yaml"
+            f"{error}; or take {system} out of `systems`, `ablations` and `own` in params.yaml"
         ) from None
     if not fabric.is_global_zero:
         return

@@ -66,6 +66,7 @@ class AllParams(Sections):
     systems: Systems
     reference: Name
     ablations: list[Name]
+    own: list[Name]
     train: TrainParams
     separators: Entries
     rsvm: FamilyParams

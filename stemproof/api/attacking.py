@@ -100,10 +100,13 @@ def attack(
     losses = torch.cat([part.losses for part in found])
     good = torch.isfinite(losses).all(-1) & torch.isfinite(adversarial).all(-1)
     if not good.all():
+        name = getattr(separator, "name", "the system")
+        which = f"{int((~good).sum())} of {len(good)} recordings, the first of them number "
+        which = "the recording" if len(good) == 1 else f"{which}{int((~good).nonzero()[0])}"
         raise InputError(
-            f"output, loss or gradient is not a number on {int((~good).sum())} of {len(good)} "
-            f"recordings, the first of them number {int((~good).nonzero()[0])}; leave them out, "
-            "or choose another loss"
+            f"{name}: output, loss or gradient is not a number on {which}; leave such "
+            "recordings out, or correct the system, whose output is to be of the size of audio: "
+            "full scale is 1"
         )
     fraction = used(params.bound.budget(x.flatten(1)), x.flatten(1), adversarial)
     return Attacked(adversarial.reshape(x.shape), losses, params, fraction)

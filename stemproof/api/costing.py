@@ -53,7 +53,8 @@ def estimated(
     searched = len(tracks) * (params.breaks.per_track or 1)
     seconds += _breaks(params.breaks, attack, white, channels).seconds(cost) * searched * longest
     audited = min(suite.segments, len(lengths)) * longest
-    seconds += passes_of_audit(suite, attack, white, channels).seconds(cost) * audited
+    known = min(lengths) == longest  # what was found on parts of one length is not sought again
+    seconds += passes_of_audit(suite, attack, white, channels, known).seconds(cost) * audited
     # Without a gradient two passes are compared, and that is all.
     once = passes_of(lambda s, x, v: gate(s, x, v, 0), channels) if white else Passes(forward=2)
     # Before the attack, and before the search for break points.

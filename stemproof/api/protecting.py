@@ -21,6 +21,7 @@ from stemproof.core.files import fingerprint, sha256, write_json, write_text
 from stemproof.core.params import validate
 from stemproof.core.progress import Progress
 from stemproof.data.long import LongAudio, lay_out
+from stemproof.data.songs import check_held
 from stemproof.data.tags import copy_tags
 from stemproof.protecting import run
 from stemproof.protecting.aims import Aim
@@ -96,7 +97,7 @@ def protect(
         params = validate(ProtectParams, settings, "protect")
     elif settings:
         raise InputError("name either params or settings of the protection, not both")
-    _check_files(path, out, page, force)
+    _check_files([path, *([] if vocals is None else [Path(vocals)])], out, page, force)
     where = torch.device(device)
     with explaining(path, "read"):
         if not path.exists():
@@ -164,13 +165,15 @@ def json_of(out: Path) -> Path:
     return out.with_suffix(".json")
 
 
-def _check_files(song: Path, out: Path, page: Path | None, force: bool) -> None:
+def _check_files(heard: Sequence[Path], out: Path, page: Path | None, force: bool) -> None:
     check_format(out)
     files = [out, json_of(out), *([] if page is None else [page])]
     for number, file in enumerate(files):
         with explaining(file, "used"):
-            if file.exists() and song.exists() and file.samefile(song):
-                raise InputError(f"{file}: the song itself; name another file to write to")
+            if file.exists() and any(one.exists() and file.samefile(one) for one in heard):
+                raise InputError(
+                    f"{file}: the song itself, or its vocals; name another file to write to"
+                )
             if file.absolute() in [other.absolute() for other in files[:number]]:
                 raise InputError(f"{file}: two things shall be written there; name two files")
             if file.is_dir():
@@ -220,6 +223,7 @@ def _stem(path: Path, song: LongAudio, of: Path, work: Path, params: ProtectPara
         )
     if not any(block.any() for block in stem.blocks()):
         raise InputError(f"{path}: silent from beginning to end; leave --stems out")
+    check_held(path, of, zip(song.blocks(), stem.blocks(), strict=True))
     return stem
 
 

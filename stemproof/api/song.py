@@ -175,8 +175,8 @@ def attack_song(
 def _refuse_informed(separator: Separator) -> None:
     if threat_of(separator) == "informed":
         raise InputError(
-            "the system is told something of the true vocals, and separates no song alone; give "
-            "them, or name a blind system"
+            "the system is told something of the true vocals, and separates no song without them; "
+            "name a blind system"
         )
 
 

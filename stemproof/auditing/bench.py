@@ -11,12 +11,12 @@ from torch import Tensor
 
 from stemproof.attacks.budgets import Bound, used
 from stemproof.attacks.build import build_attack
-from stemproof.attacks.case import Case
+from stemproof.attacks.case import Case, Found, worse
+from stemproof.attacks.gradient import GradientAttack
 from stemproof.attacks.noise import Noise
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.pgd import build_pgd
 from stemproof.attacks.protocol import Attack
-from stemproof.attacks.restarts import Restarts
 from stemproof.attacks.universal import SamePerturbation, UniversalPerturbation
 from stemproof.auditing.auditable import auditable
 from stemproof.auditing.material import Material, Values
@@ -36,6 +36,7 @@ class Bench:
         training: Material,
         attack: AttackParams,
         played: Tensor | None = None,
+        found: Tensor | None = None,
     ) -> None:
         """Prepare a model.
 
@@ -46,6 +47,8 @@ class Bench:
             attack: what the figures were made with; ``batch`` segments are attacked at once.
             played: the universal perturbation of those figures (1 x samples); without it, method
                 universal learns one on the training parts at hand.
+            found: what the audited attack found on these very parts (parts x samples), where that
+                is known; without it the attack is run.
         """
         self.separator = separator
         self.material = material
@@ -53,7 +56,10 @@ class Bench:
         self.attack = auditable(attack)
         self.played = played
         self.cases = self.cases_of(material)
-        self._crafted: dict[Any, Tensor] = {}
+        self.found = found
+        self._crafted: dict[tuple[float, GradientAttack, int], list[Found]] = {}
+        if found is not None and self.attack.method == "pgd":
+            self._crafted[1.0, build_pgd(self.attack), self.attack.restarts] = self._known(found)
 
     def cases_of(self, material: Material) -> list[Case]:
         """Some parts as cases of the audited attack."""
@@ -96,8 +102,11 @@ class Bench:
 
     def own(self) -> Tensor:
         """Adversarial mixtures of the audited attack itself, parts x samples."""
-        if self.attack.method == "pgd":
-            return self.pgd()
+        if self.found is None:
+            self.found = self.pgd() if self.attack.method == "pgd" else self._own()
+        return self.found
+
+    def _own(self) -> Tensor:
         attack = build_attack(self.attack)
         if not isinstance(attack, UniversalPerturbation):
             return self.run(attack)
@@ -108,18 +117,33 @@ class Bench:
     def pgd(self, factor: float = 1.0, restarts: int | None = None, **changes: Any) -> Tensor:
         """Adversarial mixtures of PGD in a multiple of the budget, with some parts replaced.
 
-        Several checks ask for the same attack; each is run once.
+        Several checks ask for the same attack; each of its runs is made once.
         """
         runs = self.attack.restarts if restarts is None else restarts
-        attack: Attack = replace(build_pgd(self.attack), **changes)
-        if runs > 1:
-            attack = Restarts(attack, runs)
-        key = (factor, attack)
-        if key not in self._crafted:
-            bound = self.attack.bound
-            # The budget of the parameters itself is not computed from a multiple.
-            self._crafted[key] = self.run(attack, bound if factor == 1 else bound.times(factor))
-        return self._crafted[key]
+        attack = replace(build_pgd(self.attack), **changes)
+        before = [n for n in range(1, runs + 1) if (factor, attack, n) in self._crafted]
+        done = max(before, default=0)
+        found = self._crafted.get((factor, attack, done), [])
+        bound = self.attack.bound
+        # The budget of the parameters itself is not computed from a multiple.
+        inside = [case.within(bound if factor == 1 else bound.times(factor)) for case in self.cases]
+        for run in range(done, runs):
+            fresh = [attack(case.restarted(run)) for case in inside]
+            pairs = zip(found, fresh, strict=True)
+            found = [worse(*pair) for pair in pairs] if found else fresh
+        self._crafted[factor, attack, runs] = found
+        return torch.cat([of_case.adversarial for of_case in found])
+
+    def _known(self, found: Tensor) -> list[Found]:
+        """What the audited PGD found, with the loss that it reached."""
+        objective = build_pgd(self.attack).objective
+        pieces = found.split([len(case.mixture) for case in self.cases])  # type: ignore[no-untyped-call]
+        reached = []
+        for case, piece in zip(self.cases, pieces, strict=True):
+            with torch.no_grad():
+                loss = objective.loss(case, piece, objective.target(case))
+            reached.append(Found(piece, loss[:, None]))
+        return reached
 
     def run(self, attack: Attack, bound: Bound | None = None) -> Tensor:
         """Adversarial mixtures of any attack, parts x samples; by default in the budget."""
@@ -146,7 +170,11 @@ class Bench:
 
     def worst(self) -> Values:
         """The worst of all PGD that was run in the budget itself, one value a part."""
-        found = [self.outcome(heard) for (factor, _), heard in self._crafted.items() if factor == 1]
+        found = [
+            self.outcome(torch.cat([of_case.adversarial for of_case in crafted]))
+            for (factor, _, _), crafted in self._crafted.items()
+            if factor == 1
+        ]
         return np.min(np.stack(found), axis=0)
 
     def repeat_difference(self) -> float:

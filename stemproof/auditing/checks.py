@@ -32,20 +32,20 @@ class Auditor:
     :mod:`stemproof.auditing.scores`): figures may be infinite, or NaN where nothing is left.
     """
 
-    def __init__(self, bench: Bench, settings: AuditParams, attacked: Tensor | None = None) -> None:
+    def __init__(self, bench: Bench, settings: AuditParams, white_box: bool = True) -> None:
         """Prepare the audit of one model.
 
         Args:
             bench: the model and what it is attacked on.
             settings: how much is audited.
-            attacked: what the attack itself found, parts x samples, of a system whose gradient is
-                of no use; checks that need a gradient are left out then.
+            white_box: whether the system's gradient is of use; checks that need one are left out
+                where it is not.
         """
         self.bench = bench
         self.material = bench.material
         self.settings = settings
-        self.white_box = attacked is None
-        self.attacked = bench.own() if attacked is None else attacked
+        self.white_box = white_box
+        self.attacked = bench.own()
 
     def figures(self) -> dict[str, Any]:
         """Everything that is measured; a check that is switched off has no figure."""

@@ -17,7 +17,9 @@ from stemproof.auditing.params import AuditParams
 from stemproof.separators.protocol import Separator
 
 
-def passes_of_audit(suite: AuditParams, attack: AttackParams, white: bool, channels: int) -> Passes:
+def passes_of_audit(
+    suite: AuditParams, attack: AttackParams, white: bool, channels: int, known: bool
+) -> Passes:
     """Passes of one part through a system that is audited.
 
     Args:
@@ -25,13 +27,14 @@ def passes_of_audit(suite: AuditParams, attack: AttackParams, white: bool, chann
         attack: the section ``attack``.
         white: whether its gradient is of use.
         channels: of what it hears.
+        known: whether what the audited attack found is known.
     """
 
     def run(system: Separator, mixture: Tensor, vocals: Tensor) -> None:
         material = Material(["song"], mixture, vocals, (0,))
-        heard = None if white else mixture.flatten(1)
-        bench = Bench(system, material, material, attack)
-        Auditor(bench, suite, heard).figures()
+        found = mixture.flatten(1) if known else None
+        bench = Bench(system, material, material, attack, found=found)
+        Auditor(bench, suite, white).figures()
 
     return passes_of(run, channels)
 

@@ -33,6 +33,7 @@ class Material:
         seeds: of each part's random numbers.
         segments: that a part has.
         excerpts: where the parts are in prepared data, in the same order; None for others.
+        cut: whether a part is shorter than the one that the figures were made on.
     """
 
     tracks: list[str]
@@ -41,6 +42,7 @@ class Material:
     seeds: tuple[int, ...]
     segments: int = 1
     excerpts: Excerpts | None = None
+    cut: bool = False
 
     def median(self, values: Values) -> float:
         """Median over tracks of the medians over parts.
@@ -98,7 +100,10 @@ def choose_material(
     # The seeds of the attack that is audited: what it found is found again.
     seeds = tuple(parts.seed(number, "attack", attack.seed) for number in numbers)
     names = [parts.track(number) for number in numbers]
-    return Material(names, mixture, vocals, seeds, max(shortest // parts.segment, 1), parts)
+    cut_short = any(place.samples > shortest for place in places)
+    return Material(
+        names, mixture, vocals, seeds, max(shortest // parts.segment, 1), parts, cut_short
+    )
 
 
 class Materials:

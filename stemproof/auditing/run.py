@@ -13,6 +13,7 @@ from torch import Tensor
 from stemproof.attacks.params import AttackParams
 from stemproof.attacks.stored import Adversarials
 from stemproof.attacks.threat import threat_of
+from stemproof.auditing.auditable import auditable
 from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
 from stemproof.auditing.costs import held, passes_of_audit
@@ -184,12 +185,27 @@ def _figures(
     suite = settings.of(threat)
     unit = "segments" if threat == "informed" else "excerpts"
     print(f"audit {system.model}: {len(material.tracks)} {unit}", flush=True)
-    passes = passes_of_audit(suite, attack, system.white_box, material.mixture.shape[1])
+    found = _found(attack, system)
+    channels = material.mixture.shape[1]
+    passes = passes_of_audit(suite, attack, system.white_box, channels, found is not None)
     total = (passes.forward + passes.gradient) * batches
     with Progress(total=total, desc=f"audit {system.model}", unit="pass") as bar:
         watched = Watched(system.separator, bar.update)
-        bench = Bench(watched, material, system.training, attack, system.universal)
+        bench = Bench(watched, material, system.training, attack, system.universal, found)
         return _measured(settings, attack, system, bench)
+
+
+def _found(attack: AttackParams, system: System) -> Tensor | None:
+    """What the attack found on the parts that are audited, parts x samples.
+
+    None where it has to be run: nothing was stored, a part was cut, or another attack is audited
+    in its place.
+    """
+    if system.stored is None:
+        return None
+    heard, known = as_heard(system.stored, system.material)
+    whole = known.all() and not system.material.cut and auditable(attack) is attack
+    return heard if whole or not system.white_box else None
 
 
 def _measured(
@@ -198,11 +214,7 @@ def _measured(
     # Whatever was measured before it, and whether that was now or by a run that was killed.
     torch.manual_seed(attack.seed)
     threat = threat_of(system.separator)
-    attacked = None
-    if not system.white_box:
-        assert system.stored is not None
-        attacked, _ = as_heard(system.stored, system.material)
-    figures = Auditor(bench, settings.of(threat), attacked).figures()
+    figures = Auditor(bench, settings.of(threat), system.white_box).figures()
     figures |= {"mask": attack.mask, "threat": threat, "parts": len(system.material.tracks)}
     if system.twin is not None and system.white_box:
         twin = Bench(system.twin, system.material, system.training, attack)
@@ -211,7 +223,7 @@ def _measured(
             pair = twin, bench
             # A straight-through gradient is not the slope of a threshold, and is not meant to
             # be: what a finite difference can check is the twin's.
-            health = Auditor(twin, settings, twin.mixture).gradient_health()
+            health = Auditor(twin, settings, white_box=False).gradient_health()
             figures["gradient"]["finite_difference_error"] = health["finite_difference_error"]
         figures["masks"] = other_mask(*pair)
     return figures

@@ -70,11 +70,13 @@ def attack(
     recording = read_song(song)
     true = None if vocals is None else read_song(vocals)
     if vocals is not None and true is not None:
-        from stemproof.data.songs import check_vocals
+        from stemproof.data.songs import check_held, check_vocals
 
         check_vocals(vocals, true, song, recording)
+        check_held(vocals, song, [(recording.samples, true.samples)])
     system = chosen(with_, set_)
-    refuse_existing([*files.values(), folder / "attack.json"], force)
+    own_files = [song, *([] if vocals is None else [vocals])]
+    refuse_existing([*files.values(), folder / "attack.json"], force, own_files)
     import torch
 
     from stemproof.api.song import attack_song, fit
@@ -125,7 +127,11 @@ def _say(found: AttackedSong, system: str, folder: Path) -> None:
     how, own = params.method, params.model_dump()
     if "gradient" not in params.of_method.needs:
         how += f" (without gradients, {own['search']['queries']} queries)"
-    if "clean" in figures:
+    if math.isnan(figures.get("clean", 0.0)):
+        said = f"has no figure: {system} puts out silence for the clean song"
+    elif math.isnan(figures["attacked"]):
+        said = f"silences {system}"
+    elif "clean" in figures:
         cost, noise = (figures["clean"] - figures[key] for key in ("attacked", "noise"))
         said = f"costs {system} {_db(cost)} of SI-SDR, noise as large {_db(noise)}"
     else:

@@ -59,6 +59,7 @@ Window = Annotated[
     float | None,
     typer.Option(
         min=0.05,
+        max=3600,
         metavar="SECONDS",
         help="let the system hear so much at once, cross-faded; all of the song without",
     ),
@@ -155,6 +156,8 @@ def attack_section(eps: float | None, snr: float | None, steps: int, queries: in
 
     if eps is not None and snr is not None:
         raise InputError("--eps and --snr are two budgets; name one")
+    if eps == 0:
+        raise InputError("--eps 0 leaves the song as it is; give more, such as 0.003")
     budget: dict[str, Any] = {"norm": "linf"} if snr is None else {"norm": "l2", "snr": snr}
     if eps is not None:
         budget["eps"] = eps

@@ -43,7 +43,7 @@ def separate(
     files = [folder / "vocals.wav", folder / "rest.wav"]
     recording = read_song(song)
     system = chosen(with_, set_)
-    refuse_existing(files, force)
+    refuse_existing(files, force, [song])
     import torch
 
     from stemproof.api.song import fit, separate_song

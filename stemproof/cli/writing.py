@@ -39,15 +39,24 @@ def name_of(song: Path) -> str:
     """The name of a song: that of its file, or of its folder where the file is its mixture."""
     name = song.name.removesuffix(".stem.mp4")
     name = name if name != song.name else song.stem
-    return song.resolve().parent.name if name == "mixture" else name
+    name = song.resolve().parent.name if name == "mixture" else name
+    return name.strip(".") or "song"  # no path that leads elsewhere
 
 
-def refuse_existing(files: Sequence[Path], force: bool) -> None:
+def refuse_existing(files: Sequence[Path], force: bool, read: Sequence[Path] = ()) -> None:
     """Refuse to write over files, and to write where that cannot be done, before computing.
+
+    Args:
+        files: that will be written.
+        force: whether files that are there may be written over.
+        read: files that may not in any case: what the command works with.
 
     Raises:
         InputError: a file is there already, or its folder cannot be written to.
     """
+    for file in files:
+        if file.exists() and any(one.exists() and file.samefile(one) for one in read):
+            raise InputError(f"{file}: the song itself, or its vocals; name another --out")
     there = [str(file) for file in files if os.path.lexists(file)]
     if there and not force:
         raise InputError(f"{', '.join(there)}: there already; name another --out, or add --force")

@@ -9,6 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 from stemproof.core.errors import InputError
 from stemproof.core.params import Name, Seed, clause, short
 
+SEEDS = "; train.seeds holds whole numbers from 0 to 2147483647"
+
 
 def checked_name(text: str) -> str:
     """The name of a system on a stage's command line.
@@ -26,12 +28,12 @@ def checked_seed(text: str | int) -> int:
         InputError: it is none, or spelled in another way than DVC spells the number.
     """
     plain = str(text).isascii() and str(text).isdecimal() and str(int(text)) == str(text)
-    return _checked(Seed, int(text) if plain else str(text), "--seed")
+    return _checked(Seed, int(text) if plain else str(text), "--seed", SEEDS)
 
 
-def _checked(kind: Any, value: Any, where: str) -> Any:
+def _checked(kind: Any, value: Any, where: str, hint: str = "") -> Any:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         said = clause(error.errors()[0])
-        raise InputError(f"{where} = {short(value)} is not allowed: {said}") from None
+        raise InputError(f"{where} = {short(value)} is not allowed: {said}{hint}") from None

@@ -114,3 +114,29 @@ def refuse_unnamed(system: str, seed: int, trains: bool = False) -> None:
             f"--system {system} is none of systems in {PARAMS} ({', '.join(map(str, systems))}); "
             "name one of them, or add it there"
         )
+
+
+def refuse_other_list(system: str, outside: bool) -> None:
+    """Refuse a system that stands in the wrong one of the lists ``own`` and ``ablations``.
+
+    DVC knows when a parameter changes, and not when a file does that an entry names: what is made
+    of such files is looked at in every run, and what is trained is not.
+
+    Args:
+        system: its name.
+        outside: whether it is made of files from outside of the project's own code.
+
+    Raises:
+        InputError: it stands in the other list.
+    """
+    tree = read_tree()
+    if outside and system in tree.get("ablations", []):
+        raise InputError(
+            f"{PARAMS}: ablations names {system}, which is made of files that DVC does not know; "
+            f"name it under `own` instead, as in -S 'own=[{system}]': every run looks at those"
+        )
+    if not outside and system in tree.get("own", []):
+        raise InputError(
+            f"{PARAMS}: own names {system}, which is made of no file of yours; name it under "
+            f"`ablations` instead, as in -S 'ablations=[{system}]'"
+        )

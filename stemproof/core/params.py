@@ -27,6 +27,7 @@ from stemproof.core.plain_yaml import parse_yaml
 PARAMS = Path("params.yaml")
 # Keys and files that stand beside those of systems: ``metrics/comparison.json``, ``plots/audit``.
 RESERVED = ("reference", "n_tracks", "n_seeds", "other_threat", "made_with")
+PLAIN = r"^[a-z0-9][a-z0-9_-]*$"  # of a name
 SHOWN = 200  # characters of a value in a message
 
 
@@ -38,7 +39,7 @@ def _free(name: str) -> str:
 
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64),
+    StringConstraints(pattern=PLAIN, max_length=64),
     AfterValidator(_free),
 ]
 
@@ -178,6 +179,8 @@ def _explain(problem: Any, model: type[BaseModel], tree: dict[str, Any]) -> str:
         message = (
             "a section was expected, lines of `key: value`" if ours else "an object was expected"
         )
+    if problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] == PLAIN:
+        message = "small letters, digits, - and _ were expected, a letter or digit first"
     return f"{key} = {short(problem['input'])} is not allowed: {message}"
 
 
@@ -256,6 +259,7 @@ class _Named(Sections):
 
     systems: Systems = Field(default=["baseline"])
     ablations: list[Name] = Field(default=[])
+    own: list[Name] = Field(default=[])
     train: TrainParams = Field(default=TrainParams())
 
 

@@ -24,6 +24,7 @@ from stemproof.core.files import (
 from stemproof.core.ownership import remove_written
 
 FINISHED = ".finished"
+CURVES = ".csv"  # beside the state of a training: its curves so far
 PACKAGE = __name__.partition(".")[0]
 
 
@@ -149,6 +150,7 @@ def drop(scratch: Path, name: str) -> None:
                 remove_written(work, map(str, read_json(sign).get("files", ())))
             else:
                 work.unlink(missing_ok=True)
+                work.with_suffix(CURVES).unlink(missing_ok=True)
             sign.unlink(missing_ok=True)
 
 

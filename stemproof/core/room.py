@@ -102,3 +102,10 @@ def in_words(size: int) -> str:
     while value >= 999.5 and unit < len(UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{value:.{1 if value < 9.95 and unit else 0}f} {UNITS[unit]}"
+
+
+def in_time(seconds: float) -> str:
+    """How long something takes, for people: about 7 minutes."""
+    if seconds >= 5400:
+        return f"about {seconds / 3600:.1f} hours"
+    return f"about {seconds / 60:.0f} minutes" if seconds >= 90 else "less than two minutes"

@@ -49,7 +49,7 @@ class DataParams(Section):
 class SegmentParams(Section):
     """How tracks are cut."""
 
-    seconds: float = Field(default=1.0, gt=0, le=60)
+    seconds: float = Field(default=1.0, ge=0.01, le=60)
     train_overlap: float = Field(default=0.5, ge=0, le=0.9)
     loud_db: float = Field(default=-10.0, ge=-200, le=100)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import FloatArray, sha256, write_array
@@ -22,6 +23,9 @@ from stemproof.data.twice import Heard, low_end, same_recordings
 
 MIXTURE, VOCALS = "mixture", "vocals"
 SUFFIXES = (".wav", ".flac")
+# How much of its vocals a mixture holds, as a projection: 1, but for what the rest has in common
+# with them. Of vocals that are softer than SOFT (share of the mixture's energy) it says nothing.
+HELD, SOFT = (0.5, 2.0), 0.01
 STREAMS = {MIXTURE: 0, VOCALS: 4}  # of a .stem.mp4 of MUSDB18
 LAYOUT = "a song is a folder with mixture.wav and vocals.wav, or a .stem.mp4"
 
@@ -90,6 +94,10 @@ def _song(place: Path) -> Song | None:
         stem: [file for end in SUFFIXES if (file := place / f"{stem}{end}").is_file()]
         for stem in (MIXTURE, VOCALS)
     }
+    for found in files.values():
+        if len(found) > 1:
+            names = " and ".join(file.name for file in found)
+            raise InputError(f"{place}: {names}, of which one is meant; leave the other out")
     if files[MIXTURE] and files[VOCALS]:
         return Song(place.name, files[MIXTURE][0], files[VOCALS][0])
     if files[MIXTURE] or files[VOCALS]:
@@ -211,6 +219,32 @@ def check_vocals(path: Path, vocals: Audio, of: Path, mixture: Audio) -> None:
         )
 
 
+def check_held(
+    path: Path, of: Path, blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]]
+) -> None:
+    """Does a mixture hold these vocals, where they are and as loud as they are?
+
+    Args:
+        path: file of the vocals.
+        of: file of the mixture.
+        blocks: mixture and vocals, a part after the other, each of any one shape.
+
+    Raises:
+        InputError: they are of another song, elsewhere, or upside down.
+    """
+    there = own = whole = 0.0
+    for mixture, vocals in blocks:
+        exact = vocals.astype(np.float64)
+        there += float(np.vdot(exact, mixture))
+        own += float(np.vdot(exact, exact))
+        whole += float(np.square(mixture, dtype=np.float64).sum())
+    if own > SOFT * whole and not HELD[0] < there / own < HELD[1]:
+        raise InputError(
+            f"{path}: these vocals are not in {of}, or not at that place or loudness: it holds "
+            f"{there / own:.2f} times as much of them, where 1 is expected; name those of the song"
+        )
+
+
 def _check_stems(song: Song, mixture: Audio, vocals: Audio) -> None:
     check_vocals(song.vocals, vocals, song.mixture, mixture)
     if not mixture.samples.any():
@@ -225,6 +259,8 @@ def _check_stems(song: Song, mixture: Audio, vocals: Audio) -> None:
             check_vocals(file, stem, song.mixture, mixture)
             rest -= stem.samples
         check_sum(song.mixture, song.name, sum_db(power(mixture.samples), power(rest)))
+    else:
+        check_held(song.vocals, song.mixture, [(mixture.samples, vocals.samples)])
 
 
 def _stems(song: Song) -> list[tuple[Path, int]]:

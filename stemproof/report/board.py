@@ -20,7 +20,15 @@ from stemproof.report.markdown import cell
 
 RESULTS = Path("results")
 # Parameters that are named in the command of a claim, as far as it has them.
-NAMED = ("data.source", "systems", "ablations", "train.seeds", "attack.method", "attack.norm")
+NAMED = (
+    "data.source",
+    "systems",
+    "ablations",
+    "own",
+    "train.seeds",
+    "attack.method",
+    "attack.norm",
+)
 NORMS = {
     "linf": ("attack.eps",),
     "l2": ("attack.snr",),

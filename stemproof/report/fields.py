@@ -33,6 +33,7 @@ SECTIONS: dict[str, Any] = {
     "segments": SegmentParams,
     "systems": Systems,
     "ablations": list[Name],
+    "own": list[Name],
     "reference": Name,
     "train": TrainParams,
     "separators": Entries,

@@ -13,17 +13,24 @@ from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import sha256
 from stemproof.core.params import Section
-from stemproof.separators.foreign import StoredFile, WindowedSettings, of_entry, read_whole
-from stemproof.separators.imported import check_name, find, system_of
+from stemproof.separators.foreign import (
+    FilesSettings,
+    StoredFile,
+    WindowedSettings,
+    hashes_of,
+    of_entry,
+    read_whole,
+    refuse_changed,
+)
+from stemproof.separators.imported import check_name, find, sources, system_of
 from stemproof.separators.kind import Kind, Made, Making, ReadyFor, Row
 from stemproof.separators.own import Abilities, OwnSystem, abilities, noise, tried
 from stemproof.separators.programs import load_program
 from stemproof.separators.protocol import MaskKind, Separator
 
 
-class CallableSettings(WindowedSettings):
+class CallableSettings(WindowedSettings, FilesSettings):
     """A function, or a file; one of the two.
 
     A system takes mixtures and gives their vocals, batch x channels x samples both ways.
@@ -35,6 +42,7 @@ class CallableSettings(WindowedSettings):
             is run: take it from where you would take any program.
         arguments: what the function is called with, once, if only ``{}``; what it returns is then
             the system: a module of PyTorch, or a function.
+        files: what the function reads or runs beside modules that it imports from the project.
     """
 
     function: Annotated[str, AfterValidator(check_name)] | None = None
@@ -101,6 +109,9 @@ def _ready(own: Section, wanted: ReadyFor) -> Made:
         heard = noise(2, own.channels, own.heard(wanted.seconds), wanted.device)
         tried(system, heard, 0.5 * heard)
         stored |= asdict(abilities(system, heard[:1]))
+        # After it was tried: by then it has imported what it needs.
+        source = sources(own.function, find(own.function)[1]) if own.function else []
+        stored["hashes"] = hashes_of([*source, *own.files])
         _check_state(model, system.name)
     row: Row = {"epoch": 0}
     if isinstance(system.function, nn.Module):
@@ -111,20 +122,15 @@ def _ready(own: Section, wanted: ReadyFor) -> Made:
 
 
 def _imported(stored: dict[str, Any]) -> Imported:
-    """The system of a function; its file's hash is added to the settings.
+    """The system of a function.
 
     Raises:
-        InputError: it cannot be made, or its file is not what the settings say.
+        InputError: it cannot be made, or one of its files is not what the settings say.
     """
     own = CallableSettings.of(stored)
     assert own.function is not None
-    found, source = find(own.function)
-    now = None if source is None else sha256(source)
-    if stored.setdefault("sha256", now) != now:
-        raise InputError(
-            f"function = {own.function}: {source or 'it'} is not what this model was made of; make "
-            "it again: dvc repro --force --single-item train-ablation"
-        )
+    found, _ = find(own.function)
+    refuse_changed(stored.get("hashes", {}), f"function = {own.function}")
     return Imported(system_of(found, own.function, own.arguments), stored)
 
 
@@ -176,5 +182,6 @@ KIND = Kind(
     separator=_separator,
     summary="a function of one's own, or a file of TorchScript or `torch.export`",
     is_trained=lambda _: False,
+    outside=lambda _: True,
     ready=_ready,
 )

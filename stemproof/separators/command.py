@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import FloatArray
 from stemproof.core.params import Section
-from stemproof.separators.foreign import ForeignSettings, finite, of_entry
+from stemproof.separators.foreign import (
+    FilesSettings,
+    finite,
+    hashes_of,
+    of_entry,
+    refuse_changed,
+)
 from stemproof.separators.kind import Kind, Made, Making, ReadyFor
 from stemproof.separators.own import noise, tried
 from stemproof.separators.protocol import MaskKind, Separator, Side
@@ -26,7 +32,7 @@ from stemproof.separators.running import run_program
 NEEDED = ("{input}", "{output}")
 
 
-class CommandSettings(ForeignSettings):
+class CommandSettings(FilesSettings):
     """A program that runs in the project's root.
 
     Attributes:
@@ -34,6 +40,7 @@ class CommandSettings(ForeignSettings):
             ``{input}`` and ``{output}`` become the paths of two wav files, ``{folder}`` that of an
             empty folder that is removed afterwards.
         timeout: seconds that a call may take.
+        files: what the program reads beside those files that its arguments name.
     """
 
     command: list[str] = Field(min_length=1)
@@ -51,6 +58,20 @@ class CommandSettings(ForeignSettings):
         if not command[0] or any("\0" in part for part in command):
             raise ValueError("it must begin with a program, and have no zero bytes")
         return command
+
+    @property
+    def named(self) -> list[str]:
+        """Files that the command line names, and those of ``files``.
+
+        A program that is installed somewhere else is taken for what its version is: only one in the
+        project's folder counts.
+        """
+        program, *arguments = self.command
+        inside = Path(program).absolute().is_relative_to(Path.cwd()) and "/" in program
+        return [
+            *(part for part in [program] * inside + arguments if Path(part).is_file()),
+            *self.files,
+        ]
 
 
 @dataclass(frozen=True)
@@ -160,15 +181,16 @@ def _make(making: Making) -> Made:
 def _ready(own: Section, wanted: ReadyFor) -> Made:
     """The command line, after it was tried."""
     assert isinstance(own, CommandSettings)
-    model = Command(own.model_dump())
     with of_entry(wanted.where):
+        model = Command({**own.model_dump(), "hashes": hashes_of(own.named)})
         heard = noise(1, own.channels, round(wanted.seconds * own.sample_rate))
         tried(_separator(model, "fixed"), heard, 0.5 * heard)
     return Made(model, model.about, [{"epoch": 0}], trained=False, counted=False)
 
 
 def _rebuild(settings: Mapping[str, Any]) -> nn.Module:
-    CommandSettings.of(settings)  # is the header as it was written?
+    own = CommandSettings.of(settings)  # is the header as it was written?
+    refuse_changed(settings.get("hashes", {}), f"command `{shlex.join(own.command)}`")
     return Command(settings)
 
 
@@ -186,5 +208,6 @@ KIND = Kind(
     separator=_separator,
     summary="a program that reads a wav file and writes one; no gradient comes back",
     is_trained=lambda _: False,
+    outside=lambda _: True,
     ready=_ready,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,50 @@ def read_whole(path: Path) -> Tensor:
     if not content:
         raise InputError(f"{path}: an empty file; save the model again")
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+class FilesSettings(ForeignSettings):
+    """A system whose code stands in files that its model file does not hold.
+
+    Attributes:
+        files: others than those that are found by themselves; when one has changed, the system is
+            another one.
+    """
+
+    files: list[str] = Field(default=[])
+
+
+def hashes_of(files: Iterable[Path | str]) -> dict[str, str]:
+    """The SHA-256 of some files, by their paths from the project's root where they are inside.
+
+    Raises:
+        InputError: one is missing, or cannot be read.
+    """
+    root, found = Path.cwd(), {}
+    for file in files:
+        path = Path(file)
+        inside = path.relative_to(root) if path.is_relative_to(root) else path
+        with opened(path, "no such file; paths of an entry start at the project's root") as stream:
+            found[inside.as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return dict(sorted(found.items()))
+
+
+def refuse_changed(hashes: Mapping[str, str], what: str) -> None:
+    """Refuse a system that is not what its model file was made of.
+
+    Args:
+        hashes: what :func:`hashes_of` gave when it was made.
+        what: what messages call the system.
+
+    Raises:
+        InputError: a file has changed, or is gone.
+    """
+    for file, digest in hashes.items():
+        if hashes_of([file]) != {file: digest}:
+            raise InputError(
+                f"{what}: {file} is not what this model was made of; make it again: dvc repro, "
+                "which looks at the systems under `own`"
+            )
 
 
 def finite(output: Tensor, name: str) -> Tensor:

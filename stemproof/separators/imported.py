@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from stemproof.core.errors import InputError, out_of_memory
 
+# Packages that lie in the project's folder and are no part of anybody's system; who calls it.
+NOT_OWN = ("stemproof", "__main__")
+
 
 def check_name(function: str) -> str:
     """The name of a function, as it is, where it is one.
@@ -96,6 +99,25 @@ def find(function: str) -> tuple[Callable[..., Any], Path | None]:
             "a class or a module of PyTorch"
         )
     return found, _source(found, module)
+
+
+def sources(function: str, source: Path | None) -> list[Path]:
+    """Files that a function is written in: its own, and what it has imported from the project.
+
+    Args:
+        function: its name, MODULE:FUNCTION.
+        source: the file that :func:`find` gave.
+    """
+    folder = Path.cwd()
+    found = {source} if source is not None else set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name.partition(".")[0] in NOT_OWN or not file or not Path(file).is_relative_to(folder):
+            continue
+        inside = Path(file).relative_to(folder).parts
+        if not any(part.startswith(".") or part in ("site-packages", "stages") for part in inside):
+            found.add(Path(file))
+    return sorted(path for path in found if path.is_file())
 
 
 def _source(found: Any, module: Any) -> Path | None:

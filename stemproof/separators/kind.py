@@ -116,6 +116,8 @@ class Kind:
         is_trained: whether a training seed makes a difference, by the settings of an entry.
         untrained: what :attr:`rebuild` needs, from an entry and a sample rate, where there is
             nothing to train; such a kind can serve as an oracle.
+        outside: whether a system is made of files from outside, by the settings of an entry; DVC
+            does not know them, and every run looks at them.
         extra: the optional extra of this package that it needs; empty for none.
         ready: make a system of settings alone, unless they ask for a training; None for a kind
             that is always trained, or needs prepared data.
@@ -129,6 +131,7 @@ class Kind:
     summary: str
     is_trained: Callable[[Section], bool]
     untrained: Callable[[Section, int], Mapping[str, Any]] | None = None
+    outside: Callable[[Section], bool] = lambda _: False
     extra: str = ""
     ready: Callable[[Section, ReadyFor], Made] | None = None
 

@@ -183,6 +183,7 @@ KIND = Kind(
     separator=_separator,
     summary="a file of ONNX, through ONNX Runtime; no gradient comes back",
     is_trained=lambda _: False,
+    outside=lambda _: True,
     extra="onnx",
     ready=_ready,
 )

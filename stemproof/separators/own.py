@@ -13,7 +13,11 @@ from torch import Tensor, nn
 from torch.utils import checkpoint
 
 from stemproof.core.errors import InputError, out_of_memory
-from stemproof.separators.protocol import Separator, Side, side_of
+from stemproof.separators.protocol import Informed, Separator, Side, side_of
+from stemproof.separators.wrappers.wrapper import Wrapper
+
+# Of the largest sample: what the sums of a batch may differ by, in TF32 as well.
+COUPLED = 3e-3
 
 
 @dataclass(frozen=True)
@@ -110,20 +114,25 @@ def abilities(system: OwnSystem, mixture: Tensor) -> Abilities:
 
 
 def tried(separator: Separator, mixture: Tensor, vocals: Tensor, gradient: bool = False) -> None:
-    """One pass of a system over some mixtures, before much is computed with it.
+    """A few passes of a system over some mixtures, before much is computed with it.
 
     Args:
         separator: any.
-        mixture: batch x channels x samples.
+        mixture: batch x channels x samples; of two and more, whether the first is separated by
+            itself as beside another one is tried as well.
         vocals: same shape.
         gradient: whether its gradient will be needed.
 
     Raises:
         InputError: it cannot take them, or gives no tensor, another shape or what is not a number;
-            or it changes the mixture that it is given; or no gradient reaches the mixture.
+            or it changes the mixture that it is given; or no gradient reaches the mixture; or what
+            it makes of a recording depends on the others in the batch.
     """
     heard = mixture.detach().clone().requires_grad_(gradient)
-    name = separator.name if isinstance(separator, OwnSystem) else "the system"
+    inside = separator
+    while isinstance(inside, Wrapper):
+        inside = inside.inside
+    name = inside.name if isinstance(inside, OwnSystem) else "the system"
     with _explaining(name, mixture), torch.set_grad_enabled(gradient):
         output = separator.separate(heard, side_of(separator, mixture, vocals))
     output = _checked(output, mixture, name)
@@ -135,6 +144,25 @@ def tried(separator: Separator, mixture: Tensor, vocals: Tensor, gradient: bool 
         raise InputError(
             f"no gradient of {name}'s output reaches the mixture; take torch.no_grad and "
             "detach out of it, or choose attack.method = search, which needs none"
+        )
+    if len(mixture) > 1 and not isinstance(separator, Informed):
+        with _explaining(name, mixture), torch.no_grad():
+            _refuse_coupled(separator, mixture, name)
+
+
+def _refuse_coupled(separator: Separator, mixture: Tensor, name: str) -> None:
+    """Figures of a recording would depend on which others are computed with it."""
+    first, louder = mixture[:1], 4 * mixture[1:2]
+    alone, again = separator.separate(first.clone()), separator.separate(first.clone())
+    if not torch.equal(alone, again):
+        return  # it is random, which the gate before an attack looks at
+    beside = separator.separate(torch.cat([first, louder]))[:1]
+    difference = float((beside - alone).abs().max())
+    if not difference <= COUPLED * float(alone.abs().max()):
+        raise InputError(
+            f"{name} makes something else of a recording when a louder one is in the batch (by up "
+            f"to {difference:.2g}); let it treat every recording by itself: no maximum, mean or "
+            "normalization over the first dimension"
         )
 
 

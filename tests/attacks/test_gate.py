@@ -220,6 +220,24 @@ def test_no_gradient_is_seen(kind: type[Function]) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: 0 * x + torch.linspace(-1, 1, x.shape[-1]).to(x),
+        lambda x: 0 * x,
+        lambda x: smooth(x).detach().round() + 0 * x,
+    ],
+)
+def test_an_output_that_does_not_depend_on_the_mixture_is_seen(
+    kind: type[Function], function: Any
+) -> None:
+    """It would pass for a system that no attack can touch."""
+    found = failed(kind(function))
+    assert set(found) == {"gradient"}
+    assert found["gradient"].startswith("the gradient is zero everywhere, and small steps change")
+
+
+@BOTH
 def test_silence_that_gives_no_number_is_seen(kind: type[Function]) -> None:
     def normalized(mixture: Tensor) -> Tensor:
         return smooth(0.1 * mixture / mixture.square().mean(-1, keepdim=True).sqrt())

@@ -247,7 +247,9 @@ def test_parts_and_what_is_found_of_them_are_held(make_params: MakeParams) -> No
     one, suite = model("open", 1, Plain()), params.audit.of("blind")
     working = bench(Plain(), params.attack)
     Auditor(working, suite).figures()
-    crafted = sum(found.nbytes for found in working._crafted.values())
+    crafted = sum(
+        found.adversarial.nbytes for of_cases in working._crafted.values() for found in of_cases
+    )
     parts = [one.material, one.training, one.material]
     said = held(parts, [(suite, one.material)], params.attack)
     shared = 2 * one.material.mixture.nbytes

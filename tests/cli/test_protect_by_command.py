@@ -444,7 +444,7 @@ def test_words_that_do_not_fit(folder: Folder, words: str, said: str) -> None:
 def test_the_song_itself_is_not_written_over(folder: Folder) -> None:
     before = (folder.root / SONG).read_bytes()
     ran = folder.run("protect", SONG, SONG, *QUICK, "--force")
-    assert ran.error == f"{SONG}: the song itself; name another file to write to"
+    assert ran.error == f"{SONG}: the song itself, or its vocals; name another file to write to"
     assert (folder.root / SONG).read_bytes() == before
 
 

@@ -272,6 +272,7 @@ def test_a_stored_model_separates(folder: Folder) -> None:
         ("attack a.wav --with mine --vocals one.wav", "one.wav: 4000 Hz and 1 channel.s., but"),
         ("attack a.wav --with mine --vocals silent.wav", "silent.wav: silent from beginning"),
         ("attack a.wav --with mine --eps 0.1 --snr 3", "--eps and --snr are two budgets"),
+        ("attack a.wav --with mine --eps 0", "--eps 0 leaves the song as it is; give more"),
         ("attack a.wav --with mine --snr 900", "options: snr = 900.0 is not allowed"),
         ("attack a.wav --with nothing", "the system puts out nothing for the clean song"),
     ],

@@ -132,7 +132,7 @@ def test_scientific_notation_that_yaml_reads_as_text(tmp_path: Path) -> None:
         ({"attack": {"norm": "l0"}}, ["method = pgd works with norm = linf or l2, not l0"]),
         ({"attack": {"method": "universal", "norm": "l2"}}, ["norm = linf, not l2"]),
         ({"attack": {"method": "fgsm", "loss": "output_distance"}}, ["has no gradient"]),
-        ({"systems": ["Baseline!"]}, ["systems.0 = 'Baseline!'", "match pattern"]),
+        ({"systems": ["Baseline!"]}, ["systems.0 = 'Baseline!'", "small letters, digits"]),
         ({"workers": {"scheduler": "here"}}, ["workers.scheduler = 'here'"]),
     ],
 )

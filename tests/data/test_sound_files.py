@@ -29,7 +29,7 @@ from stemproof.data.prepare import _decode
 from stemproof.data.recordings.musdb import MusdbLayout, MusdbRecording, _check_file
 from stemproof.data.recordings.musdb18hq import SOURCE as MUSDB18HQ
 from stemproof.data.recordings.setup import STEMS
-from stemproof.data.songs import find_songs, prepare_songs
+from stemproof.data.songs import check_held, find_songs, prepare_songs
 
 CUT = SegmentParams(seconds=0.1)
 
@@ -95,7 +95,7 @@ def test_stems_of_another_recording_are_refused(tmp_path: Path, which: str) -> N
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_wav_stems_of_another_recording_are_refused(songs: Path, tmp_path: Path, stem: str) -> None:
-    """In the pipeline and by the commands; with vocals alone there is nothing to add up."""
+    """In the pipeline and by the commands; where one is missing the vocals are still looked for."""
     folder = songs / "test" / "test 0"
     samples, rate = soundfile.read(folder / f"{stem}.wav", dtype="float32")
     soundfile.write(folder / f"{stem}.wav", np.roll(samples[::-1] * 3, 99, axis=0), rate)
@@ -107,7 +107,58 @@ def test_wav_stems_of_another_recording_are_refused(songs: Path, tmp_path: Path,
     with pytest.raises(InputError, match=said):
         prepare_songs(find_songs(songs), tmp_path / "out", CUT)
     (folder / ("bass" if stem == "drums" else "drums")).with_suffix(".wav").unlink()
+    if stem == "vocals":
+        with pytest.raises(
+            InputError, match=r"vocals\.wav: these vocals are not in .*mixture\.wav"
+        ):
+            prepare_songs(find_songs(songs), tmp_path / "out", CUT)
+    else:
+        prepare_songs(find_songs(songs), tmp_path / "out", CUT)
+
+
+@pytest.mark.parametrize(
+    "change", ["of another song", "late", "upside down", "three times as loud"]
+)
+def test_vocals_that_the_mixture_does_not_hold_are_refused(
+    songs: Path, tmp_path: Path, change: str
+) -> None:
+    """A plausible table would come of them: of how little a system finds what is not there."""
+    for stem in ("drums", "bass", "other"):
+        for file in songs.glob(f"test/*/{stem}.wav"):
+            file.unlink()
+    first = sorted(songs.glob("test/*/vocals.wav"))[0]
+    samples, rate = soundfile.read(first, dtype="float32")
+    (tmp_path / "out").mkdir()
     prepare_songs(find_songs(songs), tmp_path / "out", CUT)
+    other = 0.2 * np.random.default_rng(9).standard_normal(samples.shape)
+    changed = {
+        "of another song": other,
+        "late": np.roll(samples, 371, axis=0),
+        "upside down": -samples,
+        "three times as loud": 3 * samples,
+    }
+    soundfile.write(first, changed[change], rate, subtype="FLOAT")
+    with pytest.raises(InputError, match=r"vocals\.wav: these vocals are not in .*mixture\.wav"):
+        prepare_songs(find_songs(songs), tmp_path / "out", CUT)
+
+
+def test_vocals_too_soft_to_be_found_are_believed() -> None:
+    """What the rest has in common with them by chance is as large as they are."""
+    draws = np.random.default_rng(0)
+    rest, vocals = draws.standard_normal((2, 2, 4000))
+    soft = 0.05 * vocals
+    check_held(Path("v"), Path("m"), [(rest - 3 * soft, soft)])
+    check_held(Path("v"), Path("m"), [(rest + vocals, vocals)])
+    with pytest.raises(InputError, match=r"v: these vocals are not in m.* holds -2\.\d\d times"):
+        check_held(Path("v"), Path("m"), [(rest - 2 * vocals, vocals)])
+
+
+def test_two_files_of_one_stem_are_one_too_many(songs: Path) -> None:
+    folder = songs / "test" / "test 0"
+    samples, rate = soundfile.read(folder / "mixture.wav")
+    soundfile.write(folder / "mixture.flac", samples, rate)
+    with pytest.raises(InputError, match=r"test 0: mixture.wav and mixture.flac, of which one is"):
+        find_songs(songs)
 
 
 def test_where_the_limit_of_the_sum_lies(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ run(train.main)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith(
         "kind = spleeter needs more packages: pip install 'stemproof[spleeter]'; or take spleeter "
-        "out of `systems` and `ablations` in params.yaml"
+        "out of `systems`, `ablations` and `own` in params.yaml"
     )
     assert not (project / "models/spleeter").exists()
 

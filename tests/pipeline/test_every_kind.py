@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 RATE = 44_100
 OWN = """
 import torch
+from helper import GAIN
 from torch import nn
 
 class MyNetwork(nn.Module):
@@ -31,8 +32,9 @@ class MyNetwork(nn.Module):
             self.convolution.weight.copy_(torch.linspace(-1, 1, 20).view(2, 2, 5))
 
     def forward(self, mixture):
-        return torch.tanh(self.convolution(mixture))
+        return GAIN * torch.tanh(self.convolution(mixture))
 """
+HELPER = "GAIN = 1.0\n"
 # What a program of anybody's may be: it reads a wav file, and writes one.
 PROGRAM = """
 import sys
@@ -103,6 +105,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     changes = {**TINY, "separators": entries, "attack": {**TINY["attack"], **few}}
     clone = Clone(folder / "clone", changes)
     (clone.folder / "my_module.py").write_text(OWN)
+    (clone.folder / "helper.py").write_text(HELPER)
     (clone.folder / "program.py").write_text(PROGRAM)
     clone.commit("systems")
     return clone
@@ -111,7 +114,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 @pytest.mark.parametrize("kind", ENTRIES)
 def test_an_entry_of_every_kind_is_audited_by_one_line(clone: Clone, kind: str) -> None:
     name = f"{kind}-entry"
-    lists = [f"systems=[{name}]", f"ablations=[{name}]", f"reference={name}"]
+    named = "ablations" if kind in ("openunmix", "spleeter") else "own"
+    lists = [f"systems=[{name}]", f"{named}=[{name}]", f"reference={name}"]
     said = clone.dvc("exp", "run", "report", *(part for item in lists for part in ("-S", item)))
     assert f"{name}: " in said
     metrics = clone.system(name)
@@ -124,3 +128,44 @@ def test_an_entry_of_every_kind_is_audited_by_one_line(clone: Clone, kind: str) 
     assert (flags["no white box"] == "RAISED") == (kind in ("command", "onnx"))
     assert name in (clone.folder / "report/report.md").read_text()
     assert "train-baseline@218" not in clone.stages_run(said)
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_a_system_whose_file_was_edited_is_another_one(clone: Clone) -> None:
+    """DVC does not know what a module imports: every run looks at it."""
+    name, helper = "callable-entry", clone.folder / "helper.py"
+    clone.change(systems=[name], ablations=[], own=[name], reference=name)
+    table = clone.folder / f"metrics/models/{name}/218/tracks.csv"
+    take, score = f"take-own@{name}-218", f"evaluate@{name}-218"
+    clone.dvc("repro", score)
+    before = table.read_bytes()
+    assert clone.stages_run(clone.dvc("repro", score)) == [take]  # nothing has changed
+    edit(helper, "GAIN = 1.0", "GAIN = 0.5")
+    again = clone.stages_run(clone.dvc("repro", score))
+    assert {take, score, f"find-break-points@{name}-218"} <= {*again}
+    assert table.read_bytes() != before
+    # By hand, no stage takes the figures of one for those of the other.
+    edit(helper, "GAIN = 0.5", "GAIN = 1.0")
+    said = clone.run(
+        *(sys.executable, "stages/evaluate.py", "--system", name, "--seed", "218"), fails=True
+    )
+    assert "helper.py is not what this model was made of; make it again: dvc repro" in said
+    clone.git("checkout", "--quiet", ".")
+
+
+def test_either_list_says_which_systems_are_the_others(clone: Clone) -> None:
+    name = "callable-entry"
+    clone.change(systems=[name], ablations=[name], own=[], reference=name)
+    said = clone.dvc("repro", f"evaluate@{name}-218", fails=True)
+    assert f"ablations names {name}, which is made of files that DVC does not know" in said
+    assert f"-S 'own=[{name}]'" in said
+    name = "openunmix-entry"
+    clone.change(systems=[name], ablations=[], own=[name], reference=name)
+    said = clone.dvc("repro", f"evaluate@{name}-218", fails=True)
+    assert f"own names {name}, which is made of no file of yours" in said
+    clone.git("checkout", "--quiet", ".")

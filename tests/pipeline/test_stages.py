@@ -24,7 +24,7 @@ from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.auditing.material import choose_material
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json, written_aside
-from stemproof.core.resume import drop
+from stemproof.core.resume import drop, finished
 from stemproof.core.runtime import make_fabric
 from stemproof.data.excerpts import Excerpts
 from stemproof.data.prepare import prepare
@@ -86,7 +86,14 @@ def test_a_killed_training_goes_on_to_the_same_result(
         make(params, prepared, tmp_path / "killed.ckpt", "improved")
     assert epochs == 3
     monkeypatch.setattr(training, "training_batches", batches)
+    curves = tmp_path / "killed.csv"
+    shown = pd.read_csv(curves)  # of the epochs that ended
+    assert list(shown["valid_bs"]) == pytest.approx([row["valid_bs"] for row in whole.curves[:2]])
     resumed = make(params, prepared, tmp_path / "killed.ckpt", "improved")
+    assert list(pd.read_csv(curves)["epoch"]) == [1, 2, 3, 4]
+    finished(tmp_path / "killed.ckpt")
+    drop(tmp_path, "killed")
+    assert not curves.exists() and not (tmp_path / "killed.ckpt").exists()
     assert resumed.curves == whole.curves
     weights = zip(resumed.model.parameters(), whole.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)

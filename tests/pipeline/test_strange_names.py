@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[A
     changes = {
         "data": {"root": "songs | touch x"},
         "systems": ["baseline", "program"],
-        "ablations": ["program"],
+        "own": ["program"],
         "attack": {"pgd": {"steps": 1}, "search": {"queries": 2}},
         "rsvm": {"training": {"epochs": 1}},
         "audit": {

@@ -202,6 +202,16 @@ def test_without_a_budget_for_lessons_nobody_learns(data: PreparedData, tmp_path
     assert row in more.rows()
 
 
+def test_with_true_vocals_another_protection_is_made(data: PreparedData, tmp_path: Path) -> None:
+    """And it takes more of them; how it is measured does not depend on that."""
+    plain: dict[str, Any] = {"tracks": 1, "changes": [], "fine_tuning": {"songs": 0}, "steps": 12}
+    (blind,) = trial(data, tmp_path / "a", **plain).rows()
+    (informed,) = trial(data, tmp_path / "b", stems=True, **plain).rows()
+    own, other = (row["effects"]["own"]["true"] for row in (informed, blind))
+    assert own["clean"] == other["clean"]
+    assert own["protected"] < other["protected"] < own["clean"]
+
+
 def test_songs_are_spread_over_their_split(data: PreparedData) -> None:
     own = [track.name for track in data.tracks("train")]
     assert len(own) == 4

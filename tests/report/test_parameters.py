@@ -230,7 +230,7 @@ def test_another_range_is_another_page(page: Page, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setitem(fields.SECTIONS, "segments", Other)
     changed = tables(parameters.sections())
-    assert row(page, "segments.seconds")[1] == "number, above 0, at most 60"
+    assert row(page, "segments.seconds")[1] == "number, 0.01 to 60"
     assert row(changed, "segments.seconds")[1] == "number, at least 0.5, below 7"
     assert row(changed, "segments.loud_db")[1:3] == ["`-10`, `none`", "`-10.0`"]
     fade = row(changed, "segments.fade")
@@ -268,7 +268,7 @@ def test_names_that_a_registry_allows_are_named(
         ("attack.eps", "generate-pgd-adversarials evaluate compare audit listen report"),
         ("attack.seed", "generate-pgd-adversarials find-break-points evaluate compare audit listen "
          "report"),
-        ("rsvm.training.epochs", "train-baseline train-improved train-ablation report"),
+        ("rsvm.training.epochs", "train-baseline train-improved train-ablation take-own report"),
         ("evaluate.bsseval", "evaluate compare listen report"),
         ("data.root", "prepare-musdb18 report"),
     ],
@@ -281,19 +281,19 @@ def test_stages_of_a_matrix_run_for_what_is_added(page: Page) -> None:
     assert row(page, "workers.count")[-1] == "none"
     assert row(page, "train.seeds")[-1] == (
         "`compare`, `audit`, `protect`, `listen`, `report`; for what is added: `train-baseline`, "
-        "`train-improved`, `train-ablation`, `generate-pgd-adversarials`, `find-break-points`, "
-        "`evaluate`"
+        "`train-improved`, `train-ablation`, `take-own`, `generate-pgd-adversarials`, "
+        "`find-break-points`, `evaluate`"
     )
     assert row(page, "ablations")[-1] == "`report`; for what is added: `train-ablation`"
     assert row(page, "separators.improved")[-1] == (
         "`train-improved`, `train-ablation` (where `ablations` names it), "
-        "`evaluate` (where `evaluate.oracle` names it), `report`"
+        "`take-own` (where `own` names it), `evaluate` (where `evaluate.oracle` names it), `report`"
     )
 
 
 def test_dvc_finds_the_same_stages(page: Page, tmp_path: Path) -> None:
     # Of a matrix with no item DVC has no stage.
-    tree = {**TREE, "ablations": ["robust"]}
+    tree = {**TREE, "ablations": ["robust"], "own": ["stft"]}
     tree["protect"] = {**TREE["protect"], "against": ["baseline"]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
@@ -303,7 +303,8 @@ def test_dvc_finds_the_same_stages(page: Page, tmp_path: Path) -> None:
             if isinstance(dependency, ParamsDependency):
                 listed.setdefault(stage.name.split("@")[0], set()).update(dependency.params)
     assert len(listed) > 10
-    named = {"`ablations`": tree["ablations"], "`evaluate.oracle`": [TREE["evaluate"]["oracle"]]}
+    named = {f"`{name}`": tree[name] for name in ("ablations", "own")}
+    named["`evaluate.oracle`"] = [TREE["evaluate"]["oracle"]]
     for cells in [cells for name in TREE for cells in page[name]]:
         key, said = cells[0].strip("`"), cells[-1].split("for what is added")[0]
         shown = {

@@ -70,6 +70,10 @@ def double(mixture): return mixture.double()
 def raises(mixture): raise ValueError("no\\nsuch luck")
 def nan(mixture): return mixture / 0 * 0
 def in_place(mixture): return mixture.mul_(0.5)
+def louder_first(mixture): return 0.1 * mixture / mixture.abs().max()
+def centred(mixture): return mixture - mixture.mean(0, keepdim=True)
+def each_by_itself(mixture): return 0.1 * mixture / mixture.abs().amax((1, 2), keepdim=True)
+def random(mixture): return mixture + 0.1 * torch.rand(len(mixture), 1, 1)
 def late(width):
     import own_sibling
     return own_sibling.system
@@ -231,7 +235,7 @@ def test_modules_are_found_in_the_project_and_in_its_packages(project: Path) -> 
 def test_a_function_without_a_file(project: Path) -> None:
     system = loaded(project / "m.safetensors", {"kind": "callable", "function": "_operator:neg"})
     assert torch.equal(system.separate(recordings()), -recordings())
-    assert checkpoint.read_header(project / "m.safetensors").settings["sha256"] is None
+    assert checkpoint.read_header(project / "m.safetensors").settings["hashes"] == {}
 
 
 def test_a_file_that_has_changed_is_refused(project: Path) -> None:
@@ -242,11 +246,42 @@ def test_a_file_that_has_changed_is_refused(project: Path) -> None:
     with pytest.raises(InputError) as error:
         checkpoint.load(path)
     assert str(error.value) == (
-        f"{path}: function = own_net:make: {source} is not what this model was made of; make it "
-        "again: dvc repro --force --single-item train-ablation"
+        f"{path}: function = own_net:make: own_net.py is not what this model was made of; make it "
+        "again: dvc repro, which looks at the systems under `own`"
     )
     source.write_text(SOURCE)
     checkpoint.load(path)
+
+
+@pytest.mark.parametrize("file", ["own_sibling.py", "weights.bin"])
+def test_what_it_imports_and_what_its_entry_names_is_looked_at(project: Path, file: str) -> None:
+    """`late` imports a module when it is called; that it reads a file nobody can see."""
+    (project / "weights.bin").write_bytes(b"1")
+    path = stored(
+        project / "m.safetensors", {**entry("late", {"width": 1}), "files": ["weights.bin"]}
+    )
+    hashes = checkpoint.read_header(path).settings["hashes"]
+    assert {"own_net.py", "own_sibling.py", "weights.bin"} <= set(hashes)
+    assert not [name for name in hashes if name.startswith(("/", "stemproof", "tests"))]
+    checkpoint.load(path)
+    content = (project / file).read_bytes()
+    (project / file).write_bytes(content + b"\n")
+    with pytest.raises(InputError, match=f"function = own_net:late: {file} is not what this model"):
+        checkpoint.load(path)
+    (project / file).write_bytes(content)
+    checkpoint.load(path)
+    (project / "weights.bin").unlink()
+    with pytest.raises(InputError, match=r"weights\.bin: no such file"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("name", ["louder_first", "centred"])
+def test_what_depends_on_its_batch_is_refused(project: Path, name: str) -> None:
+    """Its figures would be other ones with other songs beside it."""
+    with pytest.raises(InputError, match=f"own_net:{name} makes something else of a recording"):
+        made(entry(name))
+    for name in ("each_by_itself", "random"):
+        made(entry(name))
 
 
 def test_a_module_that_is_gone_is_refused(project: Path) -> None:

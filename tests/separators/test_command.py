@@ -156,6 +156,31 @@ def test_other_recordings_are_wrapped(tmp_path: Path) -> None:
     assert resampled.separate(recordings(1, 1, 2 * SAMPLES)).shape == (1, 1, 2 * SAMPLES)
 
 
+def test_files_of_the_program_are_looked_at(tmp_path: Path) -> None:
+    """Those that the command line names, and those of the entry; not an interpreter elsewhere."""
+    (tmp_path / "weights.bin").write_bytes(b"1")
+    (tmp_path / "program").write_text('#!/bin/sh\ncp "$1" "$2"\n')
+    (tmp_path / "program").chmod(0o700)
+    entries = {
+        "filter.py": python("filter.py", "FLOAT", files=["weights.bin"]),
+        "weights.bin": python("filter.py", "FLOAT", files=["weights.bin"]),
+        "program": entry("./program", "{input}", "{output}"),
+    }
+    for changed, about in entries.items():
+        path = stored(tmp_path / "m.safetensors", about)
+        hashes = checkpoint.read_header(path).settings["hashes"]
+        expected = {"program"} if changed == "program" else {"filter.py", "weights.bin"}
+        assert set(hashes) == expected
+        content = (tmp_path / changed).read_bytes()
+        (tmp_path / changed).write_bytes(content + b"\n")
+        with pytest.raises(InputError, match=f"{changed} is not what this model was made of"):
+            checkpoint.load(path)
+        (tmp_path / changed).write_bytes(content)
+        checkpoint.load(path)
+    with pytest.raises(InputError, match=r"absent\.bin: no such file"):
+        stored(tmp_path / "n.safetensors", python("filter.py", "FLOAT", files=["absent.bin"]))
+
+
 def test_the_model_file_holds_the_command_and_no_weights(tmp_path: Path) -> None:
     path = stored(tmp_path / "m.safetensors", entry(*COPY, timeout=30))
     assert load_file(path) == {}
@@ -166,6 +191,8 @@ def test_the_model_file_holds_the_command_and_no_weights(tmp_path: Path) -> None
         "sample_rate": RATE,
         "channels": 2,
         "timeout": 30.0,
+        "files": [],
+        "hashes": {},
     }
     again = stored(tmp_path / "n.safetensors", entry(*COPY, timeout=30))
     assert again.read_bytes() == path.read_bytes()

@@ -68,6 +68,7 @@ KIND = Kind(
     summary="Demucs, HDemucs, HTDemucs and bags of them (Défossez, 2021; Rouard et al., 2023), "
     "with your weights; told nothing",
     is_trained=lambda _: False,
+    outside=lambda _: True,
     extra="demucs",
     ready=_ready,
 )

@@ -97,5 +97,6 @@ KIND = Kind(
     separator=_separator,
     summary="Open-Unmix (Stöter et al., 2019), with ready weights or trained here; told nothing",
     is_trained=_is_trained,
+    outside=lambda settings: not _is_trained(settings),
     ready=_ready,
 )

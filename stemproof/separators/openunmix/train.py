@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint
 from stemproof.core.finite import Watch
+from stemproof.core.forecast import Forecast
 from stemproof.core.progress import Progress
 from stemproof.core.random import derive_seed
 from stemproof.core.resume import code_fingerprint
@@ -111,6 +112,7 @@ def train(making: Making, own: OpenUnmixSettings) -> Trained:
         unit="step",
         disable=not shard.is_first,
     )
+    forecast = Forecast.of(progress, fabric.device)
     advice = partial(_advice, making, "train")
     loss_of = _Loss(model, network, fabric)
     for epoch in range(len(curves), recipe.epochs):
@@ -127,6 +129,7 @@ def train(making: Making, own: OpenUnmixSettings) -> Trained:
             fabric.backward(loss)
             watch.step(loss, network.parameters())
             optimizer.step()
+            forecast.step()
             total += loss.detach()
             if shard.is_first and step % SHOW_EVERY == 0:
                 progress.set_postfix(loss=f"{loss.item():.3f}")

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from stemproof.core.errors import out_of_memory
-from stemproof.core.files import is_there, opened, written_aside
+from stemproof.core.files import is_there, opened, write_csv, written_aside
 from stemproof.core.finite import are_finite
+from stemproof.core.resume import CURVES
 from stemproof.separators.kind import Row
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def save_state(
     path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric, curves: list[Row]
 ) -> None:
-    """Write the state after an epoch, atomically.
+    """Write the state after an epoch, atomically; and its curves beside it, to be looked at.
 
     Args:
         path: where to.
@@ -44,6 +45,8 @@ def save_state(
     }
     with written_aside(path) as temporary:
         torch.save(state, temporary)
+    rows = [list(row.values()) for row in curves]
+    write_csv(path.with_suffix(CURVES), list(curves[0]), rows)
 
 
 def load_state(path: Path, run: str, model: Any, optimizer: Any, fabric: Fabric) -> list[Row]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from stemproof.core.errors import InputError
 from stemproof.core.files import fingerprint
 from stemproof.core.finite import Watch
+from stemproof.core.forecast import Forecast
 from stemproof.core.progress import Progress
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.room import announce
@@ -86,7 +87,7 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
     model.encoder.dropout.shard = shard
     if making.compiled:
         model.compile_parts()
-    # On a GPU a third of a step goes into launching Adam's kernels, unless they are one.
+    # On a GPU Adam's many small kernels take a third of all kernels' time, unless they are one.
     fused = True if fabric.device.type == "cuda" else None
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=fused)
     model, optimizer = fabric.setup(model, optimizer)
@@ -104,6 +105,7 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
         unit="step",
         disable=not shard.is_first,
     )
+    forecast = Forecast.of(progress, fabric.device)
     advice = partial(_advice, making, "train")
     source = on_device(segments, fabric.device)
     for epoch in range(len(curves), recipe.epochs):
@@ -121,6 +123,7 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
             fabric.backward(terms["loss"] * shard.count)
             watch.step(terms["loss"], model.parameters())
             optimizer.step()
+            forecast.step()
             for term, value in terms.items():
                 sums[term] = sums.get(term, 0) + value.detach()
             # Reading a loss waits for the device; a bar that is not shown does not count.
