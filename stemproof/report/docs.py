@@ -13,6 +13,7 @@ from stemproof.core.ending import one_line
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 from stemproof.figures import table
+from stemproof.protecting.summary import Measured
 from stemproof.report import lengths, parameters, protection_tables
 from stemproof.report.front import front
 from stemproof.report.markdown import as_table
@@ -54,7 +55,7 @@ def board() -> str:
 
 
 def _of_protection(
-    table: Callable[[Sequence[protection_tables.Measured]], str],
+    table: Callable[[Sequence[Measured]], str],
 ) -> Callable[[], str]:
     """A table of the documents that were published of the stage ``protect``."""
     return lambda: table(protection_tables.published())
