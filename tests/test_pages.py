@@ -92,3 +92,12 @@ def test_every_page_is_in_the_site_and_on_its_first_page() -> None:
     assert sorted(first) == sorted(pages - {"index.md"})
     # The definitions, which it names, lead to the parameters.
     assert pages - {"index.md", "parameters.md"} <= set(re.findall(r"docs/([\w-]+\.md)", README))
+
+
+@pytest.mark.parametrize(
+    ("file", "page"), [("reconstruction.md", "docs/results.md"), ("gpu-speed.md", "docs/scale.md")]
+)
+def test_tables_that_were_printed_once_are_those_that_are_kept(file: str, page: str) -> None:
+    """Of what no command makes again here: a training's last state, and a GPU."""
+    kept = (ROOT / "results/longer-training-musdb18-7" / file).read_text(encoding="utf-8")
+    assert kept.startswith("| ") and kept in (ROOT / page).read_text(encoding="utf-8")
