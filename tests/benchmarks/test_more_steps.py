@@ -55,3 +55,14 @@ def test_what_cannot_be_compared_is_one_sentence(more_steps: Any, tmp_path: Path
     other.write_text("track,break_1db\nx,1\n")
     with pytest.raises(InputError, match=r"b\.csv: it has no column break_3db, break_6db"):
         more_steps.main(first, other)
+
+
+def test_the_page_shows_what_is_printed_of_the_published_runs(
+    more_steps: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = ROOT / "results"
+    more_steps.main(
+        results / "systems-musdb18-7/run/tracks/spleeter.csv",
+        results / "spleeter-more-steps-musdb18-7/run/tracks.csv",
+    )
+    assert capsys.readouterr().out in (ROOT / "docs/attack-budget.md").read_text(encoding="utf-8")
