@@ -30,11 +30,14 @@ bench: setup
 	python benchmarks/bench.py
 
 # Kill stages and `dvc repro` at random moments, and compare what comes out; then give every reader of
-# files what it was not made for (docs/reliability.md). atheris is needed for nothing else.
+# files what it was not made for; then push to an S3 server that dies half-way (docs/reliability.md).
+# The packages that are installed here are needed for nothing else.
 soak: setup
 	python tests/soak/soak.py --out checkpoints/soak.json
 	python -c 'import atheris' 2>/dev/null || $(VENV)/bin/python -m pip install --quiet atheris==3.0.0
 	python tests/soak/fuzz.py --out checkpoints/fuzz.json
+	python -c 'import dvc_s3, moto.server' 2>/dev/null || $(VENV)/bin/python -m pip install --quiet 'dvc-s3==3.3.0' 'moto[server]==5.2.5'
+	$(PYTEST) tests/pipeline/test_remote.py
 
 # The pages of docs/ as a site, in build/site; a link between them that leads nowhere is an error.
 SITE := .venv-site
