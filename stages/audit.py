@@ -33,6 +33,7 @@ from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Systems, TrainParams
 from stemproof.core.resume import code_fingerprint
 from stemproof.core.runtime import make_place
+from stemproof.core.seals import write_sealed
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.figures.closing import of_flags
@@ -91,8 +92,11 @@ def main() -> None:
             write_json(PLOTS / "audit" / f"{name}.json", result.figures)
         for table, (columns, rows) in curves(results).items():
             write_csv(PLOTS / "audit" / f"{table}.csv", columns, rows)
-        write_json(PLOTS / "audit" / ABOUT, {"data": data.fingerprint, MADE_WITH: made_with})
-        write_json(METRICS / "audit.json", {name: r.summary() for name, r in results.items()})
+        flags = METRICS / "audit.json"
+        write_json(flags, {name: r.summary() for name, r in results.items()})
+        files = [flags, *(PLOTS / "audit" / name for name in written if name != ABOUT)]
+        about = {"data": data.fingerprint, MADE_WITH: made_with}
+        write_sealed(PLOTS / "audit" / ABOUT, about, files)
     for parts in kept.values():
         parts.finished()
     raised = {name: [flag.name for flag in r.flags if flag.raised] for name, r in results.items()}

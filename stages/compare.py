@@ -24,6 +24,7 @@ from stemproof.core.files import write_json, write_text
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import refuse_strangers, renewed, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
+from stemproof.core.seals import write_sealed
 from stemproof.data.params import SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.closing import of_systems
@@ -94,7 +95,8 @@ def main() -> None:
             for plot, text in models.tables().items():
                 write_text(PLOTS / plot / f"{name}.csv", text)
         write_json(METRICS / "comparison.json", comparison)
-        write_json(METRICS / "environment.json", about)
+        sealed = [folder / file for folder, parts in written.items() for file in parts]
+        write_sealed(METRICS / "environment.json", about, [METRICS / "comparison.json", *sealed])
     for name in params.systems:
         for seed in seeds:
             forget("evaluate", name, seed, EVALUATED)

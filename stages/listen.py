@@ -21,12 +21,12 @@ from stemproof.attacks.params import AttackSection
 from stemproof.attacks.stored import INDEX as STORED
 from stemproof.attacks.stored import Index, measured, open_adversarials
 from stemproof.attacks.threat import fitted
-from stemproof.core.files import write_json
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import refuse_strangers, replaced, set_aside
 from stemproof.core.params import Name, Systems, TrainParams
 from stemproof.core.runtime import make_place
+from stemproof.core.seals import write_sealed
 from stemproof.core.tables import read_table
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
@@ -97,7 +97,9 @@ def main() -> None:
     with replaced(LISTENING, names, HEARD, INDEX) as folder:
         parts = listen(listeners, folder)
         views = look(listeners, parts, folder)
-        write_json(folder / INDEX, {**about, MADE_WITH: made, "parts": parts, "views": views})
+        about |= {MADE_WITH: made, "parts": parts, "views": views}
+        files = [folder / name for name in names if (folder / name).is_file()]
+        write_sealed(folder / INDEX, about, files)
     print(f"{LISTENING}: {len(parts)} parts of recordings, as {len(listeners)} systems hear them")
 
 

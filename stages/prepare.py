@@ -15,11 +15,12 @@ from common import (
     run,
 )
 
-from stemproof.core.files import read_json, write_json
+from stemproof.core.files import read_json
 from stemproof.core.machine import WorkerParams
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import MARKER
 from stemproof.core.resume import drop
+from stemproof.core.seals import write_sealed
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.prepare import prepare
 from stemproof.data.recordings.protocol import SPLITS
@@ -50,7 +51,7 @@ def main() -> None:
         outputs,
         {MADE_WITH: made_with},
     )
-    write_json(METRICS / "data.json", summary)
+    write_sealed(METRICS / "data.json", summary)
     drop(RENDERED, "songs")
     for split in SPLITS:
         found = summary[split]

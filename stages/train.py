@@ -21,11 +21,12 @@ from typing import Annotated
 from stemproof.core.aside import written_together
 from stemproof.core.errors import InputError
 from stemproof.core.extras import MissingExtraError
-from stemproof.core.files import write_csv, write_json
+from stemproof.core.files import write_csv
 from stemproof.core.influences import refuse_other_list
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.resume import begun, drop, finished
 from stemproof.core.runtime import make_fabric
+from stemproof.core.seals import write_sealed
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
 from stemproof.separators.checkpoint import save
@@ -78,8 +79,9 @@ def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
     rows = [[row[column] for column in columns] for row in made.curves]
     file, heard = model_file(system, seed), data.fingerprint if made.trained else None
     with written_together():
-        write_csv(PLOTS / "train" / system / f"{seed}.csv", columns, rows)
-        write_json(METRICS / "train" / system / f"{seed}.json", described(made))
+        curve = PLOTS / "train" / system / f"{seed}.csv"
+        write_csv(curve, columns, rows)
+        write_sealed(METRICS / "train" / system / f"{seed}.json", described(made), [curve])
         save(file, kind, made.model, system, seed, made.settings, made.trained, made_with, heard)
     finished(resume)
     drop(PREPARED.parent, PREPARED.name)

@@ -30,7 +30,6 @@ from stemproof.core.files import (
     fingerprint,
     sha256,
     write_array,
-    write_json,
     write_text,
 )
 from stemproof.core.made_with import MADE_WITH
@@ -39,6 +38,7 @@ from stemproof.core.params import Section, first_difference
 from stemproof.core.progress import Progress
 from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.room import announce, grown, peak_memory
+from stemproof.core.seals import write_sealed
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.tables import read_table
 from stemproof.data.excerpts import Excerpts
@@ -172,7 +172,7 @@ def find_break_points(
     about |= {"table_sha256": hashlib.sha256(content.encode()).hexdigest()}
     with renewed({destination: FILES}):
         write_text(destination / TABLE, content)
-        write_json(destination / ABOUT, about)
+        write_sealed(destination / ABOUT, about)
     finished(work, [_file(work, unit).name for unit in units])
     points = ", ".join(
         f"{level} dB at {table[key].median():.1f} dB"

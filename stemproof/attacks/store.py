@@ -35,13 +35,13 @@ from stemproof.core.files import (
     sha256,
     write_array,
     write_csv,
-    write_json,
 )
 from stemproof.core.made_with import MADE_WITH
 from stemproof.core.ownership import copy_file, link_file, remove_written
 from stemproof.core.progress import Progress
 from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.room import announce, grown, peak_memory
+from stemproof.core.seals import write_sealed
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.data.excerpts import Excerpts
 from stemproof.data.params import SegmentParams
@@ -270,7 +270,7 @@ def _finish(
         files.append(UNIVERSAL)
         write_array(work / UNIVERSAL, universal)
         about = {**about, "universal_sha256": sha256(work / UNIVERSAL)}
-    write_json(work / INDEX, {**about, "tracks": entries})
+    write_sealed(work / INDEX, {**about, "tracks": entries}, [work / CURVE])
     remove_written(destination, _stored_before(destination, excerpts))
     with explaining(destination, "written"):
         destination.mkdir(parents=True, exist_ok=True)

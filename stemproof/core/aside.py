@@ -119,6 +119,14 @@ def written_together() -> Iterator[None]:
             aside.close()
 
 
+def newest(path: Path) -> Path:
+    """Where the newest content of a file is: aside, as long as it waits for its name."""
+    for aside in reversed(_waiting.get() or ()):
+        if aside.path == path:
+            return aside.temporary
+    return path
+
+
 def unfinished_of(name: str, finals: Iterable[str]) -> bool:
     """Whether a file name is one that a process which was killed left of some files.
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json
 from stemproof.core.params import problems_of
+from stemproof.core.seals import without_seal
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -87,7 +88,7 @@ def check_document(path: Path, content: dict[str, Any], model: type[Document]) -
     """
     _check_format(path, content, model)
     try:
-        model.model_validate(content)
+        model.model_validate(without_seal(content))
     except ValidationError as error:
         problems = problems_of(error, model, None)
         more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""

@@ -95,7 +95,12 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     Raises:
         InputError: a number is not finite; NaN must be counted and left out, never stored.
     """
-    write_text(path, json.dumps(_finite(value, path.name), indent=2) + "\n")
+    write_text(path, json_text(value, path.name))
+
+
+def json_text(value: Mapping[str, Any], where: str) -> str:
+    """A mapping as :func:`write_json` writes it; ``where`` is named in the error."""
+    return json.dumps(_finite(value, where), indent=2) + "\n"
 
 
 def _finite(value: Any, where: str) -> Any:

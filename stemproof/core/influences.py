@@ -8,6 +8,7 @@ from stemproof.core.documents import Document, read_any
 from stemproof.core.errors import InputError
 from stemproof.core.made_with import Record, carried, difference, merged, record_of
 from stemproof.core.params import PARAMS, read_tree
+from stemproof.core.seals import check_seal
 
 # Which parameters each stage's result depends on beside what it reads, in the order of the
 # pipeline; as in dvc.yaml, where `find-break-points` names parts of `attack` as well.
@@ -85,9 +86,13 @@ def said_by(file: Path, again: str, form: type[Document] = Document) -> tuple[Pa
         form: of the file; of this only its formats count, the rest is for who reads on.
 
     Raises:
-        InputError: it is missing, damaged, of a format that is not read, or says nothing.
+        InputError: it is missing, damaged, of a format that is not read, or says nothing; or it was
+            changed since, or a file that was written with it.
     """
-    return file, carried(read_any(file, form), file, again)
+    found = read_any(file, form)
+    record = carried(found, file, again)
+    check_seal(file, found, again)
+    return file, record
 
 
 def refuse_unnamed(system: str, seed: int, trains: bool = False) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened
 from stemproof.core.plain_yaml import parse_yaml
+from stemproof.core.sections import refuse_unknown
 
 PARAMS = Path("params.yaml")
 # Keys and files that stand beside those of systems: ``metrics/comparison.json``, ``plots/audit``.
@@ -124,6 +125,7 @@ def load_params(sections: type[Declared], path: Path = PARAMS) -> Declared:
     tree = read_tree(path)
     found = validate(sections, tree, str(path))
     validate(_Named, tree, str(path))
+    refuse_unknown([name for name in tree if name not in sections.model_fields], path)
     return found
 
 

@@ -80,16 +80,19 @@ def make_fabric(runtime: RuntimeParams, processes: ProcessParams) -> Fabric:
     """
     accelerator = _set_up(runtime, processes)
     import lightning_fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    from stemproof.core.local_group import LocalGroup, prepare_meeting
 
     devices, nodes = processes.devices, processes.nodes
+    if processes.count > 1:
+        prepare_meeting()
     try:
         fabric = lightning_fabric.Fabric(
             accelerator=accelerator,
             devices=devices,
             num_nodes=nodes,
             precision="32-true" if runtime.precision == "tf32" else runtime.precision,  # type: ignore[arg-type]
-            strategy=DDPStrategy(timeout=PATIENCE) if processes.count > 1 else "auto",
+            strategy=LocalGroup(PATIENCE) if processes.count > 1 else "auto",
         )
         fabric.launch()
     except Exception as error:  # Fabric raises its own exceptions of several kinds.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +111,13 @@ def as_numbers(path: Path, key: str, tensor: Tensor, cure: str) -> Tensor:
     if what is not None:
         raise InputError(f"{path}: {key} is {what}; {cure}")
     return numbers
+
+
+def weights_sha256(weights: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of tensors on the CPU, with their names, types and shapes."""
+    found = hashlib.sha256()
+    for key in sorted(weights):
+        tensor = weights[key]
+        found.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

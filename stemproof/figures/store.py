@@ -11,8 +11,9 @@ import pandas as pd
 
 from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
-from stemproof.core.files import write_json, write_text
+from stemproof.core.files import write_text
 from stemproof.core.params import first_difference
+from stemproof.core.seals import check_seal, without_seal, write_sealed
 from stemproof.core.tables import read_table
 from stemproof.figures.documents import ModelFigures, Training
 from stemproof.figures.summary import Scored
@@ -31,7 +32,7 @@ def write_scored(folder: Path, scored: Scored, about: Mapping[str, Any]) -> None
     """Write the figures of one model.
 
     Args:
-        folder: where to.
+        folder: where to, and where its curves stand already.
         scored: the figures.
         about: system, seed, kind, what it was made with, and the like.
     """
@@ -40,7 +41,8 @@ def write_scored(folder: Path, scored: Scored, about: Mapping[str, Any]) -> None
     figures: dict[str, Any] = {"format": FORMAT, "counts": dict(scored.counts)}
     if scored.bsseval is not None:
         figures["bsseval"] = dict(scored.bsseval)
-    write_json(folder / FIGURES, {**figures, **about})
+    tables = [folder / name for name in (TRACKS, TRAINING, ATTACK)]
+    write_sealed(folder / FIGURES, {**figures, **about}, tables)
 
 
 def read_training(file: Path, curve: Path) -> dict[str, Any]:
@@ -51,10 +53,12 @@ def read_training(file: Path, curve: Path) -> dict[str, Any]:
         curve: of all epochs, as CSV.
 
     Raises:
-        InputError: one of them is missing or damaged.
+        InputError: one of them is missing, damaged, or was changed since.
     """
     read_table(curve, axis="epoch")
-    return read_document(file, Training)
+    found = read_document(file, Training)
+    check_seal(file, found, "train")
+    return without_seal(found)
 
 
 @dataclass(frozen=True)

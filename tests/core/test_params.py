@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from stemproof.core.params import (
     first_difference,
     load_params,
 )
+from stemproof.core.sections import SECTIONS
 from stemproof.data.params import SegmentParams
 from stemproof.separators.registry import entry
 
@@ -44,6 +46,18 @@ def test_every_parameter_line_has_a_comment() -> None:
         is_item = line.strip().startswith("- ")  # of a list, whose own line has the comment
         if is_leaf and not is_item and not line.rstrip().endswith(":"):
             assert "#" in line or line.strip().endswith("{}") or "kind: " in line, line
+
+
+def test_every_section_is_known_and_no_other(tmp_path: Path) -> None:
+    assert list(yaml.safe_load((ROOT / "params.yaml").read_text())) == list(SECTIONS)
+    for changes, said in (
+        ({"atack": {"eps": 1}}, "unknown section 'atack', did you mean `attack`?; nothing reads"),
+        ({"mine": {}}, "unknown section 'mine'; nothing reads it: take it out"),
+        ({"a": 1, "b": 1, "c": 1, "d": 1}, "'a'; 'b'; 'c' and 1 more; nothing reads it"),
+        ({7: 1}, "unknown section '7'"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            load_changed(tmp_path, changes)
 
 
 def load_changed(tmp_path: Path, changes: dict[str, Any]) -> AllParams:
@@ -167,7 +181,7 @@ class Small(Sections):
 def test_sections_that_are_not_declared_do_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     tree = copy.deepcopy(default_tree())
-    tree |= {"attack": {"eps": "broken"}, "rsvm": None, "of another tool": 1, 5: 6}
+    tree |= {"attack": {"eps": "broken"}, "rsvm": None}
     del tree["audit"]
     path.write_text(yaml.safe_dump(tree))
     assert load_params(Small, path).train.seeds == [218]

@@ -32,6 +32,7 @@ from stemproof.core.files import read_array
 from stemproof.core.made_with import MADE_WITH, record_of
 from stemproof.core.params import load_params, read_tree
 from stemproof.core.runtime import make_fabric, make_place
+from stemproof.core.seals import without_seal
 from stemproof.core.shards import WHOLE, Shard
 from stemproof.core.workers import capacity
 from stemproof.data.loading import ResidentSegments, _read_ahead, training_batches
@@ -164,7 +165,7 @@ def run_stage(folder: Path, stage: str, *arguments: str, fails: bool = False) ->
 
 def train(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     run_stage(folder, "train", "--system", name, "--seed", "218")
-    metrics = json.loads((folder / f"metrics/train/{name}/218.json").read_text())
+    metrics = without_seal(json.loads((folder / f"metrics/train/{name}/218.json").read_text()))
     return metrics, load_file(folder / f"models/{name}/218.safetensors")
 
 
@@ -251,6 +252,43 @@ params = load_params(Needs)
 make_fabric(params.runtime, params.processes)
 print(torch.get_num_threads(), flush=True)
 """
+
+
+LISTENS = """
+import json
+from pathlib import Path
+import psutil
+import torch
+from stemproof.core.machine import ProcessParams, RuntimeParams
+from stemproof.core.runtime import make_fabric
+
+fabric = make_fabric(RuntimeParams(accelerator="cpu", threads=1), ProcessParams(devices=2))
+total = fabric.all_reduce(torch.ones(1), reduce_op="sum")
+open_to = [one.laddr.ip for one in psutil.Process().net_connections("inet") if one.raddr == ()]
+told = [float(total), open_to]
+Path(f"rank-{fabric.global_rank}.json").write_text(json.dumps(told))
+fabric.barrier()
+"""
+
+
+@pytest.mark.slow
+def test_processes_of_one_machine_open_no_port_to_others(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(LISTENS)
+    (tmp_path / "tmp").mkdir()
+    subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")},
+        timeout=120,
+        check=True,
+        capture_output=True,
+    )
+    for rank in (0, 1):
+        total, open_to = json.loads((tmp_path / f"rank-{rank}.json").read_text())
+        assert total == 2
+        assert set(open_to) == {"127.0.0.1"}
+    assert not list((tmp_path / "tmp").glob("stemproof-*"))  # where they met
 
 
 ONE_FAILS = """

@@ -16,12 +16,14 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, SMALL, default_tree, merged, write_track
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import FloatArray, sha256, write_array
 from stemproof.core.made_with import MADE_WITH, difference, record_of
 from stemproof.core.ownership import MARKER
+from stemproof.core.seals import SEAL, without_seal, write_sealed
 from stemproof.data.store import MIXTURE, PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 
@@ -256,6 +258,12 @@ def of_a_newer_release(path: Path) -> None:
     about.pop(MADE_WITH, None)
     key = "version" if path.name == "manifest.json" else "format"
     path.write_text(json.dumps({**about, key: 99}))
+    for name in ("metrics/environment.json", "plots/audit/made_with.json"):
+        record = Path(name)
+        found = json.loads(record.read_text())
+        if path.resolve() != record.resolve():  # the same release wrote it
+            files = [record.parent / file for file in found[SEAL]["files"]]
+            write_sealed(record, without_seal(found), files)
 
 
 @pytest.mark.parametrize(
@@ -368,6 +376,92 @@ def test_a_recording_that_was_changed_is_refused(
         assert results(project) == before
 
 
+def nudged(value: Any) -> Any:
+    """A JSON value with its last number a little different; the same where it has none."""
+    if isinstance(value, dict):
+        for key, part in reversed(value.items()):
+            if key not in ("format", "version", SEAL) and nudged(part) != part:
+                return {**value, key: nudged(part)}
+    if isinstance(value, list):
+        for place in reversed(range(len(value))):
+            if nudged(value[place]) != value[place]:
+                return [*value[:place], nudged(value[place]), *value[place + 1 :]]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value * 1.001 if isinstance(value, float) else value + 1
+    return value
+
+
+def edited(path: Path) -> None:
+    """One number of a result as somebody else would have it; nothing that its form forbids."""
+    if path.suffix == ".json":
+        found = json.loads(path.read_text())
+        assert nudged(found) != found
+        path.write_text(json.dumps(nudged(found), indent=2))
+    elif path.suffix == ".csv":
+        text = path.read_text()
+        place = max(place for place, letter in enumerate(text) if letter.isdigit())
+        path.write_text(f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
+    elif path.suffix == ".safetensors":
+        with safe_open(str(path), framework="pt") as stream:
+            about = stream.metadata()
+        weights = load_file(str(path))
+        next(iter(weights.values())).view(-1)[0] += 1e-3
+        save_file(weights, str(path), metadata=about)
+    else:
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 1  # the lowest bit of the last sample, or of the last number but one
+        path.write_bytes(bytes(content))
+
+
+# Files that a stage wrote, by the stages that read them.
+READ: dict[str, tuple[str, ...]] = {
+    "evaluate": (
+        "metrics/train/baseline/218.json",
+        "plots/train/baseline/218.csv",
+        "data/adversarial/baseline/218/index.json",
+        "data/adversarial/baseline/218/curve.csv",
+        "metrics/breaks/baseline/218/about.json",
+        "metrics/breaks/baseline/218/parts.csv",
+    ),
+    "compare": ("metrics/models/baseline/218/*.json", "metrics/models/baseline/218/*.csv"),
+    "listen": ("plots/tracks/baseline.csv", "metrics/environment.json"),
+    "report": (
+        "metrics/*.json",
+        "metrics/systems/*.json",
+        "plots/tracks/*.csv",
+        "plots/curves/*.csv",
+        "plots/attack/*.csv",
+        "plots/audit/*",
+        "data/listening/*",
+    ),
+    "generate": ("models/baseline/218.safetensors",),
+    "find_break_points": ("models/baseline/218.safetensors",),
+    "audit": ("data/adversarial/baseline/218/index.json",),
+}
+# DVC shows these, and nothing reads them back.
+SHOWN = [f"metrics/{name}.json" for name in ("clean", "attacked", "rb", "drop", "flags")]
+
+
+@pytest.mark.parametrize("script", READ)
+def test_a_figure_that_was_edited_is_refused(project: Path, script: str) -> None:
+    """Also where the number that stands there now could be one."""
+    files = {path for pattern in READ[script] for path in Path().glob(pattern) if path.is_file()}
+    files -= {Path(name) for name in SHOWN}
+    files = {path for path in files if path.name != MARKER}
+    assert len(files) >= len(READ[script])
+    for path in sorted(files):
+        whole = path.read_bytes()
+        edited(path)
+        assert path.read_bytes() != whole
+        before = results(project)
+        with pytest.raises(InputError, match=r"changed since|damaged") as error:
+            run(script)
+        assert str(error.value).startswith(f"{path}: "), path
+        assert results(project) == before
+        path.write_bytes(whole)
+    run(script)
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_attack_beyond_its_budget_is_refused(project: Path, number: int) -> None:
     """Also when its index knows of it: figures are of what is played."""
@@ -384,7 +478,7 @@ def test_an_attack_beyond_its_budget_is_refused(project: Path, number: int) -> N
     assert 0 < entry["budget_used"] <= 1 + 1e-9
     write_array(path, (clean + 1.01 / entry["budget_used"] * (attacked - clean)).astype("float32"))
     entry |= {"sha256": sha256(path), "budget_used": 1.01}
-    (folder / "index.json").write_text(json.dumps(index))
+    write_sealed(folder / "index.json", without_seal(index), [folder / "curve.csv"])
     before = results(project)
     for script in ("evaluate", "audit", "listen"):
         with pytest.raises(InputError, match=rf"{path.name}: 1\.01\d* times the budget of attack"):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
+import re
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +145,59 @@ def test_the_first_stage_refuses_what_is_no_name(tmp_path: Path, changes: dict[s
     file.write_text(yaml.safe_dump(merged(default_tree(), changes)))
     with pytest.raises(InputError, match="is not allowed|valid integer|seeds"):
         load_params(Bare, file)
+
+
+STUB = """import json, sys
+with open("calls.jsonl", "a") as calls:
+    print(json.dumps(sys.argv), file=calls)
+"""
+NAMES = ["$(touch x)", "a; touch x", "`touch x`", "a' ; touch x '", "-x"]
+
+
+@pytest.mark.slow
+def test_dvc_hands_a_name_on_as_one_argument(tmp_path: Path) -> None:
+    """Also where a stage runs before any other has looked at params.yaml."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    matrices = {
+        name: {key: about[key] for key in ("matrix", "cmd")}
+        for name, about in stages.items()
+        if "matrix" in about
+    }
+    assert len(matrices) == 8
+    tree = default_tree() | dict.fromkeys(("systems", "ablations", "own"), NAMES)
+    tree = merged(tree, {"train": {"seeds": ["1; touch x"]}, "protect": {"against": NAMES}})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    content = yaml.safe_dump({"stages": matrices}, sort_keys=False)
+    (tmp_path / "dvc.yaml").write_text(content)
+    (tmp_path / "stages").mkdir()
+    for about in matrices.values():
+        (tmp_path / about["cmd"].split()[1]).write_text(STUB)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def dvc(*arguments: str) -> int:
+        environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+        command = [sys.executable, "-m", "dvc", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+        assert not (tmp_path / "x").exists()
+        return done.returncode
+
+    assert dvc("init", "--no-scm", "--quiet") == dvc("repro") == 0
+    calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert all(call[-2:] == ["--seed", "1; touch x"] for call in calls if "protect" not in call[0])
+    handed = {(call[0], call[2]) for call in calls}
+    for script in ("train", "generate", "find_break_points", "evaluate", "protect"):
+        assert {name for file, name in handed if file == f"stages/{script}.py"} >= set(NAMES)
+    # DVC takes a line for a command; the first of these ends inside of a quotation.
+    for name in ("a\ntouch x", "a'\ntouch x\n'", "a' \ntouch x #"):
+        tree["ablations"] = [name]
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+        assert dvc("repro", "train-ablation") != 0
+
+
+def test_no_command_of_dvc_names_a_parameter() -> None:
+    """Only what stands there as a whole is quoted."""
+    for name, about in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        assert set(re.findall(r"\$\{.*?\}", about["cmd"])) <= {"${item}"}, name
 
 
 def test_no_command_is_a_string() -> None:
