@@ -66,21 +66,22 @@ def main(system: Annotated[str, SYSTEM]) -> None:
         name: load(file, "fixed", device, params.runtime.compile, (name, seed))
         for name, file in files.items()
     }
-    aim, others, left_out = cast(system, separators, data)
+    play = cast(system, params.protect.ensemble, separators, data)
     section = params.protect.model_dump(mode="json", exclude={"against", "tracks"})
-    models = {name: sha256(file) for name, file in files.items() if name not in left_out}
+    models = {name: sha256(file) for name, file in files.items() if name not in play.left_out}
     runtime = [params.runtime.model_dump(mode="json"), torch.__version__, device.type]
     parts = Parts(PROTECTED, system, section, models, runtime, data.fingerprint)
-    trial = Trial(params.protect, data, aim, others, parts, device)
+    trial = Trial(params.protect, data, play.aim, play.allies, play.others, parts, device)
     rows = trial.rows()
-    medians = summarized(rows, system, params.statistics)
+    aims = [one.name for one in (play.aim, *play.allies)]
+    medians = summarized(rows, aims, params.statistics)
     document = {
         "format": FORMAT,
         "system": system,
         "budget": params.protect.words,
         "n_tracks": len(rows),
         "params": {"tracks": params.protect.tracks, **section},
-        "left_out": left_out,
+        "left_out": play.left_out,
         "medians": medians.model_dump(mode="json"),
         "taught": [track.name for track in trial.taught],
         "tracks": rows,

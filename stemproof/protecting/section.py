@@ -42,6 +42,7 @@ class ProtectSection(ProtectParams):
 
     Attributes:
         against: systems that songs are protected against, a measurement each; none at all is off.
+        ensemble: systems that songs are protected against at the same time, beside each of these.
         tracks: how many songs of the test split, spread over it.
         rendered: whether rendered songs are taken where there are recordings of musicians, too.
         stems: whether the protection is made with the true vocals; it is measured by them in any
@@ -51,6 +52,7 @@ class ProtectSection(ProtectParams):
     """
 
     against: Annotated[list[Name], AfterValidator(_once)] = Field(default=[])
+    ensemble: Annotated[list[Name], AfterValidator(_once)] = Field(default=[])
     tracks: int = Field(default=8, ge=1, le=100_000)
     rendered: bool = False
     stems: bool = False

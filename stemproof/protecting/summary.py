@@ -117,13 +117,20 @@ class Measured(Document):
     left_out: dict[str, str]
     medians: Medians
 
+    @property
+    def made_for(self) -> str:
+        """What the songs were protected against, in words."""
+        names = dict.fromkeys([self.system, *self.params.get("ensemble", ())])
+        return " and ".join(names) + (", diverse" if self.params.get("diverse") else "")
 
-def summarized(rows: Sequence[Row], aim: str, statistics: StatisticsParams) -> Medians:
+
+def summarized(rows: Sequence[Row], aims: Sequence[str], statistics: StatisticsParams) -> Medians:
     """Medians over songs, with bootstrap intervals (:mod:`stemproof.figures.statistics`).
 
     Args:
         rows: one a song.
-        aim: name of the system that songs are protected against.
+        aims: names of the systems that songs are protected against; the first is the one that was
+            changed and fine-tuned.
         statistics: of the intervals.
     """
 
@@ -152,7 +159,7 @@ def summarized(rows: Sequence[Row], aim: str, statistics: StatisticsParams) -> M
         return AgainstTruth(**medians, lost=lost)
 
     def taught() -> Taught:
-        before, after = ("effects", aim), ("fine_tuned",)
+        before, after = ("effects", aims[0]), ("fine_tuned",)
         gains = {
             way: estimate(paired_median, (*after, "true", way), (*before, "true", way))
             for way in ("protected", "clean")
@@ -174,7 +181,7 @@ def summarized(rows: Sequence[Row], aim: str, statistics: StatisticsParams) -> M
         ),
         systems={
             name: OfSystem(
-                aimed=name == aim, output=beside("effects", name), true=true("effects", name)
+                aimed=name in aims, output=beside("effects", name), true=true("effects", name)
             )
             for name in first["effects"]
         },
@@ -187,7 +194,7 @@ def closing(found: Measured) -> list[str]:
     """What was found, in at most ten lines; changes that take most of it away come first."""
     own = found.medians
     lines = [
-        f"{found.system}: {found.budget}; song over perturbation {own.costs.snr} dB "
+        f"{found.made_for}: {found.budget}; song over perturbation {own.costs.snr} dB "
         f"(medians over {found.n_tracks} songs)"
     ]
     for name, system in own.systems.items():

@@ -44,6 +44,7 @@ class Trial:
         params: the section ``protect``.
         data: the recordings.
         aim: the system that songs are protected against.
+        allies: those that they are protected against at the same time.
         others: those that they are not made for.
         parts: rows that are done.
         device: where to compute.
@@ -52,9 +53,15 @@ class Trial:
     params: ProtectSection
     data: PreparedData
     aim: Aim
+    allies: Sequence[Aim]
     others: Sequence[Aim]
     parts: Parts
     device: torch.device
+
+    @property
+    def aims(self) -> list[Aim]:
+        """All that songs are protected against."""
+        return [self.aim, *self.allies]
 
     @property
     def work(self) -> Path:
@@ -112,11 +119,9 @@ class Trial:
 
     def _check(self, track: PreparedTrack) -> None:
         song = laid_out(track, self.data, self._folder(track), self.params)
-        _, refused = checked_aims([self.aim], song.mixture, self.device, self.params.seed)
+        _, refused = checked_aims(self.aims, song.mixture, self.device, self.params.seed)
         for name, reason in refused.items():
-            raise InputError(
-                f"protect.against: {name} cannot be aimed at: {reason}; name another system"
-            )
+            raise InputError(f"protect: {name} cannot be aimed at: {reason}; name another system")
 
     def _protected(self, track: PreparedTrack) -> tuple[run.Job, Song, LongAudio]:
         """A song, and what is stored of it when it is protected; windows that are done stay."""
@@ -126,7 +131,7 @@ class Trial:
             update={"seed": derive_seed(self.params.seed, "protect", track.name) % 2**31}
         )
         stem = song.vocals if self.params.stems else None
-        job = run.Job(song.mixture, stem, [self.aim], self.others, own, folder, self.device)
+        job = run.Job(song.mixture, stem, self.aims, self.others, own, folder, self.device)
         run.perturb(job)
         return job, song, run.store(job, folder / "protected.wav")
 
@@ -138,7 +143,7 @@ class Trial:
             "track": track.name,
             "seconds": song.mixture.seconds,
             "costs": costs(song.mixture, stored, self.params.bits),
-            "effects": {one.name: effect(one, ways) for one in (self.aim, *self.others)},
+            "effects": {one.name: effect(one, ways) for one in (*self.aims, *self.others)},
             "changes": {name: effect(self.aim, ways, name, some) for name in self.params.changes},
         }
         return row if opponent is None else {**row, "fine_tuned": effect(opponent, ways)}
@@ -166,30 +171,55 @@ class Trial:
         return learned
 
 
+@dataclass(frozen=True)
+class Cast:
+    """Who plays which part.
+
+    Attributes:
+        aim: the system that songs are protected against.
+        allies: those that they are protected against at the same time.
+        others: those that they are not made for, with a separator that needs no training.
+        left_out: why systems are none of these, by name.
+    """
+
+    aim: Aim
+    allies: list[Aim]
+    others: list[Aim]
+    left_out: dict[str, str]
+
+
 def cast(
-    against: str, systems: Mapping[str, Separator], data: PreparedData
-) -> tuple[Aim, list[Aim], dict[str, str]]:
-    """Who is aimed at, who else is tried, and why others are not.
+    against: str, ensemble: Sequence[str], systems: Mapping[str, Separator], data: PreparedData
+) -> Cast:
+    """Who is aimed at, alone or with others, and who else is tried.
 
     Args:
         against: name of the system that songs are protected against.
+        ensemble: names of those that they are protected against at the same time; it may be among
+            them.
         systems: all that there are, by name.
         data: the recordings.
 
-    Returns:
-        The first; the others, with a separator that needs no training; reasons by name.
-
     Raises:
-        InputError: the system is told something of the true vocals.
+        InputError: a system that is aimed at is told something of the true vocals, or is not there.
     """
     informed = [name for name, system in systems.items() if threat_of(system) == "informed"]
-    if against in informed:
-        raise InputError(f"protect.against: {against}: {TOLD}; name a blind system")
+    allies = [name for name in ensemble if name != against]
+    for name in allies:
+        if name not in systems:
+            raise InputError(
+                f"protect.ensemble: {name} is none of systems ({', '.join(systems)}); add it there"
+            )
+    for name in (against, *allies):
+        if name in informed:
+            where = "against" if name == against else "ensemble"
+            raise InputError(f"protect.{where}: {name}: {TOLD}; name a blind system")
     aims = {
         name: Aim(name, fitted(system, data))
         for name, system in systems.items()
         if name not in informed
     }
-    others = [aim for name, aim in aims.items() if name != against]
+    others = [aim for name, aim in aims.items() if name not in (against, *allies)]
     others.append(Aim(BYSTANDER, Repeating(data.sample_rate, data.channels)))
-    return aims[against], others, dict.fromkeys(informed, TOLD)
+    left_out = dict.fromkeys(informed, TOLD)
+    return Cast(aims[against], [aims[name] for name in allies], others, left_out)

@@ -55,7 +55,7 @@ def budgets(documents: Sequence[Measured]) -> str:
         own, output = one.medians.costs, one.medians.systems[one.system].output
         below = "-" if own.below.value is None else f"{own.below.value:.1%}"
         costs = [cell(one.budget), str(one.n_tracks), str(own.snr), str(own.lufs), below]
-        rows.append([one.system, *costs, *_beside(output)])
+        rows.append([one.made_for, *costs, *_beside(output)])
     return as_table(header, rows)
 
 
@@ -70,7 +70,7 @@ def survival(documents: Sequence[Measured]) -> str:
         changes = {"none": one.medians.systems[one.system].output, **one.medians.changes}
         for name, output in changes.items():
             about = [TRANSFORMS[name].words, "yes" if name in made_for else "no"]
-            rows.append([one.system, cell(one.budget), *about, *_beside(output)])
+            rows.append([one.made_for, cell(one.budget), *about, *_beside(output)])
     return as_table(header, rows)
 
 
@@ -85,7 +85,7 @@ def transfers(documents: Sequence[Measured]) -> str:
             own = one.medians.systems.get(name)
             figures = ["-", "-", "-"] if own is None else _beside(own.output)
             cells += figures[::2]
-        rows.append([one.system, cell(one.budget), *cells])
+        rows.append([one.made_for, cell(one.budget), *cells])
     return as_table(header, rows)
 
 
@@ -99,7 +99,7 @@ def taught(documents: Sequence[Measured]) -> str:
             continue
         said = one.params["fine_tuning"]
         training = f"{said['steps']} steps on {said['songs']} protected songs"
-        about = [one.system, cell(one.budget), training]
+        about = [one.made_for, cell(one.budget), training]
         for way, gain in (("protected", own.regained), ("clean", own.price)):
             before, after = (str(getattr(true, way)) for true in (own.before, own.after))
             rows.append([*about, f"SI-SDR of {way} songs", before, after, str(gain)])
@@ -113,7 +113,7 @@ def against_truth(documents: Sequence[Measured]) -> str:
     ways = tuple(AgainstTruth.model_fields)
     rows = [
         [
-            one.system,
+            one.made_for,
             cell(one.budget),
             name,
             *(str(getattr(own.true, way)) for way in ways),
@@ -127,8 +127,8 @@ def against_truth(documents: Sequence[Measured]) -> str:
 def page(one: Measured) -> str:
     """What one run measured, as a page of Markdown."""
     parts = [
-        f"# Songs protected against {one.system}\n\nMedians over {one.n_tracks} songs of the test "
-        "split with intervals over songs, in dB. `protected`: SI-SDR of the vocals that are "
+        f"# Songs protected against {one.made_for}\n\nMedians over {one.n_tracks} songs of the "
+        "test split with intervals over songs, in dB. `protected`: SI-SDR of the vocals that are "
         "separated from the protected song against those of the clean one; `noise`: the same of "
         "noise that is as loud at every moment and frequency; `difference`: what the aiming buys.\n"
     ]

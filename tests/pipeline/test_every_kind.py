@@ -103,6 +103,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     # A program starts anew for every query.
     few = {"search": {"queries": 4}, "nes": {"queries": 8}}
     changes = {**TINY, "separators": entries, "attack": {**TINY["attack"], **few}}
+    # A pass of Spleeter takes most of a second, however short the recording.
+    excerpts = {"rules": ["decaying"], "losses": ["si_sdr"], "eps_factors": [1.0], "queries": 2}
+    changes["audit"] = {**TINY["audit"], "excerpts": excerpts}
     clone = Clone(folder / "clone", changes)
     (clone.folder / "my_module.py").write_text(OWN)
     (clone.folder / "helper.py").write_text(HELPER)

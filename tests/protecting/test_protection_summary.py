@@ -65,7 +65,7 @@ def ends(one: Estimate) -> tuple[float | None, float | None, float | None]:
 
 def test_intervals_are_those_of_an_independent_bootstrap() -> None:
     own = rows()
-    found = summarized(own, "own", STATISTICS)
+    found = summarized(own, ["own"], STATISTICS)
 
     def column(*path: str) -> NDArray[np.float64]:
         values = []
@@ -99,14 +99,14 @@ def test_intervals_are_those_of_an_independent_bootstrap() -> None:
 def test_songs_of_silence_are_left_out_and_one_has_no_interval() -> None:
     own = rows()
     own[0]["effects"]["own"]["output"]["protected"] = None
-    found = summarized(own, "own", STATISTICS).systems["own"].output
+    found = summarized(own, ["own"], STATISTICS).systems["own"].output
     left = np.array([row["effects"]["own"]["output"]["protected"] for row in own[1:]])
     assert found.protected.value == pytest.approx(float(np.median(left)))
-    single = summarized(rows(1), "own", STATISTICS).costs.snr
+    single = summarized(rows(1), ["own"], STATISTICS).costs.snr
     assert single.value is not None and single.low is single.high is None
     for row in own:
         row["costs"]["lufs"]["perturbation"] = None
-    assert ends(summarized(own, "own", STATISTICS).costs.lufs) == (None, None, None)
+    assert ends(summarized(own, ["own"], STATISTICS).costs.lufs) == (None, None, None)
 
 
 def document(changes: int = 2, taught: bool = True) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def document(changes: int = 2, taught: bool = True) -> dict[str, Any]:
             "fine_tuning": {"songs": 4, "steps": 9},
         },
         "left_out": {"informed": "it is told something"},
-        "medians": summarized(own, "own", STATISTICS).model_dump(mode="json"),
+        "medians": summarized(own, ["own"], STATISTICS).model_dump(mode="json"),
         "tracks": own,
     }
 

@@ -18,12 +18,14 @@ from stemproof.core.errors import InputError
 from stemproof.core.resume import Parts, drop
 from stemproof.data.prepare import prepare
 from stemproof.data.store import PreparedData
+from stemproof.figures.params import StatisticsParams
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.protecting import trials
 from stemproof.protecting.aims import Aim
 from stemproof.protecting.fine_tuning import weights_of
 from stemproof.protecting.section import ProtectSection
 from stemproof.protecting.songs import chosen, laid_out
+from stemproof.protecting.summary import summarized
 from stemproof.protecting.trials import Trial, cast
 from stemproof.separators.protocol import Side
 
@@ -79,9 +81,9 @@ def section(**changes: Any) -> ProtectSection:
 
 def trial(data: PreparedData, scratch: Path, **changes: Any) -> Trial:
     params, rate = section(**changes), data.sample_rate
-    aim, others, _ = cast("own", {"own": Sieve(rate), "other": Sieve(rate, 2)}, data)
+    play = cast("own", params.ensemble, {"own": Sieve(rate), "other": Sieve(rate, 2)}, data)
     parts = Parts(scratch, "own", params.model_dump(mode="json"), code="x")
-    return Trial(params, data, aim, others, parts, CPU)
+    return Trial(params, data, play.aim, play.allies, play.others, parts, CPU)
 
 
 def test_figures_are_those_of_the_protected_songs(
@@ -250,11 +252,36 @@ def test_a_song_beyond_full_scale_is_refused(data: PreparedData, tmp_path: Path)
 def test_who_is_told_of_the_vocals_is_left_out(data: PreparedData) -> None:
     rate = data.sample_rate
     systems = {"own": Sieve(rate), "told": Told(rate)}
-    aim, others, left_out = cast("own", systems, data)
-    assert (aim.name, [other.name for other in others]) == ("own", ["repeating"])
-    assert list(left_out) == ["told"] and "whoever has those needs no separator" in left_out["told"]
+    play = cast("own", [], systems, data)
+    assert (play.aim.name, [other.name for other in play.others]) == ("own", ["repeating"])
+    assert list(play.left_out) == ["told"]
+    assert "whoever has those needs no separator" in play.left_out["told"]
     with pytest.raises(InputError, match="protect.against: told: it is told.*name a blind system"):
-        cast("told", systems, data)
+        cast("told", [], systems, data)
+    with pytest.raises(InputError, match="protect.ensemble: told: it is told.*name a blind system"):
+        cast("own", ["told"], systems, data)
+    with pytest.raises(InputError, match=r"protect.ensemble: x is none of systems \(own, told\)"):
+        cast("own", ["x"], systems, data)
+
+
+def test_an_ensemble_is_aimed_at_together(data: PreparedData, tmp_path: Path) -> None:
+    """Each of its members is hurt more than by a protection that was made for the other alone."""
+    changes: dict[str, Any] = {"changes": [], "fine_tuning": {"songs": 0}}
+    alone = trial(data, tmp_path / "alone", **changes)
+    both = trial(data, tmp_path / "both", ensemble=["own", "other"], **changes)
+    assert [one.name for one in both.aims] == ["own", "other"]
+    assert [one.name for one in both.others] == ["repeating"]
+    rows, together = alone.rows(), both.rows()
+    for row, beside in zip(rows, together, strict=True):
+        assert list(row["effects"]) == list(beside["effects"]) == ["own", "other", "repeating"]
+        reached = [of["effects"]["other"]["output"]["protected"] for of in (row, beside)]
+        assert reached[1] < reached[0] - 0.1, row["track"]
+    found = summarized(together, ["own", "other"], StatisticsParams(bootstrap=200)).systems
+    assert {name: of.aimed for name, of in found.items()} == {
+        "own": True,
+        "other": True,
+        "repeating": False,
+    }
 
 
 def test_a_system_without_a_slope_is_refused(
@@ -265,7 +292,7 @@ def test_a_system_without_a_slope_is_refused(
         return mixture + (self.taps.sum() * mixture.flip(-1) ** 3 - mixture).detach()
 
     monkeypatch.setattr(Sieve, "separate", crooked)
-    with pytest.raises(InputError, match="protect.against: own cannot be aimed at: "):
+    with pytest.raises(InputError, match="protect: own cannot be aimed at: "):
         trial(data, tmp_path / "scratch").rows()
 
 
