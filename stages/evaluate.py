@@ -99,7 +99,7 @@ def main(system: Annotated[str, SYSTEM], seed: Annotated[int, SEED]) -> None:
     with renewed({results: FILES}):
         copy_file(curve, results / TRAINING)
         copy_file(folder / CURVE, results / ATTACK)
-        write_scored(results, scored, about)
+        write_scored(results, scored, about, (TRAINING, ATTACK))
     parts.finished()
     print(of_tracks(evaluator.name, scored.tracks, about["informed"]))
     forget("generate", system, seed, ATTACKED)

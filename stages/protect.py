@@ -23,8 +23,8 @@ from stemproof.core.aside import written_together
 from stemproof.core.errors import InputError
 from stemproof.core.files import sha256, write_json, write_text
 from stemproof.core.machine import ProcessParams, RuntimeParams
-from stemproof.core.made_with import MADE_WITH, merged, record_of
-from stemproof.core.params import Systems, TrainParams, read_tree
+from stemproof.core.made_with import MADE_WITH
+from stemproof.core.params import Systems, TrainParams
 from stemproof.core.resume import Parts, drop
 from stemproof.core.runtime import make_place
 from stemproof.data.store import PreparedData
@@ -59,9 +59,7 @@ def main(system: Annotated[str, SYSTEM]) -> None:
     data = PreparedData(PREPARED)
     files = {name: model_file(name, seed) for name in params.systems}
     inputs = [prepared(), *((file, made_with_of(file, data)) for file in files.values())]
-    own = sorted(set(Needs.model_fields) - Needs.without_effect)
-    # `report` holds what it reads against params.yaml, and adds nothing.
-    made = merged(made_of("report", *inputs), record_of(read_tree(), own))
+    made = made_of("protect", *inputs)
     separators = {
         name: load(file, "fixed", device, params.runtime.compile, (name, seed))
         for name, file in files.items()

@@ -179,13 +179,17 @@ def _cell(cell: Any) -> str:
     return text
 
 
-def sha256(path: Path) -> str:
+def sha256(path: Path, missing: str = MISSING) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Args:
+        path: the file.
+        missing: what is said when there is none.
 
     Raises:
         InputError: there is no such file, or it cannot be read.
     """
-    with opened(path) as stream:
+    with opened(path, missing) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -37,6 +37,7 @@ INFLUENCES: dict[str, tuple[str, ...]] = {
         "statistics",
     ),
     "audit": ("systems", "train", "segments", "attack", "audit", "runtime"),
+    "protect": ("systems", "train", "protect", "statistics", "runtime"),
     "listen": ("systems", "reference", "train", "segments", "attack", "evaluate", "runtime"),
     "report": (),
 }

@@ -31,12 +31,14 @@ def manual(script: str) -> str:
     if not own:
         return ""
     # What trains two systems by their names trains any system.
-    own = [stage for stage in own if "${item.system}" in stage["cmd"]] or own
+    own = [stage for stage in own if "system" in stage.get("matrix", ())] or own
     of = {key: _unique(_names(stage.get(key, ())) for stage in own) for key in ("deps", "outs")}
     reads = [name for name in of["deps"] if not name.startswith(CODE)]
     touched = _unique(_names(stage.get("params", ())) for stage in own)
-    example = own[0]["cmd"].replace("${item.system}", str(tree["systems"][0]))
-    example = example.replace("${item.seed}", str(tree["train"]["seeds"][0]))
+    firsts = {"system": tree["systems"][0], "seed": tree["train"]["seeds"][0]}
+    options = (f"--{key} {firsts[key]}" for key in own[0].get("matrix", ()))
+    # As DVC does it: an item of a matrix becomes options.
+    example = own[0]["cmd"].replace("${item}", " ".join(options))
     lines = {
         "Example": example,
         "Reads": _listed(reads, tree),

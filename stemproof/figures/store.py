@@ -28,20 +28,23 @@ AGAIN = "run evaluate again"
 OTHER_DATA = "figures of other recordings than those beside it; run dvc repro"
 
 
-def write_scored(folder: Path, scored: Scored, about: Mapping[str, Any]) -> None:
+def write_scored(
+    folder: Path, scored: Scored, about: Mapping[str, Any], curves: Sequence[str] = ()
+) -> None:
     """Write the figures of one model.
 
     Args:
-        folder: where to, and where its curves stand already.
+        folder: where to.
         scored: the figures.
         about: system, seed, kind, what it was made with, and the like.
+        curves: files that were written there before and belong to it.
     """
     # All digits: what is read back are the same numbers.
     write_text(folder / TRACKS, scored.tracks.to_csv(float_format="%.17g"))
     figures: dict[str, Any] = {"format": FORMAT, "counts": dict(scored.counts)}
     if scored.bsseval is not None:
         figures["bsseval"] = dict(scored.bsseval)
-    tables = [folder / name for name in (TRACKS, TRAINING, ATTACK)]
+    tables = [folder / name for name in (TRACKS, *curves)]
     write_sealed(folder / FIGURES, {**figures, **about}, tables)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import opened
+from stemproof.core.files import opened, sha256
 from stemproof.core.params import Section
 from stemproof.separators.protocol import Separator
 from stemproof.separators.wrappers import Windowed
+
+MISSING = "no such file; paths of an entry start at the project's root"
 
 
 class ForeignSettings(Section):
@@ -103,7 +104,7 @@ def read_whole(path: Path) -> Tensor:
     Raises:
         InputError: there is no such file, or it cannot be read, or is empty.
     """
-    with opened(path, "no such file; paths of an entry start at the project's root") as stream:
+    with opened(path, MISSING) as stream:
         content = stream.read()
     if not content:
         raise InputError(f"{path}: an empty file; save the model again")
@@ -131,8 +132,7 @@ def hashes_of(files: Iterable[Path | str]) -> dict[str, str]:
     for file in files:
         path = Path(file)
         inside = path.relative_to(root) if path.is_relative_to(root) else path
-        with opened(path, "no such file; paths of an entry start at the project's root") as stream:
-            found[inside.as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+        found[inside.as_posix()] = sha256(path, MISSING)
     return dict(sorted(found.items()))
 
 

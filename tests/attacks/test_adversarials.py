@@ -381,7 +381,7 @@ def test_a_universal_perturbation_is_learned_once(
     assert bench.run(**attack) == whole
     assert learned.calls == bool(damage)
     # The index vouches for it, and goes last.
-    killed(bench, monkeypatch, "write_json", 1, **attack)
+    killed(bench, monkeypatch, "write_sealed", 1, **attack)
     assert "universal.npy" in bench.stored()
     bench.run(**attack)
     write_array(bench.destination / "universal.npy", played.numpy() * np.float32(0.5))

@@ -174,11 +174,11 @@ def test_the_table_of_what_influences_a_result_is_that_of_dvc_yaml() -> None:
             names = [own.replace(mark, meant) for own in names]
         # Its settings of the attack are held by themselves: less than a section.
         assert set(names) == {key for key in listed if not key.startswith("attack.")}, name
-    # Of claims there is nothing to hold; of protection nothing is made.
+    # Of claims there is nothing to hold.
     trains = {
         name for name, stage in STAGES.items() if stage["cmd"].split()[1] == "stages/train.py"
     }
-    others = {*NAMES} - trains - {"board", "protect"}
+    others = {*NAMES} - trains - {"board"}
     assert set(INFLUENCES) == {"train", *others}
 
 

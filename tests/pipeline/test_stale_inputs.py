@@ -330,7 +330,7 @@ def test_nothing_goes_before_all_can_be_written(project: Path) -> None:
     (project / "plots/attack").unlink()
     # A curve that cannot be read is noticed as early.
     (project / "metrics/models/baseline/218/training.csv").write_text("")
-    with pytest.raises(InputError, match="training.csv: not a table"):
+    with pytest.raises(InputError, match="training.csv: changed since evaluate wrote it"):
         run("compare")
     assert {path: path.read_bytes() for path in project.rglob("metrics/**/*.json")} == found
 

@@ -97,7 +97,8 @@ def pipeline(params: dict[str, Any]) -> list[Stage]:
                 return re.sub(r"\$\{[\w.]+\}", lambda m: str(_value(params, m[0])), text)
 
             outs = [o if isinstance(o, dict) else {o: {}} for o in entry["outs"]]
-            command = filled(entry["cmd"]).split()
+            options = " ".join(f"--{key} {value}" for key, value in item.items())
+            command = filled(entry["cmd"].replace("${item}", options)).split()
             listed.append(
                 Stage(
                     name + ("@" + "-".join(map(str, chosen)) if chosen else ""),
