@@ -13,7 +13,7 @@ from harness import Row, Sizes
 from project import PREPARED, new_project, run_stage
 from stemproof.core.files import sha256
 from stemproof.data.codec import import_musdb
-from stemproof.data.store import write_manifest
+from stemproof.data.manifest import write_manifest
 
 RATE = 44_100
 CHANNELS = 2

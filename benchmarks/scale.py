@@ -16,7 +16,8 @@ from harness import Row, Sizes, Times, race
 from project import PREPARED, SEED, Params, new_project, prepared_demo, quiet, run_stage
 from stemproof.attacks.store import Victim, generate
 from stemproof.attacks.stored import open_adversarials
-from stemproof.data.store import MANIFEST, PreparedData
+from stemproof.data.manifest import MANIFEST
+from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.separators.checkpoint import load
 from stemproof.separators.registry import oracle

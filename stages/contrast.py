@@ -1,6 +1,6 @@
 """Not a stage of the DAG: one system minus any other, with intervals."""
 
-from common import PLOTS, Sections, load_params, run
+from common import METRICS, PLOTS, Sections, load_params, made_of, run, said_by
 
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +30,8 @@ def main(
     Example: python stages/contrast.py improved baseline
     """
     params = load_params(Needs)
+    if tracks == PLOTS / "tracks":  # of this project, which says what it was made with
+        made_of("report", said_by(METRICS / "environment.json", "compare", reads=tracks))
     tables = []
     for name in (first, second):
         missing = "no such file; name a system of the run"

@@ -57,7 +57,7 @@ def main() -> None:
     device = make_place(params.runtime, ProcessParams()).device
     data, seed = PreparedData(PREPARED), params.train.seeds[0]
     folders = [adversarial_folder(name, seed) for name in params.systems]
-    compared = said_by(METRICS / "environment.json", "compare")
+    compared = said_by(METRICS / "environment.json", "compare", reads=PLOTS / "tracks")
     made_of("listen", compared)  # first: of a new system there is nothing yet
     attacked = (said_by(folder / STORED, "generate-pgd-adversarials", Index) for folder in folders)
     made = made_of("listen", compared, *attacked)

@@ -17,7 +17,7 @@ from common import (
 
 from stemproof.core.files import read_json
 from stemproof.core.machine import WorkerParams
-from stemproof.core.made_with import MADE_WITH
+from stemproof.core.made_with import MADE_WITH, carried
 from stemproof.core.ownership import MARKER
 from stemproof.core.resume import drop
 from stemproof.core.seals import write_sealed
@@ -41,7 +41,7 @@ def main() -> None:
     # Songs that were rendered say with what; recordings of anyone else say nothing.
     marker = params.data.root / MARKER
     said = read_json(marker) if marker.is_file() else {}
-    rendered = [(params.data.root, said[MADE_WITH])] if MADE_WITH in said else []
+    rendered = [(marker, carried(said, marker, "render-demo"))] if MADE_WITH in said else []
     made_with = made_of("prepare-musdb18", *rendered)
     summary = prepare(
         params.data,

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from stemproof.core.files import sha256, write_array
-from stemproof.data.store import PreparedData, write_manifest
+from stemproof.data.manifest import write_manifest
+from stemproof.data.store import PreparedData
 from stemproof.separators.protocol import Side
 
 RATE, LENGTH = 4000, 1000

@@ -20,8 +20,10 @@ from hypothesis import settings
 from stemproof.attacks.broken import BreakParams
 from stemproof.attacks.params import AttackSection
 from stemproof.auditing.params import AuditParams
+from stemproof.core.files import sha256
 from stemproof.core.machine import ProcessParams, RuntimeParams, WorkerParams
 from stemproof.core.params import Name, Sections, Systems, TrainParams, load_params
+from stemproof.data.manifest import MANIFEST, MANIFEST_SHA256
 from stemproof.data.params import DataParams, DemoParams, SegmentParams
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.params import StatisticsParams
@@ -190,3 +192,9 @@ def previews() -> Path:
     if not path:
         pytest.skip("MUSDB_PATH is not set")
     return Path(path)
+
+
+def rewrite_manifest(folder: Path, text: str) -> None:
+    """Prepared data that say something else, and were written so."""
+    (folder / MANIFEST).write_text(text)
+    (folder / MANIFEST_SHA256).write_text(sha256(folder / MANIFEST))

@@ -20,8 +20,8 @@ from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import fingerprint, sha256, write_json, write_text
 from stemproof.core.params import validate
 from stemproof.core.progress import Progress
+from stemproof.data.checks import check_held
 from stemproof.data.long import LongAudio, lay_out
-from stemproof.data.songs import check_held
 from stemproof.data.tags import copy_tags
 from stemproof.protecting import run
 from stemproof.protecting.aims import Aim

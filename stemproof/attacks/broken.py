@@ -22,14 +22,13 @@ from stemproof.attacks.score_based import passes as spent
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.store import Victim
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of
-from stemproof.attacks.unfinished import read_whole
+from stemproof.attacks.unfinished import keep_array, kept_names, read_whole
 from stemproof.core.documents import ABSENT, Document, Hash, read_document
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import (
     FloatArray,
     fingerprint,
     sha256,
-    write_array,
     write_text,
 )
 from stemproof.core.made_with import MADE_WITH
@@ -154,7 +153,7 @@ def find_break_points(
                     f"{names}: output, loss or gradient is not a number; correct the recordings, "
                     "or train the system again"
                 )
-            write_array(_file(work, unit), found)
+            keep_array(_file(work, unit), found)
         progress.update(len(unit))
     progress.close()
     shard.wait()
@@ -173,7 +172,7 @@ def find_break_points(
     with renewed({destination: FILES}):
         write_text(destination / TABLE, content)
         write_sealed(destination / ABOUT, about)
-    finished(work, [_file(work, unit).name for unit in units])
+    finished(work, kept_names(_file(work, unit).name for unit in units))
     points = ", ".join(
         f"{level} dB at {table[key].median():.1f} dB"
         for level, key in zip(LEVELS, KEYS, strict=True)

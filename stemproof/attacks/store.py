@@ -20,6 +20,8 @@ from stemproof.attacks.threat import excerpts_for, played_to, threat_of, trainin
 from stemproof.attacks.unfinished import (
     is_done,
     keep,
+    keep_array,
+    kept_names,
     losses_file,
     read_whole,
     still_to_write,
@@ -159,8 +161,9 @@ def generate(
     about |= {} if made_with is None else {MADE_WITH: dict(made_with)}
     universal = attack.delta.cpu().numpy() if isinstance(attack, SamePerturbation) else None
     curve = _finish(work, destination, excerpts, params, cut, victim.file, universal, about)
-    stored = [CURVE, INDEX, SYSTEM, UNIVERSAL, *(track.file for track in excerpts.tracks)]
-    finished(work, [*stored, *(losses_file(work, track).name for track in excerpts.tracks)])
+    arrays = [UNIVERSAL, *(track.file for track in excerpts.tracks)]
+    arrays += [losses_file(work, track).name for track in excerpts.tracks]
+    finished(work, [CURVE, INDEX, SYSTEM, *kept_names(arrays)])
     print(
         f"{victim.name}: median loss of the attack {curve[0][1]:.3f} before its first step, "
         f"{curve[-1][1]:.3f} after {curve[-1][0]}; {len(excerpts.tracks)} recordings"
@@ -210,7 +213,7 @@ def _attack(
     if shard.is_first and read_whole(file, (1, longest * attacked.channels)) is None:
         attack = prepared(params, victim.separator, training, cut.loud_db, device)
         assert isinstance(attack, SamePerturbation)
-        write_array(file, attack.delta.cpu().numpy())
+        keep_array(file, attack.delta.cpu().numpy())
     shard.wait()
     delta = torch.from_numpy(np.array(read_array(file)))
     return prepared(params, victim.separator, training, cut.loud_db, device, delta)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from stemproof.attacks.craft import Crafted
 from stemproof.core.errors import RefusedError, out_of_memory
-from stemproof.core.files import FloatArray, is_there, read_array, write_array
+from stemproof.core.files import (
+    FloatArray,
+    is_there,
+    opened,
+    read_array,
+    sha256,
+    write_array,
+    write_text,
+)
 from stemproof.data.excerpts import Excerpts
 from stemproof.data.store import PreparedTrack
 
@@ -38,8 +47,8 @@ def keep(work: Path, excerpts: Excerpts, unit: list[int], found: Crafted) -> Non
     for number in unit:
         track = excerpts.tracks[number]
         part = slice(start, start + len(excerpts.of_track(number)))
-        write_array(work / track.file, np.concatenate(found.adversarial[part], axis=-1))
-        write_array(losses_file(work, track), found.losses[part])
+        keep_array(work / track.file, np.concatenate(found.adversarial[part], axis=-1))
+        keep_array(losses_file(work, track), found.losses[part])
         start = part.stop
 
 
@@ -61,8 +70,24 @@ def is_done(work: Path, excerpts: Excerpts, number: int) -> bool:
     )
 
 
+def keep_array(file: Path, array: FloatArray) -> None:
+    """Write an array of unfinished work, and beside it its hash: a sign that it is whole."""
+    write_array(file, array)
+    write_text(hash_file(file), sha256(file))
+
+
+def hash_file(file: Path) -> Path:
+    """Where the hash of an array stands."""
+    return file.with_name(f"{file.name}.sha256")
+
+
+def kept_names(files: Iterable[str]) -> list[str]:
+    """Names of arrays, and of what stands beside them."""
+    return [name for file in files for name in (file, hash_file(Path(file)).name)]
+
+
 def read_whole(file: Path, shape: tuple[int | None, ...]) -> FloatArray | None:
-    """An array of unfinished work, or None where there is none that is whole.
+    """An array that :func:`keep_array` wrote, or None where there is none that is what it wrote.
 
     Args:
         file: where it is.
@@ -71,14 +96,16 @@ def read_whole(file: Path, shape: tuple[int | None, ...]) -> FloatArray | None:
     Raises:
         InputError: the system refuses to read it.
     """
-    if not is_there(file):
+    if not (is_there(file) and is_there(hash_file(file))):
         return None
+    with opened(hash_file(file)) as stream:
+        known = stream.read()
     try:
         array = read_array(file)
         fits = len(array.shape) == len(shape) and all(
             wanted in (None, found) for found, wanted in zip(array.shape, shape, strict=True)
         )
-        if fits and bool(np.isfinite(array).all()):
+        if fits and bool(np.isfinite(array).all()) and sha256(file).encode() == known:
             return array
     except (RefusedError, OSError, MemoryError):
         raise

@@ -70,7 +70,8 @@ def attack(
     recording = read_song(song)
     true = None if vocals is None else read_song(vocals)
     if vocals is not None and true is not None:
-        from stemproof.data.songs import check_held, check_vocals
+        from stemproof.data.checks import check_held
+        from stemproof.data.songs import check_vocals
 
         check_vocals(vocals, true, song, recording)
         check_held(vocals, song, [(recording.samples, true.samples)])

@@ -78,13 +78,23 @@ def _first_stage(name: str) -> str:
     return "train"  # what kinds have in common
 
 
-def said_by(file: Path, again: str, form: type[Document] = Document) -> tuple[Path, Record]:
+def said_by(
+    file: Path,
+    again: str,
+    form: type[Document] = Document,
+    *,
+    sealed: bool = True,
+    reads: Path | None = None,
+) -> tuple[Path, Record]:
     """A file of JSON, and what it says it was made with.
 
     Args:
         file: of JSON, with a record.
         again: the stage that writes it.
         form: of the file; of this only its formats count, the rest is for who reads on.
+        sealed: whether it must be sealed.
+        reads: folder of the files, of those that it is sealed with, that the stage reads; None for
+            all.
 
     Raises:
         InputError: it is missing, damaged, of a format that is not read, or says nothing; or it was
@@ -92,7 +102,8 @@ def said_by(file: Path, again: str, form: type[Document] = Document) -> tuple[Pa
     """
     found = read_any(file, form)
     record = carried(found, file, again)
-    check_seal(file, found, again)
+    if sealed:
+        check_seal(file, found, again, reads)
     return file, record
 
 

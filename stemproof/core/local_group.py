@@ -45,7 +45,10 @@ class LocalGroup(DDPStrategy):
                 os.environ.setdefault(INTERFACE, names[0])
             torch.distributed.init_process_group(
                 "nccl" if gpu else "gloo",
-                init_method=(Path(os.environ[FOLDER]) / "group").as_uri(),
+                # Not by a URL, which PyTorch does not unquote.
+                store=torch.distributed.FileStore(  # type: ignore[attr-defined]
+                    str(Path(os.environ[FOLDER]) / "group"), self.num_processes
+                ),
                 rank=number_of("LOCAL_RANK") or 0,
                 world_size=self.num_processes,
                 timeout=self._patience,

@@ -40,28 +40,32 @@ def write_sealed(path: Path, record: Mapping[str, Any], beside: Collection[Path]
     write_json(path, {**said, SEAL: {THIS: fingerprint(said, files), FILES: files}})
 
 
-def check_seal(path: Path, record: Mapping[str, Any], again: str) -> None:
+def check_seal(
+    path: Path, record: Mapping[str, Any], again: str, reads: Path | None = None
+) -> None:
     """Refuse a record, and files beside it, that are not what was written.
-
-    A record without a seal passes: earlier releases wrote none.
 
     Args:
         path: of the record.
         record: what was read there.
         again: the stage that writes it.
+        reads: folder of the files that the caller reads; None for all.
 
     Raises:
-        InputError: the record or a file was changed, or a file is gone; the message names it.
+        InputError: the record or a file was changed, or a file is gone; the message names it. Or
+            there is no seal: an earlier release wrote it.
     """
     if SEAL not in record:
-        return
+        raise InputError(
+            f"{path}: has no seal, as what {again} writes has since this release; run {again} again"
+        )
     seal = record[SEAL]
     files = seal.get(FILES) if isinstance(seal, Mapping) else None
     if not isinstance(files, Mapping) or seal.get(THIS) != fingerprint(without_seal(record), files):
         raise InputError(f"{path}: {_changed(again)}")
     for name, known in files.items():
         file = Path(os.path.normpath(path.parent / name))
-        if sha256(file) != known:
+        if (reads is None or file.is_relative_to(reads)) and sha256(file) != known:
             raise InputError(f"{file}: {_changed(again)}")
 
 

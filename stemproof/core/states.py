@@ -17,6 +17,8 @@ from torch import Tensor
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.files import MISSING, opened
 
+SHA256 = "sha256"  # key of a header
+
 
 def read_state(path: Path, cure: str, missing: str = MISSING) -> dict[str, Tensor]:
     """Read what ``torch.save`` wrote of a state dict; a pickle that asks for more is not loaded.
@@ -113,11 +115,27 @@ def as_numbers(path: Path, key: str, tensor: Tensor, cure: str) -> Tensor:
     return numbers
 
 
-def weights_sha256(weights: Mapping[str, Tensor]) -> str:
-    """The SHA-256 of tensors on the CPU, with their names, types and shapes."""
-    found = hashlib.sha256()
+def weights_sha256(weights: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """The SHA-256 of tensors on the CPU, and of what is said of them.
+
+    Args:
+        weights: by name; their types and shapes count as well.
+        header: a tree of numbers and texts.
+    """
+    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for key in sorted(weights):
         tensor = weights[key]
         found.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
         found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def is_as_written(weights: Mapping[str, Tensor], header: Mapping[str, Any]) -> bool:
+    """Whether tensors and their header fit the hash that the header carries, if it does.
+
+    Args:
+        weights: by name.
+        header: with the hash under :data:`SHA256`; files of older releases have none.
+    """
+    said = {key: value for key, value in header.items() if key != SHA256}
+    return header.get(SHA256) in (None, weights_sha256(weights, said))

@@ -40,7 +40,10 @@ def sound(outcomes: Iterable[Record | InputError], sample_rate: int) -> list[Rec
                     f"{path}: {outcome['channels']} channel(s), but {records[0]['path']} has "
                     f"{records[0]['channels']}; all recordings must have as many"
                 )
-    heard = [Heard(record["path"], record["samples"], record["low"]) for record in records]
+    heard = [
+        Heard(record["path"], record["samples"], record["low"], record["audio"])
+        for record in records
+    ]
     for message in same_recordings(heard, sample_rate):
         problems.add(message)
     problems.refuse()

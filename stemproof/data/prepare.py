@@ -27,28 +27,23 @@ from stemproof.core.resume import code_fingerprint, finished
 from stemproof.core.room import announce
 from stemproof.data.beside import Record, sound
 from stemproof.data.checks import (
+    BLOCK,
     audio_hash,
     check_channels,
+    check_held,
     check_samples,
     check_sum,
     power,
     sum_db,
 )
 from stemproof.data.kept import Kept, go_on_in, record_of
+from stemproof.data.manifest import MANIFEST, MANIFEST_SHA256, Entry, write_manifest
 from stemproof.data.overlap import refuse_link, refuse_outputs
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.problems import Problems
 from stemproof.data.recordings.protocol import SPLITS, Recording
 from stemproof.data.recordings.registry import find_source
-from stemproof.data.store import (
-    MANIFEST,
-    MIXTURE,
-    VOCALS,
-    Entry,
-    loud_mask,
-    segment_starts,
-    write_manifest,
-)
+from stemproof.data.store import MIXTURE, VOCALS, loud_mask, segment_starts
 from stemproof.data.twice import low_end
 
 
@@ -97,7 +92,7 @@ def prepare(
     files = [_file_of(track, index) for index, track in enumerate(tracks)]
     # Written beside the old data, which stays until the new is whole; tracks that a run which was
     # killed left there are gone on with.
-    known = [*files, *map(record_of, files), MANIFEST]
+    known = [*files, *map(record_of, files), MANIFEST, MANIFEST_SHA256]
     go_on_in(work, known, _prepared_before(work))
     kept = Kept(work, code_fingerprint(), data, cut)
     # Threads: PyAV and NumPy leave Python's lock, and musdb's tracks need not be pickled.
@@ -117,8 +112,8 @@ def prepare(
                 f"data.root = {data.root}: the vocals of every {split} segment are silent "
                 "(see segments.loud_db)"
             )
-    fresh_directory(destination, [*files, MANIFEST], prepared_before, about=said)
-    for name in (*files, MANIFEST):
+    fresh_directory(destination, [*files, MANIFEST_SHA256, MANIFEST], prepared_before, about=said)
+    for name in (*files, MANIFEST_SHA256, MANIFEST):
         link_file(work / name, destination / name)
     finished(work)
     about |= {"source_words": source.words, "sha256": sha256(destination / MANIFEST)}
@@ -128,7 +123,8 @@ def prepare(
 def _prepared_before(folder: Path) -> list[str]:
     """Files that the manifest in a folder names: a version that left no marker left this."""
     try:
-        return [MANIFEST, *(str(entry["file"]) for entry in read_json(folder / MANIFEST)["tracks"])]
+        entries = read_json(folder / MANIFEST)["tracks"]
+        return [MANIFEST, MANIFEST_SHA256, *(str(entry["file"]) for entry in entries)]
     except (InputError, KeyError, TypeError):
         return []
 
@@ -142,6 +138,13 @@ def _check_found(tracks: Sequence[Recording], data: DataParams) -> None:
             raise InputError(f"{found} no recording for the {split} split; add one")
     problems, first = Problems(), dict[str, Recording]()
     for track in tracks:
+        try:
+            track.name.encode()
+        except UnicodeEncodeError:
+            problems.add(
+                f"{found} {track.name!r} in the {track.split} split, a name that is not UTF-8; "
+                "rename it"
+            )
         if track.name not in first:
             first[track.name] = track
         else:
@@ -245,6 +248,10 @@ def _decode(track: Recording, shortest: int) -> tuple[FloatArray, float | None]:
         check_channels(track.path_of(name), name, kept[number])
     left = sum_db(power(kept[MIXTURE]), power(rest))
     check_sum(path, track.name, left)
+    # What softer vocals lack is little of the sum.
+    blocks = range(0, kept.shape[-1], BLOCK)
+    parts = ((kept[MIXTURE, :, n : n + BLOCK], kept[VOCALS, :, n : n + BLOCK]) for n in blocks)
+    check_held(track.path_of("vocals"), path, parts)
     return kept, left
 
 

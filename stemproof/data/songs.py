@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import FloatArray, sha256, write_array
 from stemproof.core.progress import Progress
 from stemproof.data.audio import Audio, read_audio
-from stemproof.data.checks import audio_hash, check_channels, check_sum, power, sum_db
+from stemproof.data.checks import (
+    audio_hash,
+    check_channels,
+    check_held,
+    check_sum,
+    power,
+    sum_db,
+)
 from stemproof.data.entries import STEM_STREAMS, LeftOut, is_stem_file, song_name, visible
+from stemproof.data.manifest import write_manifest
 from stemproof.data.params import SegmentParams
 from stemproof.data.problems import Problems
 from stemproof.data.recordings.setup import STEMS
-from stemproof.data.store import PreparedData, loud_mask, write_manifest
+from stemproof.data.store import PreparedData, loud_mask
 from stemproof.data.twice import Heard, low_end, same_recordings
 
 MIXTURE, VOCALS = "mixture", "vocals"
 SUFFIXES = (".wav", ".flac")
-# How much of its vocals a mixture holds, as a projection: 1, but for what the rest has in common
-# with them. Of vocals that are softer than SOFT (share of the mixture's energy) it says nothing.
-HELD, SOFT = (0.5, 2.0), 0.01
 STREAMS = {MIXTURE: 0, VOCALS: 4}  # of a .stem.mp4 of MUSDB18
 LAYOUT = "a song is a folder with mixture.wav and vocals.wav, or a .stem.mp4"
 
@@ -127,14 +131,15 @@ def prepare_songs(
         with problems.noted():
             mixture, vocals = song.read(MIXTURE), song.read(VOCALS)
             _check_stems(song, mixture, vocals)
-            same = seen.setdefault(audio_hash(mixture.samples), song.mixture)
+            audio_sha256 = audio_hash(mixture.samples)
+            same = seen.setdefault(audio_sha256, song.mixture)
             if same != song.mixture:
                 raise InputError(
                     f"{same} and {song.mixture} are the same recording, sample for sample; a song "
                     "counts once: leave one of them out"
                 )
             low = low_end(mixture.samples, mixture.sample_rate)
-            heard.append(Heard(song.mixture, mixture.samples.shape[1], low))
+            heard.append(Heard(song.mixture, mixture.samples.shape[1], low, audio_sha256))
             first = first or (song, mixture)
             _check_alike(song, mixture, *first)
             audio = _cut(song, mixture, vocals, cut, excerpt)
@@ -219,32 +224,6 @@ def check_vocals(path: Path, vocals: Audio, of: Path, mixture: Audio) -> None:
         )
 
 
-def check_held(
-    path: Path, of: Path, blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]]
-) -> None:
-    """Does a mixture hold these vocals, where they are and as loud as they are?
-
-    Args:
-        path: file of the vocals.
-        of: file of the mixture.
-        blocks: mixture and vocals, a part after the other, each of any one shape.
-
-    Raises:
-        InputError: they are of another song, elsewhere, or upside down.
-    """
-    there = own = whole = 0.0
-    for mixture, vocals in blocks:
-        exact = vocals.astype(np.float64)
-        there += float(np.vdot(exact, mixture))
-        own += float(np.vdot(exact, exact))
-        whole += float(np.square(mixture, dtype=np.float64).sum())
-    if own > SOFT * whole and not HELD[0] < there / own < HELD[1]:
-        raise InputError(
-            f"{path}: these vocals are not in {of}, or not at that place or loudness: it holds "
-            f"{there / own:.2f} times as much of them, where 1 is expected; name those of the song"
-        )
-
-
 def _check_stems(song: Song, mixture: Audio, vocals: Audio) -> None:
     check_vocals(song.vocals, vocals, song.mixture, mixture)
     if not mixture.samples.any():
@@ -259,8 +238,7 @@ def _check_stems(song: Song, mixture: Audio, vocals: Audio) -> None:
             check_vocals(file, stem, song.mixture, mixture)
             rest -= stem.samples
         check_sum(song.mixture, song.name, sum_db(power(mixture.samples), power(rest)))
-    else:
-        check_held(song.vocals, song.mixture, [(mixture.samples, vocals.samples)])
+    check_held(song.vocals, song.mixture, [(mixture.samples, vocals.samples)])
 
 
 def _stems(song: Song) -> list[tuple[Path, int]]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from stemproof.core.documents import newer
 from stemproof.core.errors import InputError
-from stemproof.core.files import FloatArray, read_array, read_json, sha256, write_json
+from stemproof.core.files import (
+    FloatArray,
+    read_array,
+    sha256,
+)
+from stemproof.data.manifest import read_manifest
 from stemproof.data.params import SegmentParams
 
-MANIFEST = "manifest.json"
-VERSION = 2  # of the manifest; data of 1 were prepared with fewer checks
 LOUDEST = 100.0  # full scale is 1; of larger samples float32 may not hold what is computed
 MIXTURE, VOCALS = 0, 1  # stems of a prepared track, in the order of its file
 
@@ -173,44 +173,6 @@ def too_loud(tracks: Iterable[PreparedTrack]) -> str | None:
     return None
 
 
-class Entry(BaseModel):
-    """What a manifest says of a track."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    split: Literal["train", "valid", "test"]
-    name: str = Field(min_length=1)
-    file: str = Field(pattern=r"^[\w-]+\.npy$")
-    samples: int = Field(ge=1)
-    rendered: bool
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class Manifest(BaseModel):
-    """What was prepared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    version: int
-    source: str
-    sample_rate: int = Field(ge=1)
-    channels: int = Field(ge=1)
-    tracks: list[Entry]
-
-    @field_validator("tracks")
-    @classmethod
-    def _each_once(cls, tracks: list[Entry]) -> list[Entry]:
-        for key in ("name", "file"):
-            if len({getattr(entry, key) for entry in tracks}) < len(tracks):
-                raise ValueError(f"two tracks have one {key}")
-        return tracks
-
-
-def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
-    """Write the manifest of a folder: the fields of :class:`Manifest`, and the present version."""
-    write_json(folder / MANIFEST, {"version": VERSION, **about})
-
-
 class PreparedData:
     """The folder that ``prepare-musdb18`` wrote, opened and verified.
 
@@ -227,8 +189,7 @@ class PreparedData:
 
     def __init__(self, folder: Path, verify: bool = True) -> None:
         self.folder = folder
-        self.manifest = _read_manifest(folder / MANIFEST)
-        self.fingerprint = sha256(folder / MANIFEST)
+        self.manifest, self.fingerprint = read_manifest(folder)
         for entry in self.manifest.tracks if verify else ():
             if sha256(folder / entry.file) != entry.sha256:
                 raise InputError(
@@ -275,24 +236,3 @@ class PreparedData:
         return TrainingSegments(
             self.tracks("train"), segments.samples(self.sample_rate), segments.train_overlap
         )
-
-
-def _read_manifest(path: Path) -> Manifest:
-    """Read the manifest of prepared data.
-
-    Raises:
-        InputError: there is none; it is of another version, or not one.
-    """
-    tree = read_json(path)
-    version = tree.get("version", 1)
-    if version != VERSION:
-        older = f"of version {version}, and {VERSION} is read; run prepare-musdb18 again"
-        raise InputError(f"{path}: {newer(version, VERSION, 'version') or older}")
-    try:
-        return Manifest.model_validate(tree)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where, said = ".".join(map(str, problem["loc"])), problem["msg"]
-        raise InputError(
-            f"{path}: not a manifest of prepared data ({where}: {said}); run prepare-musdb18 again"
-        ) from None

@@ -66,11 +66,13 @@ class Heard:
         path: of its file.
         samples: its length.
         low: what :func:`low_end` gave.
+        audio: hash of all its samples.
     """
 
     path: Path
     samples: int
     low: str
+    audio: str
 
 
 def same_recordings(heard: Sequence[Heard], sample_rate: int) -> Iterator[str]:
@@ -84,7 +86,9 @@ def same_recordings(heard: Sequence[Heard], sample_rate: int) -> Iterator[str]:
     for number, (one, spectrum) in enumerate(known):
         for other, its in known[:number]:
             near = abs(one.samples - other.samples) <= LONGER * sample_rate
-            if near and one.low != other.low and (found := _correlation(its, spectrum)) >= ALIKE:
+            if not near or one.audio == other.audio:
+                continue
+            if (found := _correlation(its, spectrum)) >= ALIKE:
                 yield (
                     f"{other.path} and {one.path} are one recording in two codings (their low ends "
                     f"correlate by {found:.3f}, those of different songs by 0.2 at most); a song "

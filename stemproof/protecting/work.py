@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stemproof.attacks.unfinished import read_whole
+from stemproof.attacks.unfinished import keep_array, read_whole
 from stemproof.core.errors import InputError, explaining
-from stemproof.core.files import FloatArray, take_lock, write_array
+from stemproof.core.files import FloatArray, take_lock
 from stemproof.protecting.parts import Windows
 
 FOLDER = ".stemproof-protect"
@@ -97,7 +97,7 @@ class Perturbation:
 
     def keep(self, number: int, faded: FloatArray) -> None:
         """Store what a window puts into the song, channels x samples."""
-        write_array(self.file(number), faded)
+        keep_array(self.file(number), faded)
 
     def read(self, start: int, stop: int) -> FloatArray:
         """The sum of all windows in a part, channels x samples; zeros where there are none."""

@@ -18,7 +18,7 @@ from stemproof.core.documents import newer
 from stemproof.core.errors import InputError, out_of_memory
 from stemproof.core.files import opened, written_aside
 from stemproof.core.made_with import MADE_WITH, Record, carried
-from stemproof.core.states import has_room, weights_sha256
+from stemproof.core.states import SHA256, has_room, is_as_written, weights_sha256
 from stemproof.core.strict_json import parse_json
 from stemproof.separators.kind import Kind
 from stemproof.separators.protocol import MaskKind, Separator
@@ -46,7 +46,7 @@ class Header:
         settings: what its kind rebuilds it from.
         made_with: parameters that it was made with; None in a file of an older release.
         data: hash of the recordings that it was trained on; None where it was on none.
-        weights_sha256: hash of the weights; None in a file of an older release.
+        whole: all of it, with a hash of it and of the weights; None in a file of an older release.
     """
 
     kind: Kind
@@ -56,7 +56,7 @@ class Header:
     settings: Mapping[str, Any]
     made_with: Mapping[str, Any] | None = None
     data: str | None = None
-    weights_sha256: str | None = None
+    whole: Mapping[str, Any] | None = None
 
 
 def save(
@@ -99,10 +99,10 @@ def save(
         "trained": trained,
         "settings": dict(settings),
         "code": code_of(kind),
-        "weights_sha256": weights_sha256(weights),
     }
     header |= {} if made_with is None else {MADE_WITH: dict(made_with)}
     header |= {} if data is None else {"data": data}
+    header |= {SHA256: weights_sha256(weights, header)}
     text = json.dumps(header, sort_keys=True)
     with written_aside(path) as temporary:
         save_file(weights, str(temporary), metadata={HEADER: text})
@@ -139,7 +139,7 @@ def read_header(path: Path) -> Header:
             dict(header["settings"]),
             dict(header[MADE_WITH]) if MADE_WITH in header else None,
             header.get("data"),
-            header.get("weights_sha256"),
+            header,
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -218,8 +218,8 @@ def load(
                 model = _rebuilt(path, header)
             weights = load_file(str(path))
             _check_numbers(model, weights)
-            if header.weights_sha256 not in (None, weights_sha256(weights)):
-                raise ValueError("they were changed since they were written")
+            if not is_as_written(weights, header.whole or {}):
+                raise ValueError("they or it were changed since they were written")
             model.load_state_dict(weights)
     except (RuntimeError, safetensors.SafetensorError, *GARBAGE) as error:
         if out_of_memory(error):

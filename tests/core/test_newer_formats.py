@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from stemproof.core.documents import Document, read_any, read_document
 from stemproof.core.errors import InputError
 from stemproof.core.influences import said_by
-from stemproof.data import store as prepared
+from stemproof.data import manifest as prepared
 from stemproof.data.store import PreparedData
 from stemproof.figures import store as figures
 from stemproof.figures.documents import ModelFigures

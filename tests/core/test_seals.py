@@ -88,9 +88,20 @@ def test_a_record_that_was_changed_is_named(sealed: Path, change: Any) -> None:
     assert said(sealed).startswith(f"{sealed / 'record.json'}: changed since compare wrote it")
 
 
-def test_a_record_of_an_earlier_release_passes(sealed: Path) -> None:
+def test_a_record_of_an_earlier_release_is_refused(sealed: Path) -> None:
+    """One from which somebody took the seal looks like it."""
     write_json(sealed / "record.json", {"rb": 1.0})
-    assert said(sealed) == ""
+    again = "has no seal, as what compare writes has since this release; run compare again"
+    assert said(sealed) == f"{sealed / 'record.json'}: {again}"
+
+
+def test_files_that_are_not_read_need_not_be_there(sealed: Path) -> None:
+    (sealed / "systems/a.json").unlink()
+    path, plots = sealed / "record.json", sealed.parent / "plots"
+    check_seal(path, read_json(path), "compare", plots)
+    (plots / "a.csv").write_text("")
+    with pytest.raises(InputError, match=r"plots/a.csv: changed since compare"):
+        check_seal(path, read_json(path), "compare", plots)
 
 
 def test_files_that_wait_for_their_names_are_hashed_as_they_will_be(sealed: Path) -> None:

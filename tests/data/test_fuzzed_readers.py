@@ -20,9 +20,10 @@ from stem_files import RATE, stems_of, write_stems
 from stemproof.core.errors import InputError
 from stemproof.data.audio import read_audio
 from stemproof.data.codec import Decoder
+from stemproof.data.manifest import Manifest, write_manifest
 from stemproof.data.recordings.musdb import MusdbRecording, _check_file
 from stemproof.data.recordings.setup import STEMS, Setup, read_setup
-from stemproof.data.store import Manifest, PreparedData, write_manifest
+from stemproof.data.store import PreparedData
 
 FIXED = settings(
     max_examples=150,

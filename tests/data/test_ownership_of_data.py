@@ -112,7 +112,10 @@ def test_prepared_data_are_replaced(
     run_prepare(params, out)
     manifest = PreparedData(out).manifest
     files = {entry.file for entry in manifest.tracks}
-    assert set(everything(out)) == files | {MARKER, "manifest.json", ".DS_Store"}
+    assert set(everything(out)) == files | {
+        *(MARKER, "manifest.json", "manifest.sha256"),
+        ".DS_Store",
+    }
     assert len(files) == 6
     assert (
         set(first) - set(everything(out))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,19 @@ def break_short(root: Path) -> None:
 
 def break_validation(root: Path) -> None:
     (root / "mus.yaml").unlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text")
+def test_a_name_that_is_no_text_is_named(
+    songs: Path, tmp_path: Path, make_params: MakeParams
+) -> None:
+    """No file of JSON holds it, and the first stage to read one would not know whose it is."""
+    name = os.fsdecode(b"song \xff\xfe")
+    (songs / "train" / "train 0").rename(songs / "train" / name)
+    params = make_params(data={"root": str(songs)})
+    said = r"finds 'song \\udcff\\udcfe' in the train split, a name that is not UTF-8; rename it"
+    with pytest.raises(InputError, match=said):
+        prepare(params.data, params.segments, 1, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import yaml
 from conftest import RATE as WAV_RATE
-from conftest import SMALL, AllParams, default_tree, merged, write_track
+from conftest import SMALL, AllParams, default_tree, merged, rewrite_manifest, write_track
 from stem_files import RATE, stems_of, write_library, write_stems
 
 from stemproof.core.errors import InputError
@@ -295,6 +295,6 @@ def test_songs_of_an_audit_count_once(songs: Path, tmp_path: Path, make_params: 
 def test_a_split_to_test_on(songs: Path, tmp_path: Path, run: Any) -> None:
     run()
     path = tmp_path / "out/manifest.json"
-    path.write_text(path.read_text().replace('"test"', '"valid"'))
+    rewrite_manifest(path.parent, path.read_text().replace('"test"', '"valid"'))
     with pytest.raises(InputError, match="out: no track in the test split; prepare others"):
         PreparedData(tmp_path / "out").tracks("test")

@@ -21,7 +21,14 @@ from stemproof.core.errors import InputError
 from stemproof.data import checks
 from stemproof.data.audio import read_audio
 from stemproof.data.beside import sound
-from stemproof.data.checks import audio_hash, check_channels, check_samples, check_sum, power
+from stemproof.data.checks import (
+    audio_hash,
+    check_channels,
+    check_held,
+    check_samples,
+    check_sum,
+    power,
+)
 from stemproof.data.codec import announced_samples, example_stem
 from stemproof.data.long import lay_out
 from stemproof.data.params import SegmentParams
@@ -29,7 +36,7 @@ from stemproof.data.prepare import _decode
 from stemproof.data.recordings.musdb import MusdbLayout, MusdbRecording, _check_file
 from stemproof.data.recordings.musdb18hq import SOURCE as MUSDB18HQ
 from stemproof.data.recordings.setup import STEMS
-from stemproof.data.songs import check_held, find_songs, prepare_songs
+from stemproof.data.songs import find_songs, prepare_songs
 
 CUT = SegmentParams(seconds=0.1)
 
@@ -139,6 +146,34 @@ def test_vocals_that_the_mixture_does_not_hold_are_refused(
     }
     soundfile.write(first, changed[change], rate, subtype="FLOAT")
     with pytest.raises(InputError, match=r"vocals\.wav: these vocals are not in .*mixture\.wav"):
+        prepare_songs(find_songs(songs), tmp_path / "out", CUT)
+
+
+def test_soft_vocals_of_another_song_are_refused_beside_all_stems(
+    songs: Path, tmp_path: Path
+) -> None:
+    """What is missing of them is too little to be missed in the sum."""
+    folder = songs / "test" / "test 0"
+    stems = {}
+    for stem in STEMS:
+        stems[stem], rate = soundfile.read(folder / f"{stem}.wav", dtype="float32")
+    rest = sum(stems[stem] for stem in STEMS if stem != "vocals")
+    vocals = stems["vocals"]
+    vocals *= 10 ** (-16 / 20) * np.linalg.norm(rest) / np.linalg.norm(vocals)
+    soundfile.write(folder / "mixture.wav", rest + vocals, rate, subtype="FLOAT")
+    soundfile.write(folder / "vocals.wav", vocals, rate, subtype="FLOAT")
+    (tmp_path / "out").mkdir()
+    prepare_songs(find_songs(songs), tmp_path / "out", CUT)
+    found = MUSDB18HQ.find(songs, "pyav", WAV_RATE, 1000)
+    track = next(song for song in found if song.name == "test 0")
+    _decode(track, 1000)
+    other = np.random.default_rng(9).standard_normal(vocals.shape)
+    other *= np.linalg.norm(vocals) / np.linalg.norm(other)
+    soundfile.write(folder / "vocals.wav", other, rate, subtype="FLOAT")
+    said = r"vocals\.wav: these vocals are not in .*"
+    with pytest.raises(InputError, match=said):
+        _decode(track, 1000)
+    with pytest.raises(InputError, match=said):
         prepare_songs(find_songs(songs), tmp_path / "out", CUT)
 
 

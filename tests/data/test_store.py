@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import AllParams
+from conftest import AllParams, rewrite_manifest
 
 from stemproof.core.errors import InputError
 from stemproof.data.excerpts import Excerpts
@@ -111,7 +111,7 @@ def test_a_file_of_another_shape_than_its_manifest_says(prepared: Path, key: str
     manifest = json.loads((prepared / "manifest.json").read_text())
     place = manifest["tracks"][0] if key == "samples" else manifest
     place[key] += 1
-    (prepared / "manifest.json").write_text(json.dumps(manifest))
+    rewrite_manifest(prepared, json.dumps(manifest))
     with pytest.raises(InputError, match=r"train-0000.npy: damaged; prepare the data again"):
         PreparedData(prepared).tracks("train")
 

@@ -275,11 +275,12 @@ fabric.barrier()
 def test_processes_of_one_machine_open_no_port_to_others(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(LISTENS)
-    (tmp_path / "tmp").mkdir()
+    temporary = tmp_path / "of anyone, Ü%41"
+    temporary.mkdir()
     subprocess.run(
         [sys.executable, str(script)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         timeout=120,
         check=True,
         capture_output=True,
@@ -288,7 +289,7 @@ def test_processes_of_one_machine_open_no_port_to_others(tmp_path: Path) -> None
         total, open_to = json.loads((tmp_path / f"rank-{rank}.json").read_text())
         assert total == 2
         assert set(open_to) == {"127.0.0.1"}
-    assert not list((tmp_path / "tmp").glob("stemproof-*"))  # where they met
+    assert not list(temporary.glob("stemproof-*"))  # where they met
 
 
 ONE_FAILS = """

@@ -434,6 +434,7 @@ READ: dict[str, tuple[str, ...]] = {
         "plots/audit/*",
         "data/listening/*",
     ),
+    "train": ("data/prepared/manifest.json",),
     "generate": ("models/baseline/218.safetensors",),
     "find_break_points": ("models/baseline/218.safetensors",),
     "audit": ("data/adversarial/baseline/218/index.json",),
@@ -454,12 +455,66 @@ def test_a_figure_that_was_edited_is_refused(project: Path, script: str) -> None
         edited(path)
         assert path.read_bytes() != whole
         before = results(project)
-        with pytest.raises(InputError, match=r"changed since|damaged") as error:
+        with pytest.raises(
+            InputError, match=r"changed since|were changed|parts.csv: damaged"
+        ) as error:
             run(script)
         assert str(error.value).startswith(f"{path}: "), path
         assert results(project) == before
         path.write_bytes(whole)
     run(script)
+
+
+def test_a_header_that_was_edited_is_refused(project: Path) -> None:
+    """A model of the same weights and another hop is another model."""
+    path = Path("models/baseline/218.safetensors")
+    with safe_open(str(path), framework="pt") as stream:
+        header = json.loads(stream.metadata()["stemproof"])
+    header["settings"]["sizes"]["hop"] //= 2
+    save_file(load_file(str(path)), str(path), metadata={"stemproof": json.dumps(header)})
+    for script in ("generate", "find_break_points"):
+        with pytest.raises(InputError, match="they or it were changed since they were written"):
+            run(script)
+
+
+def test_two_systems_of_edited_tables_are_not_compared(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that prints one system minus another reads what `compare` wrote."""
+    run("contrast", "baseline", "baseline")
+    assert "baseline minus baseline" in capsys.readouterr().out
+    tree = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(merged(tree, {"attack": {"eps": 0.5}})))
+    with pytest.raises(InputError, match=r"made with attack.eps = 0.01, but params.yaml says 0.5"):
+        run("contrast", "baseline", "baseline")
+    Path("params.yaml").write_text(yaml.safe_dump(tree))
+    edited(Path("plots/tracks/baseline.csv"))
+    with pytest.raises(InputError, match=r"plots/tracks/baseline.csv: changed since compare"):
+        run("contrast", "baseline", "baseline")
+    # Tables of elsewhere say nothing of themselves.
+    shutil.copytree("plots/tracks", "elsewhere")
+    run("contrast", "baseline", "baseline", Path("elsewhere"))
+
+
+def test_damage_of_what_is_stored_is_not_taken_for_finished_work(project: Path) -> None:
+    """What is stored and what is unfinished are one file under two names."""
+    path = Path("data/adversarial/baseline/218/test-0003.npy")
+    before = results(project)
+    stored = np.load(path, mmap_mode="r+")
+    stored[:] *= np.float32(0.99)
+    stored.flush()
+    with pytest.raises(InputError, match=r"test-0003.npy: damaged; run generate-pgd-adversarials"):
+        run("evaluate")
+    run("generate")
+    run("evaluate")
+    assert results(project) == before
+
+
+@pytest.mark.parametrize("said", [{"parameters": None}, {"parameters": "abc"}])
+def test_a_marker_of_songs_that_is_none(project: Path, said: dict[str, Any]) -> None:
+    Path("songs", MARKER).write_text(json.dumps(said))
+    with pytest.raises(InputError, match=r"songs/.stemproof.json: does not say what it was made"):
+        run("prepare")
 
 
 @pytest.mark.parametrize("number", [0, 1])

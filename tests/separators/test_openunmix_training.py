@@ -21,8 +21,9 @@ from stemproof.core.errors import InputError
 from stemproof.core.machine import ProcessParams, RuntimeParams
 from stemproof.core.runtime import make_fabric
 from stemproof.data import excerpts as heard
+from stemproof.data.manifest import write_manifest
 from stemproof.data.params import SegmentParams
-from stemproof.data.store import MIXTURE, VOCALS, PreparedData, write_manifest
+from stemproof.data.store import MIXTURE, VOCALS, PreparedData
 from stemproof.separators.checkpoint import load, read_header, save
 from stemproof.separators.kind import Made, Making, described
 from stemproof.separators.openunmix import KIND

@@ -29,11 +29,11 @@ from stemproof.core.states import as_numbers, read_state
 from stemproof.core.tables import TEXTS, read_table
 from stemproof.data.audio import Audio, read_audio, write_audio
 from stemproof.data.long import lay_out
+from stemproof.data.manifest import Manifest, manifest_in
 from stemproof.data.params import DataParams, SegmentParams
 from stemproof.data.prepare import _decode
 from stemproof.data.recordings.musdb import MusdbRecording, _check_file
 from stemproof.data.recordings.setup import STEMS, Setup, read_setup
-from stemproof.data.store import Manifest, _read_manifest
 from stemproof.data.tags import copy_tags
 from stemproof.figures.documents import Comparison, ModelFigures, SystemMetrics, Training
 from stemproof.report.claims import Claim, read_claim
@@ -270,7 +270,7 @@ READERS = {
     "audit": _document(Audits, seeds.FLAGS),
     "adversarials": _document(Index, INDEX),
     "manifest": Reader(
-        ".json", lambda: [seeds.text(seeds.MANIFEST)], _read_manifest,
+        ".json", lambda: [seeds.text(seeds.MANIFEST)], manifest_in,
         lambda found: isinstance(found, Manifest),
     ),
     "claim": Reader(".json", seeds.claims, read_claim, is_claim, longest=8192),
