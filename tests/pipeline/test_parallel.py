@@ -34,6 +34,7 @@ from stemproof.core.params import load_params, read_tree
 from stemproof.core.runtime import make_fabric, make_place
 from stemproof.core.seals import without_seal
 from stemproof.core.shards import WHOLE, Shard
+from stemproof.core.states import SHA256, weights_sha256
 from stemproof.core.workers import capacity
 from stemproof.data.loading import ResidentSegments, _read_ahead, training_batches
 from stemproof.data.prepare import prepare
@@ -175,8 +176,10 @@ def forget_processes(folder: Path, *names: str) -> None:
         file = folder / f"models/{name}/218.safetensors"
         with safe_open(file, "pt") as stream:
             header = json.loads(stream.metadata()["stemproof"])
-        del header[MADE_WITH]["processes"]
-        save_file(load_file(file), file, {"stemproof": json.dumps(header, sort_keys=True)})
+        del header[MADE_WITH]["processes"], header[SHA256]
+        weights = load_file(file)
+        header[SHA256] = weights_sha256(weights, header)
+        save_file(weights, file, {"stemproof": json.dumps(header, sort_keys=True)})
 
 
 @pytest.mark.slow
