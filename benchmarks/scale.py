@@ -16,7 +16,7 @@ from harness import Row, Sizes, Times, race
 from project import PREPARED, SEED, Params, new_project, prepared_demo, quiet, run_stage
 from stemproof.attacks.store import Victim, generate
 from stemproof.attacks.stored import open_adversarials
-from stemproof.data.manifest import MANIFEST
+from stemproof.data.manifest import MANIFEST, write_manifest
 from stemproof.data.store import PreparedData
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.separators.checkpoint import load
@@ -109,7 +109,7 @@ def choose_tracks(source: Path, destination: Path, count: int) -> None:
     destination.mkdir()
     for track in (*rest, *test):
         (destination / track["file"]).symlink_to(source / track["file"])
-    (destination / MANIFEST).write_text(json.dumps(manifest | {"tracks": [*rest, *test]}))
+    write_manifest(destination, manifest | {"tracks": [*rest, *test]})
 
 
 def attack_and_evaluate(params: Params, project: Path, count: int) -> None:
