@@ -82,7 +82,9 @@ def flacs() -> list[bytes]:
 
 def stems() -> list[bytes]:
     """``.stem.mp4``: tones that add up, with and without a picture in front."""
-    parts = [(3000 * _tones()[:, [n % 2, n % 2]].T).astype(np.int16) for n in range(4)]
+    # What is like the vocals is softer than they are.
+    loud = (1000, 1000, 3000, 3000)
+    parts = [(loud[n] * _tones()[:, [n % 2, n % 2]].T).astype(np.int16) for n in range(4)]
     with tempfile.TemporaryDirectory() as folder:
         return [
             write_stems(Path(folder) / "x", [sum(parts[1:], parts[0]), *parts], cover).read_bytes()
