@@ -55,10 +55,10 @@ def board() -> str:
 
 
 def _of_protection(
-    table: Callable[[Sequence[Measured]], str],
+    table: Callable[[Sequence[Measured]], str], study: Path = protection_tables.STUDY
 ) -> Callable[[], str]:
     """A table of the documents that were published of the stage ``protect``."""
-    return lambda: table(protection_tables.published())
+    return lambda: table(protection_tables.published(study))
 
 
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
@@ -82,6 +82,12 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "protection-truth": _of_protection(protection_tables.against_truth),
         "protection-transfers": _of_protection(protection_tables.transfers),
         "protection-survival": _of_protection(protection_tables.survival),
+        "protection-ensembles": _of_protection(
+            protection_tables.transfers, protection_tables.TRANSFERS
+        ),
+        "protection-ensembles-truth": _of_protection(
+            protection_tables.against_truth, protection_tables.TRANSFERS
+        ),
         "protection-fine-tuning": _of_protection(protection_tables.taught),
     },
 }

@@ -17,6 +17,7 @@ from stemproof.protecting.transforms import TRANSFORMS, tuned
 from stemproof.report.markdown import as_table, cell
 
 STUDY = Path("results/protection-musdb18-7/documents")
+TRANSFERS = STUDY.with_name("transfers")  # made for one system, another, or both
 BESIDE = ("protected", "noise", "difference")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import ROOT
 
@@ -9,20 +11,20 @@ from stemproof.core.files import read_json
 from stemproof.figures.params import StatisticsParams
 from stemproof.protecting.section import ProtectSection
 from stemproof.protecting.summary import summarized
-from stemproof.report.protection_tables import STUDY, read_measured
+from stemproof.report.protection_tables import STUDY, TRANSFERS, read_measured
 
-DOCUMENTS = sorted((ROOT / STUDY).glob("*.json"))
+DOCUMENTS = sorted(file for part in (STUDY, TRANSFERS) for file in (ROOT / part).glob("*.json"))
 
 
 def test_there_are_documents() -> None:
     assert {"masking-3", "masking-10", "masking-20", "snr-26", "snr-35"} <= {
         file.stem for file in DOCUMENTS
     }
+    assert {"spleeter", "unmix", "both"} <= {file.stem for file in (ROOT / TRANSFERS).glob("*")}
 
 
-@pytest.mark.parametrize("name", [file.stem for file in DOCUMENTS])
-def test_medians_are_those_of_the_songs(name: str) -> None:
-    file = ROOT / STUDY / f"{name}.json"
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.stem)
+def test_medians_are_those_of_the_songs(file: Path) -> None:
     content, found = read_json(file), read_measured(file)
     statistics = StatisticsParams.model_validate(content["parameters"]["statistics"])
     params = ProtectSection.model_validate(content["params"])
