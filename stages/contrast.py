@@ -30,12 +30,12 @@ def main(
     Example: python stages/contrast.py improved baseline
     """
     params = load_params(Needs)
-    if tracks == PLOTS / "tracks":  # of this project, which says what it was made with
-        made_of("report", said_by(METRICS / "environment.json", "compare", reads=tracks))
     tables = []
     for name in (first, second):
         missing = "no such file; name a system of the run"
         tables.append(read_table(tracks / f"{name}.csv", missing, needs=OF_ALL, filled=["seed"]))
+    if tracks == PLOTS / "tracks":  # of this project, which says what it was made with
+        made_of("report", said_by(METRICS / "environment.json", "compare", reads=tracks))
     found = contrast(tables[0], tables[1], params.statistics)
     print(f"{first} minus {second}, dB")
     for key, figure in compared().items():

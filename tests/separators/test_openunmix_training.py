@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import rewrite_manifest
 from torch import Tensor
 
 from stemproof.core.errors import InputError
@@ -346,6 +347,6 @@ def test_a_track_that_is_too_loud_is_named(data: PreparedData, tmp_path: Path, s
 def test_a_split_that_is_empty_is_refused(data: PreparedData, tmp_path: Path) -> None:
     about = json.loads((data.folder / "manifest.json").read_text())
     about["tracks"] = [track for track in about["tracks"] if track["split"] != "valid"]
-    (data.folder / "manifest.json").write_text(json.dumps(about))
+    rewrite_manifest(data.folder, json.dumps(about))
     with pytest.raises(InputError, match="lacks training or validation tracks"):
         made(PreparedData(data.folder), tmp_path / "a.ckpt")
