@@ -16,12 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from stemproof.attacks.broken import AboutBreaks
+from stemproof.attacks.stored import Index
 from stemproof.core.documents import GateFound, read_document
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_array, read_json, write_csv
+from stemproof.core.influences import said_by
 from stemproof.core.tables import read_table
 from stemproof.figures.documents import Comparison, ModelFigures, SystemMetrics, Training
+from stemproof.protecting.summary import Measured
 from stemproof.report.claims import read_claim
+from stemproof.report.documents import AuditFigures, Audits, Data, MadeAudit, MadeComparison
+from stemproof.report.heard import Clips
 from stemproof.separators.checkpoint import load, read_header
 
 FUZZ = settings(
@@ -89,6 +95,8 @@ KEYS = [
     "format bs at_bs seeds gate passed checks n_seeds n_tracks informed kind training reference",
     "low high p p_holm difference other_threat counts bsseval data made_with environment epoch",
     "schema_version variant settings clean attacked flags",
+    "sealed this files parameters tracks table_sha256 model_sha256 threat reasons attack",
+    "black_box minimal_snr l2 linf transfer masks train valid test parts views models medians",
 ]
 TREE = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 3) | st.floats(-2, 2) | st.text(max_size=3),
@@ -105,11 +113,14 @@ TREE = st.recursive(
 def test_documents(tmp_path: Path, tree: Any) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(tree))
-    for model in (SystemMetrics, ModelFigures, Comparison, Training):
-        try:
-            read_document(path, model)
-        except InputError as error:
-            one_sentence(error, path)
+    of_audits = (AuditFigures, Audits, MadeAudit)
+    of_runs = (SystemMetrics, ModelFigures, Comparison, Training, Data, MadeComparison)
+    for model in (*of_runs, *of_audits, AboutBreaks, Clips, Index, Measured):
+        for read in (read_document, lambda path, model: said_by(path, "it", model)):
+            try:
+                read(path, model)
+            except InputError as error:
+                one_sentence(error, path)
     with pytest.raises(InputError) as refused:
         read_claim(path)
     one_sentence(refused.value, path)
