@@ -198,3 +198,12 @@ def rewrite_manifest(folder: Path, text: str) -> None:
     """Prepared data that say something else, and were written so."""
     (folder / MANIFEST).write_text(text)
     (folder / MANIFEST_SHA256).write_text(sha256(folder / MANIFEST))
+
+
+def hold_out(root: Path, *songs: str) -> None:
+    """A mus.yaml in a folder of songs: as musdb has it, with other songs to validate on."""
+    from stemproof.data.codec import import_musdb
+
+    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
+    setup = yaml.safe_load(packaged.read_text()) | {"validation_tracks": list(songs)}
+    (root / "mus.yaml").write_text(yaml.safe_dump(setup))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import RATE, ROOT, SMALL, default_tree, merged, write_track
+from conftest import RATE, ROOT, SMALL, default_tree, hold_out, merged, write_track
 
 from stemproof.core.errors import InputError
 from stemproof.data.store import MIXTURE, VOCALS, PreparedData
@@ -47,11 +47,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     for number, split in enumerate(["train"] * 2 + ["test"] * 3):
         write_track(tmp_path / "songs" / split / f"song {number}", number)
-    from stemproof.data.codec import import_musdb
-
-    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
-    setup = yaml.safe_load(packaged.read_text()) | {"validation_tracks": ["song 1"]}
-    (tmp_path / "songs" / "mus.yaml").write_text(yaml.safe_dump(setup))
+    hold_out(tmp_path / "songs", "song 1")
     importlib.import_module("prepare").main()
     for name in ("baseline", "bent"):
         for stage in ("train", "generate"):

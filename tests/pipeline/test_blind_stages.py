@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import RATE, ROOT, SMALL, default_tree, merged, write_track
+from conftest import RATE, ROOT, SMALL, default_tree, hold_out, merged, write_track
 
 pytestmark = pytest.mark.slow
 
@@ -121,12 +121,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(tree))
     for number, split in enumerate(["train"] * 3 + ["test"] * 2):
         write_track(folder / "songs" / split / f"song {number}", number, SECONDS)
-    from stemproof.data.codec import import_musdb
-
-    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
-    setup = yaml.safe_load(packaged.read_text())
-    setup["validation_tracks"] = ["song 2"]
-    (folder / "songs" / "mus.yaml").write_text(yaml.safe_dump(setup))
+    hold_out(folder / "songs", "song 2")
     run(folder, "-c", RUN)
     return folder
 

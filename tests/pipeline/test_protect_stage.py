@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import RATE, ROOT, SMALL, default_tree, merged, write_track
+from conftest import RATE, ROOT, SMALL, default_tree, hold_out, merged, write_track
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from test_blind_stages import KIND
@@ -94,11 +94,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(tree))
     for number, split in enumerate(["train"] * 2 + ["test"] * 2):
         write_track(folder / "songs" / split / f"song {number}", number)
-    from stemproof.data.codec import import_musdb
-
-    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
-    setup = yaml.safe_load(packaged.read_text()) | {"validation_tracks": ["song 1"]}
-    (folder / "songs" / "mus.yaml").write_text(yaml.safe_dump(setup))
+    hold_out(folder / "songs", "song 1")
     done = run(folder, "-c", MADE)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT, SMALL, default_tree, merged, write_track
+from conftest import ROOT, SMALL, default_tree, hold_out, merged, write_track
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -122,12 +122,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "params.yaml").write_text(yaml.safe_dump(tree))
     for number, split in enumerate(["train"] * 3 + ["test"] * 2):
         write_track(folder / "songs" / split / f"song {number}", number)
-    from stemproof.data.codec import import_musdb
-
-    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
-    setup = yaml.safe_load(packaged.read_text())
-    setup["validation_tracks"] = ["song 2"]
-    (folder / "songs" / "mus.yaml").write_text(yaml.safe_dump(setup))
+    hold_out(folder / "songs", "song 2")
     # As if they were rendered.
     marker = {MADE_WITH: record_of(tree, ["demo"])}
     (folder / "songs" / MARKER).write_text(json.dumps(marker))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, SMALL, default_tree, merged, write_track
+from conftest import ROOT, SMALL, default_tree, hold_out, merged, write_track
 
 from stemproof.core.errors import InputError
 from stemproof.core.params import Sections, load_params
@@ -55,11 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[A
     songs = folder / "songs | touch x"
     for number, name in enumerate(SONGS):
         write_track(songs / ("train" if number < 3 else "test") / name, number, 0.6)
-    from stemproof.data.codec import import_musdb
-
-    packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
-    setup = yaml.safe_load(packaged.read_text())
-    (songs / "mus.yaml").write_text(yaml.safe_dump({**setup, "validation_tracks": [SONGS[2]]}))
+    hold_out(songs, SONGS[2])
     calls: list[Any] = []
 
     def refused(*arguments: Any, **_: Any) -> None:
