@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,10 @@ from stemproof.auditing.scores import outcome
 from stemproof.core.batches import batches
 from stemproof.figures.si_sdr import si_sdr
 from stemproof.separators.protocol import Separator
+from stemproof.separators.wrappers import Memory, Remembered, Watched
+
+# (multiple of the budget, attack, runs) of PGD
+Run = tuple[float, GradientAttack, int]
 
 
 class Bench:
@@ -37,6 +42,8 @@ class Bench:
         attack: AttackParams,
         played: Tensor | None = None,
         found: Tensor | None = None,
+        memory: Memory | None = None,
+        tell: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare a model.
 
@@ -49,15 +56,20 @@ class Bench:
                 universal learns one on the training parts at hand.
             found: what the audited attack found on these very parts (parts x samples), where that
                 is known; without it the attack is run.
+            memory: of what this very system was asked before; without it, every pass is made.
+            tell: called whenever the system was asked, also when it was remembered what it said.
         """
-        self.separator = separator
+        self.separator = Watched(separator, tell)
+        remembered = separator if memory is None else Remembered(separator, memory)
+        self.asked = Watched(remembered, tell)
         self.material = material
         self.training = training
         self.attack = auditable(attack)
         self.played = played
         self.cases = self.cases_of(material)
         self.found = found
-        self._crafted: dict[tuple[float, GradientAttack, int], list[Found]] = {}
+        self._crafted: dict[Run, list[Found]] = {}
+        self._reached: dict[Run, Values] = {}
         if found is not None and self.attack.method == "pgd":
             self._crafted[1.0, build_pgd(self.attack), self.attack.restarts] = self._known(found)
 
@@ -66,7 +78,7 @@ class Bench:
         size = max(self.attack.batch // material.segments, 1)
         return [
             Case.of(
-                self.separator,
+                self.asked,
                 material.mixture[part],
                 material.vocals[part],
                 self.attack.bound,
@@ -106,6 +118,10 @@ class Bench:
             self.found = self.pgd() if self.attack.method == "pgd" else self._own()
         return self.found
 
+    def own_outcome(self) -> Values:
+        """The outcome of :meth:`own`, one value a part."""
+        return self.reached() if self.attack.method == "pgd" else self.outcome(self.own())
+
     def _own(self) -> Tensor:
         attack = build_attack(self.attack)
         if not isinstance(attack, UniversalPerturbation):
@@ -119,20 +135,36 @@ class Bench:
 
         Several checks ask for the same attack; each of its runs is made once.
         """
+        return _adversarial(self._made(self._run_of(factor, restarts, changes)))
+
+    def reached(self, factor: float = 1.0, restarts: int | None = None, **changes: Any) -> Values:
+        """The outcome of :meth:`pgd`, one value a part."""
+        return self._outcome_of(self._run_of(factor, restarts, changes))
+
+    def _outcome_of(self, run: Run) -> Values:
+        if run not in self._reached:
+            self._reached[run] = self.outcome(_adversarial(self._made(run)))
+        return self._reached[run]
+
+    def _run_of(self, factor: float, restarts: int | None, changes: dict[str, Any]) -> Run:
         runs = self.attack.restarts if restarts is None else restarts
-        attack = replace(build_pgd(self.attack), **changes)
+        return factor, replace(build_pgd(self.attack), **changes), runs
+
+    def _made(self, run: Run) -> list[Found]:
+        """What PGD finds, one a case; fewer restarts that were made are the first of more."""
+        factor, attack, runs = run
         before = [n for n in range(1, runs + 1) if (factor, attack, n) in self._crafted]
         done = max(before, default=0)
         found = self._crafted.get((factor, attack, done), [])
         bound = self.attack.bound
         # The budget of the parameters itself is not computed from a multiple.
         inside = [case.within(bound if factor == 1 else bound.times(factor)) for case in self.cases]
-        for run in range(done, runs):
-            fresh = [attack(case.restarted(run)) for case in inside]
+        for number in range(done, runs):
+            fresh = [attack(case.restarted(number)) for case in inside]
             pairs = zip(found, fresh, strict=True)
             found = [worse(*pair) for pair in pairs] if found else fresh
-        self._crafted[factor, attack, runs] = found
-        return torch.cat([of_case.adversarial for of_case in found])
+        self._crafted[run] = found
+        return found
 
     def _known(self, found: Tensor) -> list[Found]:
         """What the audited PGD found, with the loss that it reached."""
@@ -170,12 +202,8 @@ class Bench:
 
     def worst(self) -> Values:
         """The worst of all PGD that was run in the budget itself, one value a part."""
-        found = [
-            self.outcome(torch.cat([of_case.adversarial for of_case in crafted]))
-            for (factor, _, _), crafted in self._crafted.items()
-            if factor == 1
-        ]
-        return np.min(np.stack(found), axis=0)
+        inside = [run for run in self._crafted if run[0] == 1]
+        return np.min(np.stack([self._outcome_of(run) for run in inside]), axis=0)
 
     def repeat_difference(self) -> float:
         """Largest difference between two passes over the same input."""
@@ -192,3 +220,8 @@ class Bench:
     def budget_used(self, adversarial: Tensor) -> float:
         """Largest perturbation as a fraction of the budget."""
         return used(self.attack.bound.budget(self.mixture), self.mixture, adversarial)
+
+
+def _adversarial(found: list[Found]) -> Tensor:
+    """What was found case by case, parts x samples."""
+    return torch.cat([of_case.adversarial for of_case in found])

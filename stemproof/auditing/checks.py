@@ -50,7 +50,7 @@ class Auditor:
     def figures(self) -> dict[str, Any]:
         """Everything that is measured; a check that is switched off has no figure."""
         bench, material = self.bench, self.material
-        own, clean = bench.outcome(self.attacked), bench.outcome(bench.mixture)
+        own, clean = bench.own_outcome(), bench.outcome(bench.mixture)
         found: dict[str, Any] = {
             "collapsed": {
                 "clean": int(np.isneginf(clean).sum()),
@@ -103,28 +103,28 @@ class Auditor:
         result = {"fgsm": self.median_at_bs(self.bench.run(fgsm(negative_si_sdr)))}
         own = self.bench.steps
         for steps in sorted({*self.settings.steps, own, 2 * own}):
-            result[str(steps)] = self.median_at_bs(self.bench.pgd(steps=steps))
+            result[str(steps)] = self.material.median(self.bench.reached(steps=steps))
         return result
 
     def restarts(self) -> dict[str, float]:
         """AT-BS with the default number of restarts, and twice as many."""
         own = self.bench.attack.restarts
         return {
-            str(count): self.median_at_bs(self.bench.pgd(restarts=count, random_start=True))
+            str(count): self.material.median(self.bench.reached(restarts=count, random_start=True))
             for count in (own, 2 * own)
         }
 
     def rules(self) -> dict[str, float]:
         """AT-BS of every step rule at the same number of steps."""
         return {
-            name: self.median_at_bs(self.bench.pgd(rule=STEP_RULES[name]))
+            name: self.material.median(self.bench.reached(rule=STEP_RULES[name]))
             for name in self.settings.rules
         }
 
     def objectives(self) -> dict[str, float]:
         """AT-BS of every loss, and of the worst loss per part."""
         scores = {
-            name: self.bench.outcome(self.bench.pgd(objective=OBJECTIVES[name], random_start=True))
+            name: self.bench.reached(objective=OBJECTIVES[name], random_start=True)
             for name in self.settings.losses
         }
         worst = np.min(np.stack(list(scores.values())), axis=0)
@@ -140,7 +140,7 @@ class Auditor:
         found: dict[str, dict[str, float]] = {"eps": {}, "eps_snr": {}}
         for factor in self.settings.eps_factors:
             adversarial = self.bench.pgd(factor)
-            found["eps"][f"{factor:g}"] = self.median_at_bs(adversarial)
+            found["eps"][f"{factor:g}"] = self.material.median(self.bench.reached(factor))
             level = snr(self.bench.mixture, adversarial - self.bench.mixture)
             found["eps_snr"][f"{factor:g}"] = self.material.median(level.double().cpu().numpy())
         return found

@@ -16,6 +16,8 @@ from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams
 from stemproof.separators.protocol import Separator
 
+REMEMBERED = 256 * 2**20  # bytes of what one system answered, at most
+
 
 def passes_of_audit(
     suite: AuditParams, attack: AttackParams, white: bool, channels: int, known: bool
@@ -63,3 +65,16 @@ def held(
     # The systems of a threat model share theirs.
     once = {id(one): one.mixture.nbytes + one.vocals.nbytes for one in parts}
     return sum(once.values()) + max(kept, default=0)
+
+
+def remembered(suite: AuditParams, material: Material, attack: AttackParams) -> int:
+    """Bytes of the answers that are remembered of one system, as many as there is room for.
+
+    Args:
+        suite: the section ``audit`` as it is for such a system.
+        material: the parts that it is audited on.
+        attack: the section ``attack``.
+    """
+    passes = passes_of_audit(suite, attack, True, material.mixture.shape[1], known=True)
+    answers = passes.forward + 2 * passes.gradient  # an output, and a gradient
+    return min(REMEMBERED, answers * material.mixture.nbytes)

@@ -16,7 +16,7 @@ from stemproof.attacks.threat import threat_of
 from stemproof.auditing.auditable import auditable
 from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
-from stemproof.auditing.costs import held, passes_of_audit
+from stemproof.auditing.costs import REMEMBERED, held, passes_of_audit, remembered
 from stemproof.auditing.flag import Flag
 from stemproof.auditing.flags import raise_flags
 from stemproof.auditing.material import Material
@@ -26,7 +26,7 @@ from stemproof.auditing.transfer import as_heard, other_mask, played_across
 from stemproof.core.progress import Progress
 from stemproof.core.room import announce_held
 from stemproof.separators.protocol import Informed, Separator
-from stemproof.separators.wrappers import Watched
+from stemproof.separators.wrappers import Memory
 
 
 def at_once(_: str, compute: Callable[[], Any]) -> Any:
@@ -123,9 +123,15 @@ def audit(
     """
     _announce(settings, attack, systems)
     torch.manual_seed(attack.seed)  # for a system that is random at test time
+    memories = {system.model: Memory(REMEMBERED) for system in systems}
     benches = {
         system.model: Bench(
-            system.separator, system.material, system.training, attack, system.universal
+            system.separator,
+            system.material,
+            system.training,
+            attack,
+            system.universal,
+            memory=memories[system.model],
         )
         for system in systems
     }
@@ -137,9 +143,10 @@ def audit(
             continue
         seeds = [other for other in systems if other.name == system.name]
         bench = benches[system.model]
-        figures = measured(
-            system.model, partial(_figures, settings, attack, system, len(bench.cases))
-        )
+        memory, batches = memories[system.model], len(bench.cases)
+        do = partial(_figures, settings, attack, system, batches, memory)
+        figures = measured(system.model, do)
+        memory.forget()
         figures["seeds"] = len(seeds) if system.trained else None
         if crossed:
             figures["transfer"] = {played.model: crossed[played.model] for played in seeds}
@@ -174,11 +181,12 @@ def _announce(settings: AuditParams, attack: AttackParams, systems: Sequence[Sys
         (settings.of(threat_of(one.separator)), one.material) for one in systems if one.white_box
     ]
     cure = "lower audit.segments, or attack.excerpt for blind systems"
-    announce_held("audit", held(parts, searched, attack), cure)
+    answers = max((remembered(*one, attack) for one in searched), default=0)
+    announce_held("audit", held(parts, searched, attack) + answers, cure)
 
 
 def _figures(
-    settings: AuditParams, attack: AttackParams, system: System, batches: int
+    settings: AuditParams, attack: AttackParams, system: System, batches: int, memory: Memory
 ) -> dict[str, Any]:
     """What is measured of one model by itself, in so many batches of parts."""
     threat, material = threat_of(system.separator), system.material
@@ -190,8 +198,8 @@ def _figures(
     passes = passes_of_audit(suite, attack, system.white_box, channels, found is not None)
     total = (passes.forward + passes.gradient) * batches
     with Progress(total=total, desc=f"audit {system.model}", unit="pass") as bar:
-        watched = Watched(system.separator, bar.update)
-        bench = Bench(watched, material, system.training, attack, system.universal, found)
+        parts, own = (material, system.training), (system.universal, found)
+        bench = Bench(system.separator, *parts, attack, *own, memory, bar.update)
         return _measured(settings, attack, system, bench)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from stemproof.attacks.universal import UniversalPerturbation
 from stemproof.auditing.auditable import auditable
 from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
-from stemproof.auditing.costs import held
+from stemproof.auditing.costs import REMEMBERED, held, remembered
 from stemproof.auditing.flags import CHECKS, not_converged, raise_flags
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams, Suite
@@ -32,7 +33,7 @@ from stemproof.core.random import derive_seed
 from stemproof.data.excerpts import Excerpts, Place
 from stemproof.data.store import PreparedTrack
 from stemproof.separators.protocol import Informed, Reconstructing, Separator, Side
-from stemproof.separators.wrappers import FixedDraws
+from stemproof.separators.wrappers import FixedDraws, Memory, Watched
 
 MakeParams = Callable[..., Any]
 SUITE: dict[str, Any] = {"segments": 6, "steps": [1, 2, 5, 20], "queries": 60, "noise_draws": 3}
@@ -232,7 +233,7 @@ def test_an_audit_says_what_it_takes(
     ]
     audited(params, systems)
     first, *lines = capsys.readouterr().err.splitlines()
-    assert first.startswith("audit: at least ") and first.endswith(" kB of memory")
+    assert first.startswith("audit: at least ") and first.endswith(" MB of memory")
     for name in ("open", "closed"):
         ends = [line for line in lines if line.startswith(f"audit {name}-1: ")]
         done, total = map(int, re.findall(r"-1: (\d+) of (\d+) ", ends[-1])[0])
@@ -255,6 +256,38 @@ def test_parts_and_what_is_found_of_them_are_held(make_params: MakeParams) -> No
     shared = 2 * one.material.mixture.nbytes
     assert 0.5 * crafted <= said - shared <= crafted
     assert held(parts, [], params.attack) == shared
+
+
+def test_answers_are_remembered_in_the_room_that_was_announced(make_params: MakeParams) -> None:
+    params = make_params(attack=ATTACK, audit=SETTINGS)
+    suite, parts = params.audit.of("blind"), material()
+    memory = Memory(REMEMBERED)
+    Auditor(Bench(Plain(), parts, parts, params.attack, memory=memory), suite).figures()
+    said = remembered(suite, parts, params.attack)
+    # The search for the smallest perturbation asks as often as it has to.
+    assert 0.5 * memory.held <= said <= 1.5 * memory.held
+    many = make_params(attack=ATTACK, audit={**SETTINGS, "queries": 1_000}).audit
+    few = replace(parts, mixture=parts.mixture.expand(-1, 400, -1))
+    assert remembered(many, few, params.attack) == REMEMBERED
+
+
+@pytest.mark.parametrize("system", [Plain(), Backward(), Dropout(), HonestDropout()])
+def test_what_is_remembered_changes_no_figure(make_params: MakeParams, system: Separator) -> None:
+    """Not one bit; and of a system that draws nothing is remembered, so that it draws the same."""
+    params = make_params(attack=ATTACK, audit=SETTINGS)
+    suite, parts, found = params.audit.of("blind"), material(), []
+    passes = []
+    for memory in (Memory(REMEMBERED), None):
+        asked: list[None] = []
+        watched = Watched(system, partial(asked.append, None))
+        bench = Bench(watched, parts, parts, params.attack, memory=memory)
+        torch.manual_seed(0)
+        if isinstance(system, Dropout) and not isinstance(system, HonestDropout) and memory:
+            memory.repeats = False  # else the trial is one draw more
+        found.append(Auditor(bench, suite).figures())
+        passes.append(len(asked))
+    assert found[0] == found[1]
+    assert passes[0] == passes[1] if isinstance(system, Dropout) else passes[0] < 0.95 * passes[1]
 
 
 def test_no_flag_on_a_clean_system(settings: tuple[AttackParams, AuditParams]) -> None:

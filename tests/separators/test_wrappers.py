@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +29,10 @@ from stemproof.separators.wrappers import (
     EachChannel,
     Expectation,
     FixedDraws,
+    Memory,
+    Remembered,
     Resampled,
+    Watched,
     Windowed,
     with_channels,
     with_sample_rate,
@@ -551,3 +555,115 @@ def test_a_mono_rsvm_of_44100_hz_is_attacked_on_a_stereo_recording_of_48000_hz()
     again = run()
     assert torch.equal(again.adversarial, found.adversarial)
     assert torch.equal(again.losses, found.losses)
+
+
+class Counted:
+    """A system with a memory, and how often the system inside was asked."""
+
+    def __init__(self, system: Separator, size: int = 1 << 20) -> None:
+        self.asked = 0
+        self.memory = Memory(size)
+        self.system = Remembered(Watched(system, self._tell), self.memory)
+
+    def _tell(self) -> None:
+        self.asked += 1
+
+    def gradient(self, mixture: Tensor, side: Side = None, scale: float = 1.0) -> Tensor:
+        free = mixture.clone().requires_grad_(True)
+        output = self.system.separate(free, side)
+        (found,) = torch.autograd.grad(scale * output.square().sum(), free)
+        return found
+
+
+@pytest.mark.parametrize("make", [Smooth, rsvm])
+def test_a_memory_gives_the_same_bits_and_asks_once(make: Callable[[], Any]) -> None:
+    plain, own = make(), Counted(make())
+    mixture, vocals = noise(2, 1, 200), noise(2, 1, 200, seed=1)
+    side = side_of(plain, mixture, vocals)
+    free = mixture.clone().requires_grad_(True)
+    output = plain.separate(free, side)
+    (gradient,) = torch.autograd.grad(output.square().sum(), free)
+    for _ in range(3):
+        assert torch.equal(own.system.separate(mixture, side), output)
+        assert torch.equal(own.gradient(mixture, side), gradient)
+    # Once, once more for trust, and once for the way back.
+    assert own.asked == 3
+    assert torch.equal(own.gradient(mixture, side, 2.0), 2 * gradient)  # another loss
+    assert own.asked == 4
+    if side is not None:
+        assert not torch.equal(own.system.separate(mixture, 0.5 * side), output)
+    own.system.separate(mixture.double() if side is None else 0.9 * mixture, side)
+    assert own.asked == (5 if side is None else 6)
+
+
+def test_an_answer_is_nobodys_to_change() -> None:
+    own, mixture = Counted(Smooth()), noise(1, 1, 50)
+    first = own.system.separate(mixture)
+    kept = first.clone()
+    first.zero_()
+    own.gradient(mixture).zero_()
+    assert torch.equal(own.system.separate(mixture), kept)
+    assert own.gradient(mixture).abs().max() > 0
+    mixture.mul_(0.5)  # the same tensor, other samples
+    assert not torch.equal(own.system.separate(mixture), kept)
+
+
+def test_the_oldest_answers_are_forgotten() -> None:
+    own, mixtures = Counted(Smooth(), size=3 * 200), [noise(1, 1, 50, seed=n) for n in range(4)]
+    own.memory.repeats = True
+    for mixture in mixtures[:3]:
+        own.system.separate(mixture)
+    own.system.separate(mixtures[0])
+    own.system.separate(mixtures[3])
+    assert own.asked == 4 and own.memory.held == 600
+    own.system.separate(mixtures[0])
+    assert own.asked == 4  # it was asked for of late
+    own.system.separate(mixtures[1])
+    assert own.asked == 5
+    own.memory.forget()
+    assert own.memory.held == 0
+
+
+class Wandering(Smooth):
+    """Another function at every pass, and says nothing of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        self.passes += 1
+        return super().separate(mixture) * self.passes
+
+
+@pytest.mark.parametrize("make", [Wandering, Noisy])
+def test_of_a_system_that_does_not_repeat_nothing_is_remembered(make: Callable[[], Any]) -> None:
+    own, mixture = Counted(make()), noise(1, 1, 50)
+    found = [own.system.separate(mixture) for _ in range(5)]
+    assert all(not torch.equal(a, b) for a, b in itertools.pairwise(found))
+    assert own.memory.held == 0 or make is Noisy
+    fixed = own.system.redrawn([3]) if make is Noisy else None  # type: ignore[attr-defined]
+    if fixed is not None:
+        assert torch.equal(fixed.separate(mixture), fixed.separate(mixture))
+
+
+class Deaf(Smooth):
+    """Puts out the same, whatever it hears."""
+
+    def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+        return torch.ones_like(mixture)
+
+
+def test_no_gradient_stays_none() -> None:
+    own, mixture = Counted(Deaf()), noise(1, 1, 50).requires_grad_(True)
+    for _ in range(2):
+        assert not own.system.separate(mixture).requires_grad
+    with torch.no_grad():
+        own.system.separate(mixture)
+    output = own.system.separate(mixture)
+    found = (
+        torch.autograd.grad(output.sum(), mixture, allow_unused=True)
+        if output.requires_grad
+        else (None,)
+    )
+    assert found == (None,)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stemproof.separators.wrappers.draws import FixedDraws
     from stemproof.separators.wrappers.expectation import Expectation
     from stemproof.separators.wrappers.rate import Resampled, with_sample_rate
+    from stemproof.separators.wrappers.remembered import Memory, Remembered
     from stemproof.separators.wrappers.watched import Watched
     from stemproof.separators.wrappers.windows import Windowed
     from stemproof.separators.wrappers.wrapper import Wrapper
@@ -20,6 +21,8 @@ _MODULES = {
     "EachChannel": "channels",
     "Expectation": "expectation",
     "FixedDraws": "draws",
+    "Memory": "remembered",
+    "Remembered": "remembered",
     "Resampled": "rate",
     "Watched": "watched",
     "Windowed": "windows",
@@ -32,6 +35,8 @@ __all__ = [
     "EachChannel",
     "Expectation",
     "FixedDraws",
+    "Memory",
+    "Remembered",
     "Resampled",
     "Watched",
     "Windowed",
