@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from stemproof.figures.table import by_key
 from stemproof.report.tables import Cell, Metrics, Table, db
 
+NORMS = {"l2": "L2", "linf": "L-inf"}
 NONE = Cell("-", "nothing to compare")
 
 
@@ -97,12 +98,14 @@ def elsewhere(audits: Mapping[str, Metrics], informed: bool) -> Table:
     first = next(iter(audits.values()))
     # A level that one system does not reach is still a column.
     reached = [audit["minimal_snr"] for audit in audits.values() if "minimal_snr" in audit]
-    levels = list(dict.fromkeys(level for norms in reached for level in norms["l2"]))
+    norms = [norm for norm in NORMS if any(norm in found for found in reached)]
+    by_norm = " / ".join(NORMS[norm] for norm in norms)
+    levels = list(dict.fromkeys(level for of in reached for norm in norms for level in of[norm]))
     sparse = next((a["sparse"]["samples"] for a in audits.values() if "sparse" in a), 0)
     found = Table(
         [
             "system",
-            *(f"SNR that costs {level} dB, L2 / L-inf" for level in levels),
+            *(f"SNR that costs {level} dB, {by_norm}" for level in levels),
             f"{words}, {sparse} samples changed",
             f"{words}, one universal perturbation",
             f"{words}, random search ({first['black_box']['queries']} queries)",
@@ -112,12 +115,12 @@ def elsewhere(audits: Mapping[str, Metrics], informed: bool) -> Table:
     for name, audit in audits.items():
         row = [Cell(name)]
         for level in levels:
-            norms = audit.get("minimal_snr", {})
-            both = [
-                db(norms[norm][level]) if level in norms.get(norm, {}) else "not reached"
-                for norm in ("l2", "linf")
+            own = audit.get("minimal_snr")
+            said = [
+                db(own[norm][level]) if own and level in own[norm] else "not reached"
+                for norm in norms
             ]
-            row.append(Cell(" / ".join(both) if norms else "-", "" if norms else "not measured"))
+            row.append(Cell("-", "not measured") if own is None else Cell(" / ".join(said)))
         row += [
             _level(audit[key], "at_bs") if key in audit else Cell("-", "not measured")
             for key in ("sparse", "universal", "black_box")

@@ -134,8 +134,8 @@ class Crossed(Part):
 class MinimalSNR(Part):
     """The smallest perturbations of either norm, by what they cost."""
 
-    l2: Levels
-    linf: Levels
+    l2: Levels = ABSENT
+    linf: Levels = ABSENT
 
 
 class AuditFigures(Document):

@@ -104,7 +104,7 @@ def test_a_system_that_is_always_silent(make_params: MakeParams, tmp_path: Path)
     assert not raised["does not collapse"].raised
     assert result.figures["collapsed"] == {"clean": 6, "attacked": 6, "segments": 6}
     assert "bs" not in result.figures and "at_bs" not in result.figures
-    assert result.figures["minimal_snr"] == {"l2": {}, "linf": {}}
+    assert result.figures["minimal_snr"] == {"linf": {}}
     write_json(tmp_path / "figures.json", result.figures)  # no NaN, no infinity
     write_json(tmp_path / "flags.json", result.summary())
     assert "inf" not in json.dumps([flag.reason for flag in result.flags])

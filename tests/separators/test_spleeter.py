@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from stemproof.core.errors import InputError
@@ -26,7 +28,7 @@ from stemproof.separators.kind import Made, Making
 from stemproof.separators.protocol import Precise, Random, Separator
 from stemproof.separators.registry import entry, find_kind
 from stemproof.separators.spleeter import separator as separator_module
-from stemproof.separators.spleeter.network import Spleeter
+from stemproof.separators.spleeter.network import Spleeter, Up
 from stemproof.separators.spleeter.separator import SpleeterSeparator
 from stemproof.separators.spleeter.weights import FILES, folder_of_package, published
 
@@ -528,3 +530,27 @@ def test_real_vocals_are_found(previews: Path, model: Spleeter) -> None:
         found, heard = (float(si_sdr(vocals.flatten(), s.flatten())) for s in (estimate, mixture))
         assert abs(found - known) < 0.1, name
         assert found > heard + 5, name
+
+
+@settings(deadline=None, max_examples=20)
+@given(batch=st.integers(1, 2), channels=st.integers(1, 3), frames=st.integers(1, 7), n=st.data())
+def test_a_level_with_one_channel_is_the_transposed_convolution(
+    batch: int, channels: int, frames: int, n: Any
+) -> None:
+    bins = n.draw(st.integers(1, 7))
+    torch.manual_seed(n.draw(st.integers(0, 99)))
+    level = Up(channels, 1).double()
+    signal = torch.randn(batch, channels, frames, bins, dtype=torch.float64, requires_grad=True)
+    expected = level.norm(torch.relu(level.conv(signal)[..., :-1, :-1]))
+    found = level(signal)
+    assert found.shape == (batch, 1, 2 * frames, 2 * bins)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(found)
+    for one, other in zip(
+        torch.autograd.grad(
+            (found * weights).sum(), (signal, level.conv.weight), retain_graph=True
+        ),
+        torch.autograd.grad((expected * weights).sum(), (signal, level.conv.weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)

@@ -80,7 +80,23 @@ class Up(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """Batch x channels x frames x bins to batch x out x 2 frames x 2 bins."""
-        return self.norm(F.relu(self.conv(signal)[..., :-1, :-1]))
+        one = self.conv.out_channels == 1
+        raised = self._by_phases(signal) if one else self.conv(signal)[..., :-1, :-1]
+        return self.norm(F.relu(raised))
+
+    def _by_phases(self, signal: Tensor) -> Tensor:
+        """The same sums as a plain convolution for each of the four phases of the stride.
+
+        Where a single channel goes out, PyTorch's transposed convolution takes three times as long
+        on a CPU, a tenth of the whole network.
+        """
+        # Tap 2j + p of the kernel is what phase p hears of the neighbour 1 - j.
+        padded = F.pad(self.conv.weight, (1, 0, 1, 0))
+        by_phase = padded.reshape(*padded.shape[:2], 3, STRIDE, 3, STRIDE).flip(2, 4)
+        taps = by_phase.permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
+        assert self.conv.bias is not None
+        bias = self.conv.bias.repeat_interleave(STRIDE**2)
+        return F.pixel_shuffle(F.conv2d(signal, taps, bias, padding=1), STRIDE)
 
 
 class MaskConv(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -81,7 +81,7 @@ class Memory:
 def _digest(tensor: Tensor) -> bytes:
     words = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     values: Any = tensor.detach().contiguous().numpy()
-    return blake2b(values, digest_size=32).digest() + words
+    return sha256(values).digest() + words
 
 
 @dataclass(frozen=True)
