@@ -48,6 +48,9 @@ class SpleeterSeparator:
 
     def __init__(self, model: Spleeter) -> None:
         self.model = model.eval().requires_grad_(False)
+        for weight in self.model.parameters():
+            if weight.dim() == 4:  # as the network computes
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
     def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
         """Estimate the vocals; batch x 2 x samples both ways."""
