@@ -40,7 +40,7 @@ class Suite(Section):
     minimal_drops: list[Drop] = Field(default=[1, 3, 6])
     sparse_samples: int = Field(default=100, ge=0, le=1_000_000)
     sparse_amplitude: float = Field(default=0.1, gt=0, le=1)
-    universal_epochs: int = Field(default=20, ge=0, le=10_000)
+    universal_epochs: int = Field(default=10, ge=0, le=10_000)
 
     @field_validator("eps_factors")
     @classmethod

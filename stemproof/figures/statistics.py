@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,3 +171,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, (len(p_values) - rank) * p_values[number])
         adjusted[number] = min(1.0, largest)
     return [float(value) for value in adjusted]
+
+
+def detectable(low: float, high: float, confidence: float = 0.95, power: float = 0.8) -> float:
+    """The smallest true difference that a study with such an interval would mostly show.
+
+    Were the estimate normal around the truth with the standard error that the interval's width
+    stands for, intervals of so many studies (``power``) would leave out zero: z(confidence) +
+    z(power) standard errors, 2.8 of them by default (Gelman and Hill, 2006, section 20.2).
+
+    Args:
+        low: lower end of the interval.
+        high: upper end.
+        confidence: of the interval.
+        power: share of studies.
+    """
+    half = NormalDist().inv_cdf((1 + confidence) / 2)
+    return (high - low) / (2 * half) * (half + NormalDist().inv_cdf(power))

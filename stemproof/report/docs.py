@@ -17,6 +17,7 @@ from stemproof.protecting.summary import Measured
 from stemproof.report import lengths, parameters, protection_tables
 from stemproof.report.front import front
 from stemproof.report.markdown import as_table
+from stemproof.report.paper_claims import against_paper
 from stemproof.separators.registry import find_kind, kinds
 
 RESULTS = Path("results")
@@ -70,6 +71,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     Path("docs/parameters.md"): {"parameters": parameters.sections},
     Path("README.md"): {"board": board},
     Path("docs/results.md"): {
+        "paper": against_paper,
         "epochs": lengths.over_epochs,
         "lengths": lengths.by_length,
         "longer": lengths.on_test,

@@ -15,6 +15,7 @@ from scipy import stats as scipy_stats
 
 from stemproof.figures.statistics import (
     bootstrap,
+    detectable,
     holm,
     median,
     median_difference,
@@ -337,3 +338,19 @@ def test_the_memory_of_many_tracks_is_bounded() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 60e6, peak
+
+
+@pytest.mark.parametrize(("confidence", "power"), [(0.95, 0.8), (0.9, 0.6)])
+def test_what_could_have_been_shown_is_mostly_shown(confidence: float, power: float) -> None:
+    """Of studies of such a true difference, so many have an interval without zero."""
+    draw, error = np.random.default_rng(3), 0.7
+    half = error * scipy_stats.norm.ppf((1 + confidence) / 2)
+    true = detectable(-half, half, confidence, power)
+    assert detectable(5 - half, 5 + half, confidence, power) == pytest.approx(true)
+    found = draw.normal(true, error, size=20_000)
+    assert float(np.mean(found - half > 0)) == pytest.approx(power, abs=0.015)
+
+
+def test_what_could_have_been_shown_is_2_8_standard_errors() -> None:
+    half = 1.959964
+    assert detectable(-half, half) == pytest.approx(1.959964 + 0.841621, abs=1e-5)
