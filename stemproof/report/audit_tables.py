@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from stemproof.figures.table import by_key
 from stemproof.report.tables import Cell, Metrics, Table, db
 
-NORMS = {"l2": "L2", "linf": "L-inf"}
 NONE = Cell("-", "nothing to compare")
 
 
@@ -98,14 +97,12 @@ def elsewhere(audits: Mapping[str, Metrics], informed: bool) -> Table:
     first = next(iter(audits.values()))
     # A level that one system does not reach is still a column.
     reached = [audit["minimal_snr"] for audit in audits.values() if "minimal_snr" in audit]
-    norms = [norm for norm in NORMS if any(norm in found for found in reached)]
-    by_norm = " / ".join(NORMS[norm] for norm in norms)
-    levels = list(dict.fromkeys(level for of in reached for norm in norms for level in of[norm]))
+    levels = list(dict.fromkeys(level for found in reached for level in found["linf"]))
     sparse = next((a["sparse"]["samples"] for a in audits.values() if "sparse" in a), 0)
     found = Table(
         [
             "system",
-            *(f"SNR that costs {level} dB, {by_norm}" for level in levels),
+            *(f"SNR that costs {level} dB, L-inf" for level in levels),
             f"{words}, {sparse} samples changed",
             f"{words}, one universal perturbation",
             f"{words}, random search ({first['black_box']['queries']} queries)",
@@ -115,12 +112,11 @@ def elsewhere(audits: Mapping[str, Metrics], informed: bool) -> Table:
     for name, audit in audits.items():
         row = [Cell(name)]
         for level in levels:
-            own = audit.get("minimal_snr")
-            said = [
-                db(own[norm][level]) if own and level in own[norm] else "not reached"
-                for norm in norms
-            ]
-            row.append(Cell("-", "not measured") if own is None else Cell(" / ".join(said)))
+            if "minimal_snr" not in audit:
+                row.append(Cell("-", "not measured"))
+                continue
+            own = audit["minimal_snr"]["linf"]
+            row.append(Cell(db(own[level]) if level in own else "not reached"))
         row += [
             _level(audit[key], "at_bs") if key in audit else Cell("-", "not measured")
             for key in ("sparse", "universal", "black_box")

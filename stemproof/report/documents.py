@@ -132,10 +132,9 @@ class Crossed(Part):
 
 
 class MinimalSNR(Part):
-    """The smallest perturbations of either norm, by what they cost."""
+    """The perturbations of the smallest peak, by what they cost."""
 
-    l2: Levels = ABSENT
-    linf: Levels = ABSENT
+    linf: Levels
 
 
 class AuditFigures(Document):

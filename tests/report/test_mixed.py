@@ -35,7 +35,7 @@ def audited(params: AllParams, is_informed: bool) -> dict[str, Any]:
     cell = {"drop": 2.5, "gain": -0.25, "parts": 4}
     found: dict[str, Any] = {
         "transfer": {"rsvm-1": dict.fromkeys(("rsvm-1", "toy-1"), cell)},
-        "minimal_snr": {"l2": {"1.0": 30.0}, "linf": {"1.0": 28.0}},
+        "minimal_snr": {"linf": {"1.0": 28.0}},
         "sparse": {"at_bs": 5.0, "samples": 100},
         "universal": {"at_bs": 5.0},
         "black_box": {"at_bs": 5.0, "queries": 10},
