@@ -35,7 +35,6 @@ LOGS = Path("checkpoints/side-by-side")
 OF_MODEL = ("train", "generate", "find_break_points", "evaluate")
 OF_ALL = ("compare", "audit", "listen", "report")
 KEPT = ("params.yaml", "metrics", "plots", "report")
-Run = Callable[[Sequence[str], Path], bool]
 
 
 class Params(Sections):
@@ -54,7 +53,7 @@ def run(command: Sequence[str], log: Path) -> bool:
 
 
 def of_model(
-    system: str, seed: int, stages: Sequence[str], said: Callable[[str], None], run: Run = run
+    system: str, seed: int, stages: Sequence[str], said: Callable[[str], None]
 ) -> str | None:
     """Take one model through its stages.
 
@@ -63,7 +62,6 @@ def of_model(
         seed: of its training.
         stages: scripts, in their order.
         said: is told what has ended.
-        run: runs a command.
 
     Returns:
         What failed, with the place of its log; None when nothing did.

@@ -207,3 +207,10 @@ def hold_out(root: Path, *songs: str) -> None:
     packaged = Path(import_musdb("pyav").__path__[0]) / "configs" / "mus.yaml"
     setup = yaml.safe_load(packaged.read_text()) | {"validation_tracks": list(songs)}
     (root / "mus.yaml").write_text(yaml.safe_dump(setup))
+
+
+def write_songs(root: Path) -> None:
+    """A data set of five songs: one to train on, one held out, three to test on."""
+    for number, split in enumerate(["train"] * 2 + ["test"] * 3):
+        write_track(root / split / f"song {number}", number)
+    hold_out(root, "song 1")

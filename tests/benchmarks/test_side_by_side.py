@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, SMALL, default_tree, hold_out, merged, write_track
+from conftest import ROOT, SMALL, default_tree, merged, write_songs
 
 from stemproof.core.errors import InputError
 
@@ -31,9 +31,7 @@ def project(tmp_path: Path) -> Path:
     tree["rsvm"]["training"]["epochs"] = 1
     tree["data"]["root"] = "songs"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
-    for number, split in enumerate(["train"] * 2 + ["test"] * 3):
-        write_track(tmp_path / "songs" / split / f"song {number}", number)
-    hold_out(tmp_path / "songs", "song 1")
+    write_songs(tmp_path / "songs")
     return tmp_path
 
 
@@ -71,7 +69,6 @@ def test_models_go_their_way_side_by_side(
             ended.append(log.stem)
         return True
 
-    monkeypatch.setattr(side_by_side.of_model, "__defaults__", (run,))
     monkeypatch.setattr(side_by_side, "run", run)
     side_by_side.main(at_once=2, last="audit", out=None)
     assert ended[0] == "prepare" and ended[-2:] == ["compare", "audit"]
@@ -89,7 +86,6 @@ def test_what_failed_is_named_and_the_others_end(
         ended.append(log.stem)
         return log.stem != "baseline-218-generate"
 
-    monkeypatch.setattr(side_by_side.of_model, "__defaults__", (run,))
     monkeypatch.setattr(side_by_side, "run", run)
     with pytest.raises(InputError, match=r"failed: generate baseline 218 \(.*generate.log\)"):
         side_by_side.main(at_once=1, last="audit", out=None)
@@ -105,11 +101,6 @@ def test_a_model_that_is_there_is_not_trained_again(
     (project / "models/baseline").mkdir(parents=True)
     (project / "models/baseline/218.safetensors").touch()
     ended: list[str] = []
-    side_by_side.of_model(
-        "baseline",
-        218,
-        side_by_side.OF_MODEL,
-        lambda _: None,
-        lambda command, log: ended.append(log.stem) or True,
-    )
+    monkeypatch.setattr(side_by_side, "run", lambda _, log: ended.append(log.stem) or True)
+    side_by_side.of_model("baseline", 218, side_by_side.OF_MODEL, lambda _: None)
     assert ended == [f"baseline-218-{stage}" for stage in side_by_side.OF_MODEL[1:]]

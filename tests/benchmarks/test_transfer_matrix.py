@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import RATE, ROOT, SMALL, default_tree, hold_out, merged, write_track
+from conftest import RATE, ROOT, SMALL, default_tree, merged, write_songs
 
 from stemproof.core.errors import InputError
 from stemproof.data.store import MIXTURE, VOCALS, PreparedData
@@ -45,9 +45,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tree["rsvm"]["training"]["epochs"] = 1
     tree["data"]["root"] = "songs"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
-    for number, split in enumerate(["train"] * 2 + ["test"] * 3):
-        write_track(tmp_path / "songs" / split / f"song {number}", number)
-    hold_out(tmp_path / "songs", "song 1")
+    write_songs(tmp_path / "songs")
     importlib.import_module("prepare").main()
     for name in ("baseline", "bent"):
         for stage in ("train", "generate"):

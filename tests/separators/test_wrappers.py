@@ -641,7 +641,7 @@ def test_of_a_system_that_does_not_repeat_nothing_is_remembered(make: Callable[[
     own, mixture = Counted(make()), noise(1, 1, 50)
     found = [own.system.separate(mixture) for _ in range(5)]
     assert all(not torch.equal(a, b) for a, b in itertools.pairwise(found))
-    assert own.memory.held == 0 or make is Noisy
+    assert own.memory.held == 0
     fixed = own.system.redrawn([3]) if make is Noisy else None  # type: ignore[attr-defined]
     if fixed is not None:
         assert torch.equal(fixed.separate(mixture), fixed.separate(mixture))
