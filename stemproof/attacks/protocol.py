@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stemproof.attacks.params import AttackParams
 
 Need = Literal["gradient", "vocals", "start"]
+REACHED = 0.02  # dB; so near to its aim an attack has reached it
 
 
 class Attack(Protocol):

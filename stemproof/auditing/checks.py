@@ -12,6 +12,7 @@ from stemproof.attacks.fgsm import fgsm
 from stemproof.attacks.minimal import MinimalPerturbation
 from stemproof.attacks.noise import NOISES
 from stemproof.attacks.objectives import OBJECTIVES, negative_si_sdr
+from stemproof.attacks.protocol import REACHED
 from stemproof.attacks.search import RandomSearch
 from stemproof.attacks.sparse import SparseSaliency
 from stemproof.attacks.steps import STEP_RULES
@@ -21,7 +22,6 @@ from stemproof.auditing.gradients import gradient_health
 from stemproof.auditing.material import Values
 from stemproof.auditing.params import AuditParams
 from stemproof.auditing.scores import figure
-from stemproof.evaluation.evaluate import REACHED
 from stemproof.figures.si_sdr import snr
 
 

@@ -31,16 +31,16 @@ class Suite(Section):
     """
 
     segments: int = Field(default=6, ge=1, le=100_000)
-    steps: list[Steps] = Field(default=[1, 2, 5, 50])
+    steps: list[Steps] = Field(default=[1, 2, 5, 40])
     rules: list[str] = Field(default=list(STEP_RULES), min_length=1)
     losses: list[str] = Field(default=list(OBJECTIVES), min_length=1)
     eps_factors: list[Factor] = Field(default=[0.1, 0.3, 1, 3, 10, 30, 100], min_length=1)
-    queries: int = Field(default=100, ge=1, le=1_000_000)
+    queries: int = Field(default=80, ge=1, le=1_000_000)
     noise_draws: int = Field(default=5, ge=1, le=1000)
-    minimal_drops: list[Drop] = Field(default=[1, 3, 6])
+    minimal_drops: list[Drop] = Field(default=[3])
     sparse_samples: int = Field(default=100, ge=0, le=1_000_000)
     sparse_amplitude: float = Field(default=0.1, gt=0, le=1)
-    universal_epochs: int = Field(default=10, ge=0, le=10_000)
+    universal_epochs: int = Field(default=5, ge=0, le=10_000)
 
     @field_validator("eps_factors")
     @classmethod

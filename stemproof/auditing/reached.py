@@ -7,12 +7,12 @@ import torch
 
 from stemproof.attacks.craft import case_of
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.protocol import REACHED
 from stemproof.attacks.stored import Adversarials, parts_of, read_stored
 from stemproof.attacks.threat import excerpts_for, played_to
 from stemproof.auditing.scores import outcome
 from stemproof.data.params import SegmentParams
 from stemproof.data.store import PreparedData
-from stemproof.evaluation.evaluate import REACHED
 from stemproof.separators.protocol import Separator
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from stemproof.attacks.budgets import matched
 from stemproof.attacks.noise import signs
 from stemproof.attacks.params import AttackParams
+from stemproof.attacks.protocol import REACHED
 from stemproof.attacks.stored import Adversarials, parts_of, read_stored
 from stemproof.attacks.threat import excerpts_for, played_to, threat_of
 from stemproof.core.errors import InputError
@@ -47,7 +48,6 @@ from stemproof.separators.protocol import (
 )
 
 SCORED_AT_ONCE = 1_500_000  # samples of music that wait for BSSEval; half a minute
-REACHED = 0.02  # dB; so near to its aim an attack has reached it
 
 
 @dataclass(frozen=True)
