@@ -12,6 +12,7 @@ PYTEST := OMP_WAIT_POLICY=passive pytest --numprocesses logical --dist loadfile 
 
 repro: setup
 	dvc repro
+	@sed -n '/^\*\*/{s/[*\\]//g;p;}' report/report.md
 	@echo "report: report/index.html and report/report.md"
 
 test: setup

@@ -129,6 +129,8 @@ def find_break_points(
     with explaining(work, "written"):
         work.mkdir(parents=True, exist_ok=True)
     before = peak_memory()
+    if shard.is_first:
+        print(f"{victim.name}: checking its gradient", flush=True)
     checked = examine(victim.separator, excerpts, cut.loud_db, attack.seed, device)
     search = _search(params, attack, checked.passed)
     if shard.is_first:

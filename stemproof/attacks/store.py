@@ -117,6 +117,8 @@ def generate(
     with explaining(work, "written"):
         work.mkdir(parents=True, exist_ok=True)
     before = peak_memory()
+    if shard.is_first:
+        print(f"{victim.name}: checking its gradient", flush=True)
     checked = examine(victim.separator, excerpts, cut.loud_db, params.seed, device)
     usable = checked.passed or "gradient" not in params.of_method.needs
     if shard.is_first:
@@ -166,7 +168,7 @@ def generate(
     finished(work, [CURVE, INDEX, SYSTEM, *kept_names(arrays)])
     print(
         f"{victim.name}: median loss of the attack {curve[0][1]:.3f} before its first step, "
-        f"{curve[-1][1]:.3f} after {curve[-1][0]}; {len(excerpts.tracks)} recordings"
+        f"{curve[-1][1]:.3f} after {curve[-1][0]}; recordings: {len(excerpts.tracks)}"
     )
 
 

@@ -21,7 +21,7 @@ from stemproof.auditing.bench import Bench
 from stemproof.auditing.gradients import gradient_health
 from stemproof.auditing.material import Values
 from stemproof.auditing.params import AuditParams
-from stemproof.auditing.scores import figure
+from stemproof.auditing.scores import figure, lost
 from stemproof.figures.si_sdr import snr
 
 
@@ -72,7 +72,7 @@ class Auditor:
                 "restarts": self.restarts(),
                 "rules": self.rules(),
                 "objectives": self.objectives(),
-                **self.eps_sweep(),
+                **self.eps_sweep(clean),
                 "minimal_snr": self.minimal_snr(figure(clean)),
                 "gradient": self.gradient_health(),
             }
@@ -131,16 +131,19 @@ class Auditor:
         result = {name: self.material.median(values) for name, values in scores.items()}
         return {**result, "worst": self.material.median(worst)}
 
-    def eps_sweep(self) -> dict[str, dict[str, float]]:
+    def eps_sweep(self, clean: Values) -> dict[str, dict[str, float]]:
         """AT-BS against the budget, from a tenth of it to where the separation collapses.
 
         Returns:
-            ``eps``: AT-BS by factor; ``eps_snr``: mixture over perturbation.
+            ``eps``: AT-BS by factor; ``eps_drop``: what it costs, a median of differences;
+            ``eps_snr``: mixture over perturbation.
         """
-        found: dict[str, dict[str, float]] = {"eps": {}, "eps_snr": {}}
+        found: dict[str, dict[str, float]] = {"eps": {}, "eps_drop": {}, "eps_snr": {}}
         for factor in self.settings.eps_factors:
             adversarial = self.bench.pgd(factor)
-            found["eps"][f"{factor:g}"] = self.material.median(self.bench.reached(factor))
+            reached = self.bench.reached(factor)
+            found["eps"][f"{factor:g}"] = self.material.median(reached)
+            found["eps_drop"][f"{factor:g}"] = self.material.median(lost(clean, reached))
             level = snr(self.bench.mixture, adversarial - self.bench.mixture)
             found["eps_snr"][f"{factor:g}"] = self.material.median(level.double().cpu().numpy())
         return found

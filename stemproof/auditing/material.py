@@ -34,6 +34,7 @@ class Material:
         segments: that a part has.
         excerpts: where the parts are in prepared data, in the same order; None for others.
         cut: whether a part is shorter than the one that the figures were made on.
+        chosen_from: how many parts there were that count; 0 where that is not known.
     """
 
     tracks: list[str]
@@ -43,6 +44,7 @@ class Material:
     segments: int = 1
     excerpts: Excerpts | None = None
     cut: bool = False
+    chosen_from: int = 0
 
     def median(self, values: Values) -> float:
         """Median over tracks of the medians over parts.
@@ -102,7 +104,14 @@ def choose_material(
     names = [parts.track(number) for number in numbers]
     cut_short = any(place.samples > shortest for place in places)
     return Material(
-        names, mixture, vocals, seeds, max(shortest // parts.segment, 1), parts, cut_short
+        names,
+        mixture,
+        vocals,
+        seeds,
+        max(shortest // parts.segment, 1),
+        parts,
+        cut_short,
+        len(loud),
     )
 
 

@@ -192,7 +192,8 @@ def _figures(
     threat, material = threat_of(system.separator), system.material
     suite = settings.of(threat)
     unit = "segments" if threat == "informed" else "excerpts"
-    print(f"audit {system.model}: {len(material.tracks)} {unit}", flush=True)
+    of = f" of {material.chosen_from}" if material.chosen_from else ""
+    print(f"audit {system.model}: {unit}: {len(material.tracks)}{of}", flush=True)
     found = _found(attack, system)
     channels = material.mixture.shape[1]
     passes = passes_of_audit(suite, attack, system.white_box, channels, found is not None)
@@ -224,6 +225,8 @@ def _measured(
     threat = threat_of(system.separator)
     figures = Auditor(bench, settings.of(threat), system.white_box).figures()
     figures |= {"mask": attack.mask, "threat": threat, "parts": len(system.material.tracks)}
+    if system.material.chosen_from:
+        figures["chosen_from"] = system.material.chosen_from
     if system.twin is not None and system.white_box:
         twin = Bench(system.twin, system.material, system.training, attack)
         pair = bench, twin

@@ -44,6 +44,14 @@ def fall(before: float, after: float) -> float:
     return 0.0 if before == after else before - after
 
 
+def lost(before: Values, after: Values) -> Values:
+    """By how many dB each outcome lies below; of two collapses nothing, NaN behind a silence."""
+    both = np.isneginf(before) & np.isneginf(after)
+    silent = np.isneginf(before) & ~both
+    with np.errstate(invalid="ignore"):
+        return np.where(both, 0.0, np.where(silent, np.nan, before - after))
+
+
 def without_absent(figures: Any) -> Any:
     """Figures without those that are not finite: what is written is counted or left out."""
     if not isinstance(figures, Mapping):

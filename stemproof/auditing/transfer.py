@@ -12,6 +12,7 @@ from torch import Tensor
 from stemproof.attacks.stored import Adversarials
 from stemproof.auditing.bench import Bench
 from stemproof.auditing.material import Material, Values
+from stemproof.auditing.scores import lost
 from stemproof.core.files import read_array
 from stemproof.data.excerpts import Excerpts, Place
 from stemproof.data.store import MIXTURE
@@ -79,21 +80,13 @@ def played_across(
         own = found[name]
         result[name] = {
             source: {
-                "drop": bench.material.median(_loss(clean, reached)),
-                "gain": bench.material.median(_loss(own, reached)),
-                "parts": int(np.isfinite(_loss(clean, reached)).sum()),
+                "drop": bench.material.median(lost(clean, reached)),
+                "gain": bench.material.median(lost(own, reached)),
+                "parts": int(np.isfinite(lost(clean, reached)).sum()),
             }
             for source, reached in found.items()
         }
     return result
-
-
-def _loss(before: Values, after: Values) -> Values:
-    """By how many dB ``after`` is below; of two collapses nothing, and nothing of silence."""
-    both = np.isneginf(before) & np.isneginf(after)
-    silent = np.isneginf(before) & ~both
-    with np.errstate(invalid="ignore"):
-        return np.where(both, 0.0, np.where(silent, np.nan, before - after))
 
 
 def other_mask(fixed: Bench, recomputed: Bench) -> dict[str, dict[str, float]]:

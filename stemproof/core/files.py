@@ -19,7 +19,8 @@ from stemproof.core.errors import InputError, explaining
 from stemproof.core.strict_json import parse_json
 
 FloatArray = NDArray[np.float32]
-MISSING = "no such file; run the stage that writes it first"
+DAMAGED = "correct or restore it; what a stage wrote can also be deleted and made again"
+MISSING = "no such file; run the stage that writes it first, or name another"
 
 
 @contextmanager
@@ -128,9 +129,9 @@ def read_json(path: Path) -> dict[str, Any]:
         try:
             value = parse_json(stream.read())
         except ValueError as error:
-            raise InputError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+            raise InputError(f"{path}: not valid JSON ({error}); {DAMAGED}") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: a JSON object was expected; delete it and run again")
+        raise InputError(f"{path}: a JSON object was expected; {DAMAGED}")
     return value
 
 
@@ -153,11 +154,9 @@ def read_array(path: Path) -> FloatArray:
         except (OSError, MemoryError):
             raise
         except Exception as error:  # a header that is none fails in many ways
-            raise InputError(f"{path}: damaged ({error}); delete it and run again") from None
+            raise InputError(f"{path}: damaged ({error}); {DAMAGED}") from None
     if array.dtype != np.float32:
-        raise InputError(
-            f"{path}: float32 was expected, not {array.dtype}; delete it and run again"
-        )
+        raise InputError(f"{path}: float32 was expected, not {array.dtype}; {DAMAGED}")
     return array
 
 

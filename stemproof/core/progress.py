@@ -31,9 +31,16 @@ class Progress(Bar):
         self.in_lines = sys.stderr is None or not sys.stderr.isatty()
         self.written = ""
         self.last_line = -EVERY
+        settings.setdefault("disable", settings.get("total") == 0)
         if self.in_lines:
             settings = {"bar_format": LINE, "miniters": 1, "mininterval": EVERY, **settings}
         super().__init__(*arguments, **settings)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count; a total that was too small an estimate grows."""
+        if self.total is not None and n is not None:
+            self.total = max(self.total, self.n + n)
+        return super().update(n)
 
     def __iter__(self) -> Iterator[Any]:
         """Go through what was given; a log is told of each, for it hears so little."""

@@ -30,7 +30,7 @@ def of_tracks(name: str, tracks: pd.DataFrame, informed: bool) -> str:
         if figure.minus and set(figure.minus) <= set(values):
             values[key] = values[figure.minus[0]] - values[figure.minus[1]]
     said = [_said(figure, values, informed) for figure in _shown(values)]
-    return f"{name}: {', '.join(said) or 'all collapsed'} (medians over {len(tracks)} tracks)"
+    return f"{name}: {', '.join(said) or 'all collapsed'} (medians over tracks: {len(tracks)})"
 
 
 def of_systems(systems: Mapping[str, Mapping[str, Any]]) -> list[str]:

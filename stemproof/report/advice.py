@@ -77,7 +77,8 @@ def meanings(
             "Random noise of the same size does as much harm: the attack found nothing."
         ),
         "not converged": Meaning(
-            "A longer search finds a stronger attack: the true loss is larger than the figure.",
+            "A longer search finds a stronger attack: the true loss is larger than the figure. "
+            "Double until this flag is clear; a system that collapses has no floor.",
             more or (f"attack.restarts={2 * attack.restarts}",),
         ),
         "weak step rule": Meaning(

@@ -94,21 +94,22 @@ def elsewhere(audits: Mapping[str, Metrics], informed: bool) -> Table:
         informed: which threat model.
     """
     words = by_key()["at_bs"].said(informed)
-    first = next(iter(audits.values()))
-    # A level that one system does not reach is still a column.
+    # A level that one system does not reach is still a column; what none was asked is not.
     reached = [audit["minimal_snr"] for audit in audits.values() if "minimal_snr" in audit]
     levels = list(dict.fromkeys(level for found in reached for level in found["linf"]))
-    sparse = next((a["sparse"]["samples"] for a in audits.values() if "sparse" in a), 0)
-    found = Table(
-        [
-            "system",
-            *(f"SNR that costs {level} dB, L-inf" for level in levels),
-            f"{words}, {sparse} samples changed",
-            f"{words}, one universal perturbation",
-            f"{words}, random search ({first['black_box']['queries']} queries)",
-        ],
-        caption="Other attacks, in dB; not comparable with each other",
-    )
+    others = {
+        "sparse": "{samples} samples changed",
+        "universal": "one universal perturbation",
+        "black_box": "random search ({queries} queries)",
+    }
+    measured = {
+        key: f"{words}, {said.format(**found[0])}"
+        for key, said in others.items()
+        if (found := [audit[key] for audit in audits.values() if key in audit])
+    }
+    costs = [f"SNR that costs {level} dB, L-inf" for level in levels]
+    caption = "Other attacks, in dB; not comparable with each other"
+    table = Table(["system", *costs, *measured.values()], caption=caption)
     for name, audit in audits.items():
         row = [Cell(name)]
         for level in levels:
@@ -119,7 +120,7 @@ def elsewhere(audits: Mapping[str, Metrics], informed: bool) -> Table:
             row.append(Cell(db(own[level]) if level in own else "not reached"))
         row += [
             _level(audit[key], "at_bs") if key in audit else Cell("-", "not measured")
-            for key in ("sparse", "universal", "black_box")
+            for key in measured
         ]
-        found.rows.append(row)
-    return found
+        table.rows.append(row)
+    return table

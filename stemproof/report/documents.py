@@ -149,6 +149,8 @@ class AuditFigures(Document):
     masks: dict[Literal["fixed", "recomputed"], Levels] = ABSENT
     transfer: dict[str, dict[str, Crossed]] = ABSENT
     threat: Literal["informed", "blind"] = ABSENT
+    parts: Count = ABSENT
+    chosen_from: Count = ABSENT
 
 
 def check_one_run(

@@ -15,6 +15,7 @@ from stemproof.report.pictures import Lines, heat_map, lines, tracks
 from stemproof.report.sweeps import robustness, sweep_of
 from stemproof.report.threats import Group, Settings
 from stemproof.report.transfers import transfer_values
+from stemproof.report.words import audited_in_words
 
 UNITS = {"si_sdr": "-SI-SDR in dB", "mse": "squared error", "output_distance": "squared distance"}
 
@@ -51,7 +52,7 @@ def illustrations(
             "gradient step",
             f"loss, {UNITS.get(attack.loss, attack.loss)}",
             "Loss against steps of the attack",
-            "The worst loss so far, mean over all that was attacked. Where it is flat, more steps "
+            "The worst loss so far, median over tracks. Where it is flat, more steps "
             "would change nothing.",
         ),
         Lines(
@@ -62,7 +63,7 @@ def illustrations(
             "gradient steps in all",
             f"{attacked} in dB",
             f"Audit: {attacked} against the number of steps",
-            "Attacks of other lengths, each run anew on the audit's few parts.",
+            "Attacks of other lengths, each run anew in the audit.",
             log=True,
         ),
     )
@@ -92,10 +93,11 @@ def illustrations(
         system["name"]: sweep_of(system, group.audits[system["name"]]) for system in group.systems
     }
     eps = attack.eps if attack.has_eps else None
+    audited = audited_in_words(group.audits[names[0]], group.informed)
     figures = {name: group.tracks[name] for name in names}
     up = "SI-SDR of the separated vocals in dB"
     return {
-        "robustness": robustness(f"{key}-robustness", sweeps, places, eps),
+        "robustness": robustness(f"{key}-robustness", sweeps, places, eps, audited),
         "tracks": tracks(f"{key}-tracks", figures, places, up),
         "convergence": _drawn(convergence, places),
         "training": _drawn(training, places),

@@ -14,9 +14,10 @@ from stemproof.report.drawing import INK, PAPER, SOFT, Picture, drawn, look
 Metrics = Mapping[str, Any]
 Ends = tuple[float, float] | None
 CAPTION = (
-    "Further right the perturbation is louder; further up the attack costs more. Lines: the "
-    "audit's attacks of many sizes, on a few parts and without intervals. Hollow markers: the "
-    "parameters' own size (dashed line) on all tracks, with interval. Upright ticks: break points, "
+    "Further right the perturbation is louder; further up the attack costs more, as a paired drop. "
+    "Lines: the audit's attacks of many sizes, on {audited}, without intervals. Hollow "
+    "markers: this run's own size (dashed line), by segments of all tracks, with interval. "
+    "Upright ticks: break points, "
     "the smallest perturbations found (L2) that cost 1, 3 and 6 dB, with intervals as thick bars. "
     "Dotted: all that separation gains over the mixture; beyond it nothing is left to lose."
 )
@@ -61,11 +62,11 @@ def sweep_of(system: Metrics, audit: Metrics) -> Sweep:
         system: ``metrics/systems/NAME.json``.
         audit: ``plots/audit/NAME.json``.
     """
-    sizes, clean = audit.get("eps_snr", {}), audit.get("bs")
+    sizes = audit.get("eps_snr", {})
     points = [
-        Point(sizes[factor], clean - attacked)
-        for factor, attacked in audit.get("eps", {}).items()
-        if factor in sizes and clean is not None
+        Point(sizes[factor], drop)
+        for factor, drop in audit.get("eps_drop", {}).items()
+        if factor in sizes
     ]
     breaks = [
         Point(system[key], level, _ends(system, key))
@@ -86,7 +87,11 @@ def _ends(metrics: Metrics, key: str) -> Ends:
 
 
 def robustness(
-    name: str, sweeps: Mapping[str, Sweep], places: Mapping[str, int], eps: float | None
+    name: str,
+    sweeps: Mapping[str, Sweep],
+    places: Mapping[str, int],
+    eps: float | None,
+    audited: str,
 ) -> Picture | None:
     """Loss against the size of the perturbation; None where nothing is known of it.
 
@@ -95,6 +100,7 @@ def robustness(
         sweeps: by system.
         places: of the systems in the tables, by which they look the same in all pictures.
         eps: the parameters' own, where it is what bounds the perturbation.
+        audited: on what the audit attacked, in words.
     """
     marked = [sweep.default for sweep in sweeps.values() if sweep.default]
     losses = [point.loss for sweep in sweeps.values() for point in (*sweep.points, *sweep.breaks)]
@@ -104,7 +110,9 @@ def robustness(
     # Behind the loss of everything there is nothing more to be told.
     gains = [sweep.everything for sweep in sweeps.values() if sweep.everything]
     highest = min(1.5 * max(gains, default=math.inf), 1.1 * max(*losses, 1.0))
-    highest = max(highest, *(1.1 * point.loss for point in marked), 7.0)
+    # The audit's own attack of that size is some dB off where it is of other parts.
+    near = [p for sweep in sweeps.values() for p in sweep.points if p.snr >= _middle(marked) - 1]
+    highest = max(highest, *(1.1 * point.loss for point in (*marked, *near)), 7.0)
     with drawn(name, _says(sweeps), height=4.2) as canvas:
         axes = canvas.axes
         for own, sweep in sweeps.items():
@@ -116,15 +124,20 @@ def robustness(
         )
         axes.invert_xaxis()
         if marked:
-            middle = sorted(point.snr for point in marked)[len(marked) // 2]
+            middle = _middle(marked)
             axes.axvline(middle, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
-            said = "default" if eps is None else f"default, eps {eps:g}"
+            said = "this run" if eps is None else f"this run, eps {eps:g}"
             about: Any = {"ha": "right", "va": "top", "rotation": 90, "fontsize": 10}
             axes.text(middle, 0.97 * highest, said, color=INK, **about)
             if eps is not None:
                 _scale_of_eps(axes, eps, middle)
         canvas.figure.legend(loc="outside lower left", ncols=3)
-    return Picture(canvas.svg, CAPTION)
+    return Picture(canvas.svg, CAPTION.format(audited=audited))
+
+
+def _middle(marked: Sequence[Point]) -> float:
+    """Where this run's own size is drawn; infinitely small where no system has one."""
+    return sorted(point.snr for point in marked)[len(marked) // 2] if marked else math.inf
 
 
 def _draw(axes: Axes, sweep: Sweep, style: dict[str, Any], own: str) -> None:
@@ -165,6 +178,7 @@ def _says(sweeps: Mapping[str, Sweep]) -> str:
         points = [*sweep.points, *sweep.breaks]
         found = ", ".join(f"{p.loss:.2f} dB at {p.snr:.0f} dB" for p in points)
         if sweep.default:
-            found += f"; at the default {sweep.default.loss:.2f} dB at {sweep.default.snr:.0f} dB"
+            point = sweep.default
+            found += f"; at this run's own size {point.loss:.2f} dB at {point.snr:.0f} dB"
         said.append(f"{own}: {found}.")
     return "Loss of SI-SDR against mixture over perturbation. " + " ".join(said)

@@ -16,6 +16,7 @@ from stemproof.paper import li2022
 from stemproof.report import audit_tables, tables, verdicts
 from stemproof.report.params import Audio
 from stemproof.report.words import (
+    audited_in_words,
     collapse_in_words,
     gate_in_words,
     heard_in_words,
@@ -111,6 +112,7 @@ class Group:
             "elsewhere": audit_tables.elsewhere(
                 {name: self.audits[name] for name in self.names}, self.informed
             ),
+            "audited": audited_in_words(self.audits[first["name"]], self.informed),
             "limits": limits_in_words(attack, cut, self.informed),
         }
         if compared is not None:

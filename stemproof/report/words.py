@@ -153,6 +153,22 @@ def collapse_in_words(name: str, metrics: Metrics) -> str:
     return f"{said} Of {', '.join(lost)} nothing is left." if lost else said
 
 
+def audited_in_words(audit: Metrics, informed: bool) -> str:
+    """How much an audit attacked, of how much there is that counts.
+
+    Args:
+        audit: figures of the audit of one system.
+        informed: whether the system is.
+    """
+    if "parts" not in audit:
+        return "a few parts"
+    count, whole = audit["parts"], audit.get("chosen_from")
+    unit = "segment" if informed else "excerpt"
+    of = "" if whole is None else f" of {whole}"
+    plural = "" if (whole or count) == 1 else "s"
+    return f"{count}{of} {unit}{plural}" + ("" if informed else ", scored as a whole")
+
+
 def limits_in_words(attack: AttackParams, cut: SegmentParams, informed: bool) -> str:
     """What was attacked, and what therefore was not, of the systems of one threat model.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -60,3 +60,20 @@ def validate(
         row["valid_si_sdr"] = median_of_medians(shard.gathered(reconstruction))
     row["valid_bs"] = median_of_medians(shard.gathered(separation))
     return row
+
+
+def beside_bar(
+    epoch: int, epochs: int, now: Mapping[str, float], curves: Sequence[Mapping[str, float]]
+) -> dict[str, str]:
+    """What stands beside the bar of a training.
+
+    Args:
+        epoch: which one is under way; the first is 0.
+        epochs: of how many.
+        now: losses of a step.
+        curves: a row for each epoch that is done.
+    """
+    last = curves[-1] if curves else {}
+    shown = {**now, **{key: figure for key, figure in last.items() if key.startswith("valid_")}}
+    said = {key: f"{figure:.3f}" for key, figure in shown.items()}
+    return {"epoch": f"{epoch + 1}/{epochs}", **said}

@@ -21,7 +21,7 @@ def test_a_model_is_said_by_its_medians() -> None:
     )
     assert of_tracks("x-1", tracks, informed=True) == (
         "x-1: BS 5.00 dB, AT-BS 2.00 dB, RB 3.00 dB, paired drop 3.00 dB, "
-        "drop under random noise 0.0013 dB (medians over 3 tracks)"
+        "drop under random noise 0.0013 dB (medians over tracks: 3)"
     )
     assert "clean SI-SDR 5.00 dB" in of_tracks("x-1", tracks, informed=False)
     nothing = pd.DataFrame({"bs": [np.nan]}, index=pd.Index(["a"], name="track"))

@@ -572,7 +572,7 @@ def test_adversarials_that_do_not_fit_are_refused(
     with pytest.raises(InputError, match="system.safetensors: damaged"):
         opened(params, prepared, tmp_path)
     shutil.rmtree(folder)
-    with pytest.raises(InputError, match="run the stage that writes it first"):
+    with pytest.raises(InputError, match="run the stage that writes it first, or name another"):
         opened(params, prepared, tmp_path)
 
 

@@ -111,7 +111,8 @@ def audited(params: AllParams, informed: bool) -> dict[str, Any]:
         }
         for played in own
     }
-    sweep = {"eps": {"0.1": 5.5, "1": 4.0, "10": -3.0}, "eps_snr": {"0.1": 53, "1": 33, "10": 13}}
+    drops, sizes = {"0.1": 0.5, "1": 2.0, "10": 9.0}, {"0.1": 53, "1": 33, "10": 13}
+    sweep = {"eps_drop": drops, "eps_snr": sizes, "parts": 4, "chosen_from": 12}
     return {**found, **sweep, "bs": 6.0, "threat": "informed" if informed else "blind"}
 
 

@@ -100,20 +100,20 @@ def test_clips_of_a_segment_share_their_colours() -> None:
 def test_a_sweep_is_read_from_metrics() -> None:
     system = {"drop": 0.6, "drop_low": 0.5, "drop_high": 0.7, "perturbation_snr": 33.0}
     system |= {"bs": 6.0, "mixture_si_sdr": -7.0, "break_3db": 22.0}
-    audit = {"bs": 5.0, "eps": {"1": 4.5, "10": 1.0, "100": -9.0}, "eps_snr": {"1": 34, "10": 14}}
+    audit = {"eps_drop": {"1": 0.5, "10": 4.0, "100": 14.0}, "eps_snr": {"1": 34, "10": 14}}
     found = sweep_of(system, audit)
     assert found.points == [Point(34, 0.5), Point(14, 4.0)]
     assert found.default == Point(33.0, 0.6, (0.5, 0.7))
     assert list(found.breaks) == [Point(22.0, 3)] and found.everything == 13.0
     # What was silenced has no figure, and an attack of which nothing is known no picture.
-    assert sweep_of({}, {"eps": {"1": 4.5}, "eps_snr": {"1": 3}}) == Sweep([], None, [], None)
-    assert robustness("r", {"a": Sweep([])}, {"a": 0}, 0.1) is None
-    drawn_one = robustness("r", {"a": found}, {"a": 0}, 0.003)
+    assert sweep_of({}, {"eps_drop": {}, "eps_snr": {"1": 3}}) == Sweep([], None, [], None)
+    assert robustness("r", {"a": Sweep([])}, {"a": 0}, 0.1, "6 segments") is None
+    drawn_one = robustness("r", {"a": found}, {"a": 0}, 0.003, "6 segments")
     assert drawn_one is not None
-    for word in ("default, eps 0.003", "0.03", "eps, about", "loss of SI-SDR in dB"):
+    for word in ("this run, eps 0.003", "0.03", "eps, about", "loss of SI-SDR in dB"):
         assert f">{word}" in drawn_one.svg
-    without = robustness("r", {"a": found}, {"a": 0}, None)
-    assert without is not None and ">default<" in without.svg and "eps" not in without.svg
+    without = robustness("r", {"a": found}, {"a": 0}, None, "6 segments")
+    assert without is not None and ">this run<" in without.svg and "eps" not in without.svg
 
 
 def test_tracks_stand_by_what_they_lose_and_seeds_are_averaged() -> None:

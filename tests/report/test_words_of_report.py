@@ -218,4 +218,4 @@ def test_a_commit_is_that_of_the_code(tmp_path: Path) -> None:
 
 
 def test_shipped_parameters_name_the_section() -> None:
-    assert read_tree(Path(__file__).parents[2] / "params.yaml")["report"] == {"audio": "demo"}
+    assert read_tree(Path(__file__).parents[1] / "params.yaml")["report"] == {"audio": "demo"}

@@ -30,7 +30,7 @@ from stemproof.separators.openunmix.params import OpenUnmixSettings, TrainingSet
 from stemproof.separators.openunmix.separator import BlindOpenUnmix
 from stemproof.separators.openunmix.transform import bins_up_to
 from stemproof.separators.rsvm.state import is_scaled, load_state, save_state, state_bytes
-from stemproof.separators.validation import validate
+from stemproof.separators.validation import beside_bar, validate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -132,7 +132,8 @@ def train(making: Making, own: OpenUnmixSettings) -> Trained:
             forecast.step()
             total += loss.detach()
             if shard.is_first and step % SHOW_EVERY == 0:
-                progress.set_postfix(loss=f"{loss.item():.3f}")
+                shown = {"loss": loss.item()}
+                progress.set_postfix(beside_bar(epoch, recipe.epochs, shown, curves))
             progress.update()
             if watch.waiting == CHECK_EVERY:
                 watch.check(epoch + 1, advice, making.resume)

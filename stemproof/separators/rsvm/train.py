@@ -28,7 +28,7 @@ from stemproof.separators.rsvm.objective import step_terms
 from stemproof.separators.rsvm.params import FamilyParams, RSVMSettings
 from stemproof.separators.rsvm.separator import as_separator
 from stemproof.separators.rsvm.state import is_scaled, load_state, save_state, state_bytes
-from stemproof.separators.validation import validate
+from stemproof.separators.validation import beside_bar, validate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -128,7 +128,8 @@ def train(making: Making, variant: RSVMSettings) -> Trained:
                 sums[term] = sums.get(term, 0) + value.detach()
             # Reading a loss waits for the device; a bar that is not shown does not count.
             if shard.is_first and progress.n % SHOW_EVERY == 0:
-                progress.set_postfix({term: f"{value.item():.2f}" for term, value in terms.items()})
+                shown = {term: value.item() for term, value in terms.items()}
+                progress.set_postfix(beside_bar(epoch, recipe.epochs, shown, curves))
             progress.update()
             if watch.waiting == CHECK_EVERY:
                 watch.check(epoch + 1, advice, making.resume)
