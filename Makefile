@@ -43,7 +43,7 @@ soak: setup
 # The pages of docs/ as a site, in build/site; a link between them that leads nowhere is an error.
 SITE := .venv-site
 site: $(SITE)/.installed
-	$(SITE)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
 	@echo "site: build/site/index.html"
 
 $(SITE)/.installed: requirements-site.txt

@@ -38,6 +38,8 @@ def main(
 ) -> None:
     """Write results/NAME/SYSTEM.json for every system of the run in this folder.
 
+    Reads params.yaml, metrics, data/prepared and what the run was made of.
+
     Example: python stages/claim.py --name musdb18-7
     """
     params = load_params(Needs)

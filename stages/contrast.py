@@ -27,6 +27,8 @@ def main(
 ) -> None:
     """Print FIRST minus SECOND in dB, paired by track and seed, with intervals and p-values.
 
+    Reads params.yaml and the tables per track; writes nothing.
+
     Example: python stages/contrast.py improved baseline
     """
     params = load_params(Needs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,12 @@ def test_tables_that_were_printed_once_are_those_that_are_kept(file: str, page: 
     """Of what no command makes again here: a training's last state, and a GPU."""
     kept = (ROOT / "results/longer-training-musdb18-7" / file).read_text(encoding="utf-8")
     assert kept.startswith("| ") and kept in (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_the_site_links_nothing_that_it_has_not() -> None:
+    """What lies outside of docs/ is no page of the site: it is named there."""
+    on_site = runpy.run_path(str(ROOT / "docs/site.py"))["on_page_markdown"]
+    for page in (ROOT / "docs").glob("*.md"):
+        assert "](../" not in on_site(page.read_text()), page
+    said = on_site("of [one run](../results/systems#x), [`params.yaml`](../params.yaml), [a](b.md)")
+    assert said == "of one run (`results/systems` in the repository), `params.yaml`, [a](b.md)"

@@ -41,7 +41,10 @@ Stems = Annotated[
 Masking = Annotated[
     float | None,
     typer.Option(
-        min=-40, max=60, metavar="DB", help="budget: so far below the song's masking threshold"
+        min=-40,
+        max=60,
+        metavar="DB",
+        help="budget: so far below the song's masking threshold; 3 if no budget is given",
     ),
 ]
 SNR = Annotated[

@@ -39,6 +39,7 @@ from stemproof.separators.wrappers import FixedDraws, Memory, Watched
 
 MakeParams = Callable[..., Any]
 SUITE: dict[str, Any] = {"segments": 6, "steps": [1, 2, 5, 20], "queries": 60, "noise_draws": 3}
+SUITE["minimal_drops"] = [1, 3, 6]
 # Blind systems are audited as much as informed ones.
 SETTINGS = {**SUITE, "excerpts": Suite(**SUITE).model_dump()}
 PASSED: dict[str, Any] = {"passed": True, "checks": []}

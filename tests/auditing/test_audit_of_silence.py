@@ -30,7 +30,8 @@ from stemproof.core.files import write_json
 from stemproof.report import audit_tables as tables
 from stemproof.separators.protocol import Side
 
-SETTINGS = {"segments": 6, "steps": [1, 2, 20], "queries": 20, "noise_draws": 2}
+SETTINGS: dict[str, Any] = {"segments": 6, "steps": [1, 2, 20], "queries": 20, "noise_draws": 2}
+SETTINGS["minimal_drops"] = [1, 3, 6]
 ATTACK = {"eps": 0.01, "pgd": {"steps": 5}}
 MakeParams = Callable[..., Any]
 

@@ -25,7 +25,7 @@ def test_a_model_is_said_by_its_medians() -> None:
     )
     assert "clean SI-SDR 5.00 dB" in of_tracks("x-1", tracks, informed=False)
     nothing = pd.DataFrame({"bs": [np.nan]}, index=pd.Index(["a"], name="track"))
-    assert of_tracks("x-1", nothing, informed=True) == "x-1: all collapsed (medians over 1 tracks)"
+    assert of_tracks("x-1", nothing, informed=True) == "x-1: all collapsed (medians over tracks: 1)"
 
 
 def test_systems_are_said_with_their_intervals() -> None:
