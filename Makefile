@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # One process a core, whose threads do not spin while they wait; a file's tests stay together, and share what its fixtures made.
 PYTEST := OMP_WAIT_POLICY=passive pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
-.PHONY: repro test quick bench soak site setup lock musdb18-7 clean
+.PHONY: repro test quick bench soak site plots setup lock musdb18-7 clean
 
 repro: setup
 	dvc repro
@@ -50,6 +50,16 @@ $(SITE)/.installed: requirements-site.txt
 	$(PYTHON) -m venv $(SITE)
 	$(SITE)/bin/python -m pip install --quiet --requirement requirements-site.txt
 	touch $@
+
+# DVC's page of plots with its drawing code inside, which npm fetches once: dvc_plots/index.html.
+VEGA := vega vega-lite vega-embed
+VEGA_VERSIONS := vega@5.20.2 vega-lite@5.2.0 vega-embed@6.18.2
+plots: setup
+	mkdir -p build/vega
+	cd build/vega && npm pack --silent $(VEGA_VERSIONS) > packed
+	cd build/vega && for file in $$(cat packed); do tar xzf $$file --wildcards --transform='s|.*/||' 'package/build/*.min.js'; done
+	python -m stemproof.report.offline build/plots.html $(VEGA:%=build/vega/%.min.js)
+	dvc plots show --html-template build/plots.html
 
 setup: $(STAMP)
 
