@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stemproof import __version__
 from stemproof.cli.attack import attack
 from stemproof.cli.audit import audit
 from stemproof.cli.protect import protect
@@ -15,7 +16,6 @@ from stemproof.core.ending import one_line
 from stemproof.core.printing import keep_printing
 
 app = typer.Typer(
-    help="How robust is a music source separator to an adversary, and how do you know?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,6 +44,21 @@ EXAMPLES = {
     "claim": ("stemproof claim results/musdb18-7/*.json",),
     "board": ("stemproof board", "stemproof board results/musdb18-7/*.json --out /tmp"),
 }
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="say which, and end")
+    ] = False,
+) -> None:
+    """How robust is a music source separator to an adversary, and how do you know?"""
 
 
 def _examples(name: str) -> str:

@@ -13,6 +13,7 @@ import yaml
 from conftest import ROOT
 from typer.testing import CliRunner
 
+import stemproof
 from stemproof.cli import EXAMPLES, app
 from stemproof.core.manual import manual
 
@@ -69,3 +70,8 @@ def help_of(script: str | Path, folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return " ".join(done.stdout.split())
+
+
+def test_the_version_is_said() -> None:
+    found = CliRunner().invoke(app, ["--version"])
+    assert found.exit_code == 0 and found.output.strip() == stemproof.__version__
