@@ -15,7 +15,6 @@ from stemproof.report.pictures import Lines, heat_map, lines, tracks
 from stemproof.report.sweeps import robustness, sweep_of
 from stemproof.report.threats import Group, Settings
 from stemproof.report.transfers import transfer_values
-from stemproof.report.words import audited_in_words
 
 UNITS = {"si_sdr": "-SI-SDR in dB", "mse": "squared error", "output_distance": "squared distance"}
 
@@ -93,11 +92,10 @@ def illustrations(
         system["name"]: sweep_of(system, group.audits[system["name"]]) for system in group.systems
     }
     eps = attack.eps if attack.has_eps else None
-    audited = audited_in_words(group.audits[names[0]], group.informed)
     figures = {name: group.tracks[name] for name in names}
     up = "SI-SDR of the separated vocals in dB"
     return {
-        "robustness": robustness(f"{key}-robustness", sweeps, places, eps, audited),
+        "robustness": robustness(f"{key}-robustness", sweeps, places, eps),
         "tracks": tracks(f"{key}-tracks", figures, places, up),
         "convergence": _drawn(convergence, places),
         "training": _drawn(training, places),

@@ -15,9 +15,9 @@ Metrics = Mapping[str, Any]
 Ends = tuple[float, float] | None
 CAPTION = (
     "Further right the perturbation is louder; further up the attack costs more, as a paired drop. "
-    "Lines: the audit's attacks of many sizes, on {audited}, without intervals. Hollow "
-    "markers: this run's own size (dashed line), by segments of all tracks, with interval. "
-    "Upright ticks: break points, "
+    "Lines: the audit's attacks of many sizes, on the segments, or whole excerpts, that it took "
+    "(how many is said at the flags), without intervals. Hollow markers: this run's own size "
+    "(dashed line), by segments of all tracks, with interval. Upright ticks: break points, "
     "the smallest perturbations found (L2) that cost 1, 3 and 6 dB, with intervals as thick bars. "
     "Dotted: all that separation gains over the mixture; beyond it nothing is left to lose."
 )
@@ -91,7 +91,6 @@ def robustness(
     sweeps: Mapping[str, Sweep],
     places: Mapping[str, int],
     eps: float | None,
-    audited: str,
 ) -> Picture | None:
     """Loss against the size of the perturbation; None where nothing is known of it.
 
@@ -100,7 +99,6 @@ def robustness(
         sweeps: by system.
         places: of the systems in the tables, by which they look the same in all pictures.
         eps: the parameters' own, where it is what bounds the perturbation.
-        audited: on what the audit attacked, in words.
     """
     marked = [sweep.default for sweep in sweeps.values() if sweep.default]
     losses = [point.loss for sweep in sweeps.values() for point in (*sweep.points, *sweep.breaks)]
@@ -127,12 +125,17 @@ def robustness(
             middle = _middle(marked)
             axes.axvline(middle, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
             said = "this run" if eps is None else f"this run, eps {eps:g}"
-            about: Any = {"ha": "right", "va": "top", "rotation": 90, "fontsize": 10}
-            axes.text(middle, 0.97 * highest, said, color=INK, **about)
+            # Where no marker stands.
+            free = (
+                "bottom" if max(point.loss for point in (*marked, *near)) > highest / 2 else "top"
+            )
+            height = {"bottom": 0.03, "top": 0.97}[free] * highest
+            about: Any = {"ha": "right", "va": free, "rotation": 90, "fontsize": 10}
+            axes.text(middle, height, said, color=INK, **about)
             if eps is not None:
                 _scale_of_eps(axes, eps, middle)
         canvas.figure.legend(loc="outside lower left", ncols=3)
-    return Picture(canvas.svg, CAPTION.format(audited=audited))
+    return Picture(canvas.svg, CAPTION)
 
 
 def _middle(marked: Sequence[Point]) -> float:

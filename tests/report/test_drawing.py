@@ -107,12 +107,12 @@ def test_a_sweep_is_read_from_metrics() -> None:
     assert list(found.breaks) == [Point(22.0, 3)] and found.everything == 13.0
     # What was silenced has no figure, and an attack of which nothing is known no picture.
     assert sweep_of({}, {"eps_drop": {}, "eps_snr": {"1": 3}}) == Sweep([], None, [], None)
-    assert robustness("r", {"a": Sweep([])}, {"a": 0}, 0.1, "6 segments") is None
-    drawn_one = robustness("r", {"a": found}, {"a": 0}, 0.003, "6 segments")
+    assert robustness("r", {"a": Sweep([])}, {"a": 0}, 0.1) is None
+    drawn_one = robustness("r", {"a": found}, {"a": 0}, 0.003)
     assert drawn_one is not None
     for word in ("this run, eps 0.003", "0.03", "eps, about", "loss of SI-SDR in dB"):
         assert f">{word}" in drawn_one.svg
-    without = robustness("r", {"a": found}, {"a": 0}, None, "6 segments")
+    without = robustness("r", {"a": found}, {"a": 0}, None)
     assert without is not None and ">this run<" in without.svg and "eps" not in without.svg
 
 

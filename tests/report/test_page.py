@@ -164,6 +164,14 @@ def test_the_paper_is_compared_by_what_was_measured(page: str) -> None:
     assert "still raised" not in said  # of one epoch there is no rise
 
 
+def test_it_says_how_much_was_audited(page: str) -> None:
+    flags = page.split('id="flags"')[1].split("<h2")[0]
+    said = " ".join(re.sub("<[^>]*>", "", flags).split())
+    assert "baseline, improved: 4 of 12 segments; toy: 4 of 12 excerpts, scored as a whole" in said
+    # What no system was asked for has no column.
+    assert ", 0 samples changed" not in page
+
+
 def test_clips_are_what_the_stage_wrote(page: str, folder: Path) -> None:
     players = parsed(page).all("audio")
     assert len(players) == (2 + 2 * 4) + (2 + 4)
