@@ -79,7 +79,7 @@ def audit(
         trained: whether the system has a training whose luck could matter.
         sample_rate: of the recordings in Hz, if it shall be checked.
         settings: keys of the section ``audit``, such as ``segments=6`` (recordings that are
-            audited, spread evenly over those given) or ``queries=100``. Whether the system is told
+            audited, spread evenly over those given) or ``queries=80``. Whether the system is told
             something of the stems makes no difference: there is no ``excerpts``.
 
     Raises:
@@ -92,7 +92,7 @@ def audit(
     >>> mixture = vocals + 0.05 * torch.cos(torch.arange(200) / 4)
     >>> little = dict(steps=[1], queries=5, noise_draws=1, minimal_drops=[1], universal_epochs=1)
     >>> found = stemproof.audit(system, mixture, vocals, **little)
-    audit system-0: 1 excerpts
+    audit system-0: excerpts: 1
     >>> [flag.name for flag in found.raised]
     ['few seeds']
     >>> found.not_measured[0]

@@ -50,7 +50,7 @@ def claim(
     >>> scores = stemproof.score(system, mixture, vocals, found)
     >>> little = dict(steps=[1], queries=5, noise_draws=1, minimal_drops=[1], universal_epochs=1)
     >>> audited = stemproof.audit(system, mixture, vocals, found.params, **little)
-    audit system-0: 1 excerpts
+    audit system-0: excerpts: 1
     >>> made = stemproof.claim(scores, audited, system="tanh")
     >>> made.flags_raised, made.git_commit, made.attacked["rb"].low
     (3, None, None)
