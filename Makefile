@@ -10,6 +10,7 @@ PYTEST := OMP_WAIT_POLICY=passive pytest --numprocesses logical --dist loadfile 
 
 .PHONY: repro test quick bench soak site plots setup lock musdb18-7 clean
 
+# The verdicts are said at the end also where nothing had to run again.
 repro: setup
 	dvc repro
 	@sed -n '/^\*\*/{s/[*\\]//g;p;}' report/report.md
@@ -57,7 +58,7 @@ VEGA_VERSIONS := vega@5.20.2 vega-lite@5.2.0 vega-embed@6.18.2
 plots: setup
 	mkdir -p build/vega
 	cd build/vega && npm pack --silent $(VEGA_VERSIONS) > packed
-	cd build/vega && for file in $$(cat packed); do tar xzf $$file --wildcards --transform='s|.*/||' 'package/build/*.min.js'; done
+	cd build/vega && for name in $(VEGA); do tar xzOf $$name-[0-9]*.tgz package/build/$$name.min.js > $$name.min.js; done
 	python -m stemproof.report.offline build/plots.html $(VEGA:%=build/vega/%.min.js)
 	dvc plots show --html-template build/plots.html
 

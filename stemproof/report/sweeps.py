@@ -87,10 +87,7 @@ def _ends(metrics: Metrics, key: str) -> Ends:
 
 
 def robustness(
-    name: str,
-    sweeps: Mapping[str, Sweep],
-    places: Mapping[str, int],
-    eps: float | None,
+    name: str, sweeps: Mapping[str, Sweep], places: Mapping[str, int], eps: float | None
 ) -> Picture | None:
     """Loss against the size of the perturbation; None where nothing is known of it.
 
@@ -126,12 +123,10 @@ def robustness(
             axes.axvline(middle, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
             said = "this run" if eps is None else f"this run, eps {eps:g}"
             # Where no marker stands.
-            free = (
-                "bottom" if max(point.loss for point in (*marked, *near)) > highest / 2 else "top"
-            )
-            height = {"bottom": 0.03, "top": 0.97}[free] * highest
-            about: Any = {"ha": "right", "va": free, "rotation": 90, "fontsize": 10}
-            axes.text(middle, height, said, color=INK, **about)
+            below = any(point.loss > highest / 2 for point in (*marked, *near))
+            height, end = (0.03, "bottom") if below else (0.97, "top")
+            about: Any = {"ha": "right", "va": end, "rotation": 90, "fontsize": 10}
+            axes.text(middle, height * highest, said, color=INK, **about)
             if eps is not None:
                 _scale_of_eps(axes, eps, middle)
         canvas.figure.legend(loc="outside lower left", ncols=3)

@@ -323,6 +323,17 @@ def test_a_system_of_two_channels_is_audited(make_params: MakeParams) -> None:
     assert not any(flag.raised for flag in result.flags), result.flags
 
 
+def test_what_a_budget_costs_is_paired(settings: tuple[AttackParams, AuditParams]) -> None:
+    """The median of differences, as in the transfer of what was crafted on the system itself."""
+    attack, audit_params = settings
+    made = bench(Plain(), attack)
+    clean, attacked = made.outcome(made.mixture), made.outcome(made.pgd(10.0))
+    found = Auditor(made, audit_params).eps_sweep(clean)
+    assert found["eps_drop"].keys() == found["eps"].keys() == found["eps_snr"].keys()
+    assert found["eps_drop"]["10"] == made.material.median(clean - attacked)
+    assert found["eps"]["10"] == made.material.median(attacked)
+
+
 def test_minimal_sparse_and_universal_figures(
     settings: tuple[AttackParams, AuditParams],
 ) -> None:

@@ -106,6 +106,18 @@ def test_a_log_has_a_line_a_minute(
     assert [found and 4 <= int(found[3]) <= 11 for found in said] == [True] * 4
 
 
+def test_a_total_that_was_too_small_grows(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(total=2, desc="audit a-1", unit="pass") as bar:
+        for _ in range(5):
+            bar.update()
+    assert "audit a-1: 5 of 5 (pass)" in capsys.readouterr().err
+
+
+def test_nothing_to_do_has_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress(total=0, desc="render demo", unit="song").close()
+    assert capsys.readouterr().err == ""
+
+
 def test_a_bar_that_is_not_shown_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     bar = Progress(range(3), desc="evaluate", disable=True)
     assert list(bar) == [0, 1, 2]

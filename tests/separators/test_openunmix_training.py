@@ -34,7 +34,7 @@ from stemproof.separators.openunmix.model import OpenUnmix
 from stemproof.separators.openunmix.separator import BlindOpenUnmix
 from stemproof.separators.openunmix.transform import Transform
 from stemproof.separators.registry import entry
-from stemproof.separators.validation import validate
+from stemproof.separators.validation import beside_bar, validate
 
 RATE, N_FFT, HOP = 4000, 128, 32
 CPU = torch.device("cpu")
@@ -350,3 +350,10 @@ def test_a_split_that_is_empty_is_refused(data: PreparedData, tmp_path: Path) ->
     rewrite_manifest(data.folder, json.dumps(about))
     with pytest.raises(InputError, match="lacks training or validation tracks"):
         made(PreparedData(data.folder), tmp_path / "a.ckpt")
+
+
+def test_a_bar_says_the_epoch_and_the_last_validation() -> None:
+    assert beside_bar(0, 3, {"loss": 1.5}, []) == {"epoch": "1/3", "loss": "1.500"}
+    rows = [{"epoch": n, "loss": 9.0, "valid_bs": float(n)} for n in (1, 2)]
+    said = {"epoch": "3/3", "loss": "1.500", "valid_bs": "2.000"}
+    assert beside_bar(2, 3, {"loss": 1.5}, rows) == said
