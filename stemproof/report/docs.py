@@ -1,6 +1,6 @@
-"""Tables of the documentation, written from the code, params.yaml, and claims under results/.
+"""Tables and pictures of the documentation, from the code, params.yaml, and what results/ holds.
 
-``python -m stemproof.report.docs`` refreshes them, between their markers in the pages.
+``python -m stemproof.report.docs`` refreshes them: tables between their markers in the pages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 from stemproof.figures import table
 from stemproof.protecting.summary import Measured
-from stemproof.report import lengths, parameters, protection_tables
+from stemproof.report import graphs, lengths, parameters, protection_tables, stored_runs
 from stemproof.report.front import front
 from stemproof.report.markdown import as_table
 from stemproof.report.paper_claims import against_paper
@@ -74,10 +74,16 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "paper": against_paper,
         "epochs": lengths.over_epochs,
         "lengths": lengths.by_length,
-        "longer": lengths.on_test,
-        "differences": lengths.differences,
-        "pair": lambda: lengths.on_test(lengths.PAIR),
-        "pair-differences": lambda: lengths.differences(lengths.PAIR),
+        "short": lambda: stored_runs.systems(
+            stored_runs.SHORT, (*stored_runs.FIGURES, "noise_drop"), with_paper=True
+        ),
+        "short-differences": lambda: stored_runs.differences(
+            stored_runs.SHORT, ("bs", "at_bs", "rb", "rb_net", "paired_drop"), digits=3
+        ),
+        "pair": lambda: stored_runs.systems(stored_runs.PAIR),
+        "pair-differences": lambda: stored_runs.differences(stored_runs.PAIR),
+        "longer": lambda: stored_runs.systems(stored_runs.LONG / "run"),
+        "longer-differences": lambda: stored_runs.differences(stored_runs.LONG / "run"),
     },
     Path("docs/protect.md"): {
         "protection-budgets": _of_protection(protection_tables.budgets),
@@ -121,11 +127,12 @@ def refreshed(name: Path, page: str) -> str:
 
 
 def main() -> None:
-    """Refresh the pages of the project in this folder."""
+    """Refresh pages and pictures of the project in this folder."""
     pages = {}
     for name in TABLES:
         with opened(name, "no such file; run from the project's root") as stream:
             pages[name] = refreshed(name, stream.read().decode())
+    pages |= {name: graphs.document(name) for name in graphs.GRAPHS}
     for name, page in pages.items():
         write_text(name, page)
 

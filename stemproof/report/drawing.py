@@ -36,6 +36,7 @@ NAMES = {
 }
 # Left out of the SVG: they would change its bytes or name web addresses.
 METADATA = ("Date", "Creator", "Format", "Type")
+FILE_SCALE = 1.6  # pixels a point, of a picture that is a file of its own
 WIDTH = 5.2  # inches; of a phone's page, so that letters are as large as the text around
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -135,3 +136,19 @@ def for_page(svg: str, name: str, says: str) -> str:
     # In tags only: what stands between them are words of the user's.
     rest = re.sub(r"<[^>]*>", tag, rest)
     return f'<svg class="plot" role="img" aria-label="{html.escape(says)}" {box[0]}>{rest}'
+
+
+def for_file(svg: str, colors: str) -> str:
+    """A picture of a page as a document of its own, on paper of the page's color.
+
+    Args:
+        svg: of :func:`for_page`.
+        colors: rules that say what the page's names of colors are.
+    """
+    head, rest = svg.split(">", 1)
+    box = re.search(r'viewBox="0 0 (\S+) (\S+)"', head)
+    assert box is not None
+    width, height = (f"{float(side) * FILE_SCALE:.0f}" for side in box.groups())
+    paper = '<rect width="100%" height="100%" fill="var(--paper)"/>'
+    head += f' width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg"'
+    return f"{head}>\n<style>{colors}</style>\n{paper}{rest}\n"

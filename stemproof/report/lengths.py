@@ -1,4 +1,4 @@
-"""Tables of what longer training changes, from the study under results/ that was stored of it."""
+"""Tables of what longer training changes on validation tracks, from the study under results/."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from pathlib import Path
 from statistics import mean
 
 from stemproof.core.errors import InputError
-from stemproof.core.files import opened, read_json
-from stemproof.figures.table import compared
+from stemproof.core.files import opened
 from stemproof.report.markdown import as_table
 
 STUDY = Path("results/longer-training-musdb18-7")
-PAIR = STUDY / "pair"  # the run of baseline and improved alone
 SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
 FIRST = "baseline"  # in every table
-COMPARED = ("bs", "paired_bs", "at_bs", "paired_at_bs", "rb", "paired_drop")
+OF_LENGTHS = ("si_sdr", "bs", "at_bs", "rb", "drop")
 Row = dict[str, str]
+Curves = dict[tuple[str, int], dict[str, Row]]  # by system and epoch, then by seed
 
 
 def over_epochs(study: Path = STUDY) -> str:
@@ -33,16 +32,9 @@ def over_epochs(study: Path = STUDY) -> str:
     Raises:
         InputError: a table is missing or lacks a column.
     """
-    curves: dict[tuple[str, int], dict[str, Row]] = {}
-    for row in _rows(study / "curves.csv", "system", "seed", "epoch", "valid_si_sdr", "valid_bs"):
-        curves.setdefault((row["system"], int(row["epoch"])), {})[row["seed"]] = row
+    curves = read_curves(study)
     systems = sorted({system for system, _ in curves}, key=lambda name: (name != FIRST, name))
-    seeds = max(len(found) for found in curves.values())
-    last = max(
-        epoch
-        for _, epoch in curves
-        if all(len(curves.get((system, epoch), ())) == seeds for system in systems)
-    )
+    last = last_of_all(curves)
     epochs = [*SHOWN, last]
     header = ["system", f"SI-SDR, epoch {last}", *(f"BS, epoch {epoch}" for epoch in epochs)]
     rows = [
@@ -71,68 +63,43 @@ def by_length(study: Path = STUDY) -> str:
     Raises:
         InputError: a table is missing or lacks a column.
     """
-    columns = ("si_sdr", "bs", "at_bs", "rb", "drop")
-    found = _rows(study / "lengths.csv", "system", "epoch", "split", *columns)
     rows = [
-        [row["system"], row["epoch"], *(f"{float(row[column]):.2f}" for column in columns)]
-        for row in found
-        if row["split"] == "valid"
+        [row["system"], row["epoch"], *(f"{float(row[column]):.2f}" for column in OF_LENGTHS)]
+        for row in read_lengths(study)
     ]
     return as_table(["system", "epochs", "SI-SDR", "BS", "AT-BS", "RB", "paired drop"], rows)
 
 
-def on_test(run: Path = STUDY / "run") -> str:
-    """Figures on the test tracks, with intervals.
-
-    Args:
-        run: folder of a stored run.
-
-    Returns:
-        Markdown, a row a system.
+def read_curves(study: Path = STUDY) -> Curves:
+    """Validation figures of every epoch of every training.
 
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: the table is missing or lacks a column.
     """
-    files = sorted((run / "metrics").glob("*.json"), key=lambda file: (file.stem != FIRST, file))
-    breaks = {"break_1db": "break point 1 dB", "break_3db": "3 dB", "break_6db": "6 dB"}
-    keys = ("si_sdr", "bs", "at_bs", "rb", "drop", *breaks)
-    rows = []
-    for file in files:
-        figures = read_json(file)
-        cells = []
-        for key in keys:
-            value, low, high = (figures[name] for name in (key, f"{key}_low", f"{key}_high"))
-            digits = 1 if key.startswith("break") or abs(value) >= 100 else 2
-            cells.append(f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
-        rows.append([file.stem, *cells])
-    header = ["system", "SI-SDR", "BS", "AT-BS", "RB", "paired drop", *breaks.values()]
-    return as_table(header, rows)
+    curves: Curves = {}
+    for row in _rows(study / "curves.csv", "system", "seed", "epoch", "valid_si_sdr", "valid_bs"):
+        curves.setdefault((row["system"], int(row["epoch"])), {})[row["seed"]] = row
+    return curves
 
 
-def differences(run: Path = STUDY / "run") -> str:
-    """Every system minus the reference, with intervals and p-values adjusted for all of them.
+def last_of_all(curves: Curves) -> int:
+    """The last epoch that every training reached."""
+    systems, seeds = {system for system, _ in curves}, max(len(found) for found in curves.values())
+    return max(
+        epoch
+        for _, epoch in curves
+        if all(len(curves.get((system, epoch), ())) == seeds for system in systems)
+    )
 
-    Args:
-        run: folder of a stored run.
 
-    Returns:
-        Markdown, a row a system.
+def read_lengths(study: Path = STUDY) -> list[Row]:
+    """Figures on validation tracks of states of two trainings, attacked.
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the table is missing or lacks a column.
     """
-    found = read_json(run / "comparison.json")
-    rows = []
-    for system, differs in found.items():
-        if not isinstance(differs, dict):
-            continue
-        cells = [
-            f"{d['difference']:+.2f} [{d['low']:+.2f}, {d['high']:+.2f}], p = {d['p_holm']:.3f}"
-            for d in (differs[key] for key in COMPARED)
-        ]
-        rows.append([f"{system} minus {found['reference']}", *cells])
-    words = [compared()[key].words for key in COMPARED]
-    return as_table(["difference", *words], rows)
+    found = _rows(study / "lengths.csv", "system", "epoch", "split", *OF_LENGTHS)
+    return [row for row in found if row["split"] == "valid"]
 
 
 def _rows(path: Path, *needs: str) -> list[Row]:

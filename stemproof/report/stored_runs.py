@@ -1,0 +1,81 @@
+"""Tables of runs that are stored under results/: figures on the test tracks, and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stemproof.core.files import read_json
+from stemproof.figures.table import by_key, compared
+from stemproof.paper.li2022 import TABLE
+from stemproof.report.markdown import as_table
+
+SHORT = Path("results/musdb18-7/run")  # 8 epochs
+LONG = Path("results/longer-training-musdb18-7")  # 64 epochs, in runs of their own
+PAIR = LONG / "pair"  # baseline and improved alone
+FIRST = "baseline"  # in every table
+FIGURES = ("si_sdr", "bs", "at_bs", "rb", "drop")
+BREAKS = ("break_1db", "break_3db", "break_6db")
+COMPARED = ("bs", "paired_bs", "at_bs", "paired_at_bs", "rb", "paired_drop")
+
+
+def systems(run: Path, keys: Sequence[str] = (*FIGURES, *BREAKS), with_paper: bool = False) -> str:
+    """Figures of every system on the test tracks, with intervals.
+
+    Args:
+        run: folder of a stored run.
+        keys: figures of the summary, in the order of the columns.
+        with_paper: whether the systems of Li (2022), Table 1, stand below.
+
+    Returns:
+        Markdown, a row a system.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    files = sorted((run / "metrics").glob("*.json"), key=lambda file: (file.stem != FIRST, file))
+    rows = []
+    for file in files:
+        found = read_json(file)
+        rows.append([file.stem, *(_cell(found, key) for key in keys)])
+    if with_paper:
+        rows += [
+            [name, *(f"{own[key]:.2f}" if key in own else "" for key in keys)]
+            for name, own in TABLE.items()
+        ]
+    return as_table(["system", *(by_key()[key].words for key in keys)], rows)
+
+
+def differences(run: Path, keys: Sequence[str] = COMPARED, digits: int = 2) -> str:
+    """Every system minus the reference, with intervals and p-values adjusted for all of them.
+
+    Args:
+        run: folder of a stored run.
+        keys: of the comparison, in the order of the columns.
+        digits: behind the point.
+
+    Returns:
+        Markdown, a row a system.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    found = read_json(run / "comparison.json")
+    rows = [
+        [f"{name} minus {found['reference']}", *(_difference(own[key], digits) for key in keys)]
+        for name, own in found.items()
+        if isinstance(own, dict)
+    ]
+    return as_table(["difference", *(compared()[key].words for key in keys)], rows)
+
+
+def _cell(found: Mapping[str, Any], key: str) -> str:
+    value, low, high = (found[name] for name in (key, f"{key}_low", f"{key}_high"))
+    digits = 1 if key in BREAKS or abs(value) >= 100 else 4 if abs(value) < 0.05 else 2
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _difference(differs: Mapping[str, Any], digits: int) -> str:
+    ends = f"[{differs['low']:+.{digits}f}, {differs['high']:+.{digits}f}]"
+    return f"{differs['difference']:+.{digits}f} {ends}, p = {differs['p_holm']:.3f}"
