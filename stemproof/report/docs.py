@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from stemproof.attacks.registry import METHODS
@@ -14,7 +15,14 @@ from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 from stemproof.figures import table
 from stemproof.protecting.summary import Measured
-from stemproof.report import graphs, lengths, parameters, protection_tables, stored_runs
+from stemproof.report import (
+    graphs,
+    lengths,
+    parameters,
+    protection_tables,
+    stored_audit,
+    stored_runs,
+)
 from stemproof.report.front import front
 from stemproof.report.markdown import as_table
 from stemproof.report.paper_claims import against_paper
@@ -84,6 +92,14 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "pair-differences": lambda: stored_runs.differences(stored_runs.PAIR),
         "longer": lambda: stored_runs.systems(stored_runs.LONG / "run"),
         "longer-differences": lambda: stored_runs.differences(stored_runs.LONG / "run"),
+    },
+    Path("docs/audit-musdb18-7.md"): {
+        **{
+            key: partial(stored_audit.table, stored_runs.SHORT, columns)
+            for key, columns in stored_audit.PAGE.items()
+        },
+        "audit-transfer": lambda: stored_audit.transfer(stored_runs.SHORT),
+        "audit-flags": lambda: stored_audit.flags(stored_runs.SHORT),
     },
     Path("docs/protect.md"): {
         "protection-budgets": _of_protection(protection_tables.budgets),

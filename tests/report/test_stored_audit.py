@@ -1,0 +1,69 @@
+"""Tables of a stored audit: every value in its place, of old and new runs, or one clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from stemproof.core.errors import InputError
+from stemproof.core.files import write_json
+from stemproof.report.stored_audit import PAGE, Column, flags, table, transfer
+
+RUN = ROOT / "results/systems-musdb18-7/run"  # with informed and blind systems
+
+
+def stored(folder: Path, **audits: dict[str, Any]) -> Path:
+    for name, audit in audits.items():
+        (folder / "audit").mkdir(exist_ok=True)
+        write_json(folder / "audit" / f"{name}.json", audit)
+    return folder
+
+
+def rows_of(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in text.splitlines()]
+
+
+def test_values_stand_in_their_places(tmp_path: Path) -> None:
+    run = stored(
+        tmp_path,
+        a={"bs": 3.0, "steps": {"1": 1.0, "5": 0.5}},
+        baseline={"bs": 2.0, "steps": {"1": 1.5, "5": 1.25, "9": 9.0}, "noise": None},
+    )
+    columns = [Column("bs", "BS", ".1f"), Column("steps.*", "{} steps", ".2f")]
+    head, _, *rows = rows_of(table(run, columns))
+    assert head == ["system", "BS", "1 steps", "5 steps", "9 steps"]
+    # The reference comes first; what a system was not asked is a dash, not nought.
+    assert rows == [["baseline", "2.0", "1.50", "1.25", "9.00"], ["a", "3.0", "1.00", "0.50", "-"]]
+
+
+def test_what_is_lacking_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no audit is stored there"):
+        table(tmp_path, [Column("bs")])
+    with pytest.raises(InputError, match=r"audit: it lacks one of bs, steps\.\*"):
+        table(stored(tmp_path, baseline={"bs": 2.0}), [Column("bs"), Column("steps.*")])
+
+
+def test_transfer_is_read_from_models_of_all_systems(tmp_path: Path) -> None:
+    run = stored(
+        tmp_path,
+        baseline={"transfer": {"baseline-1": {"baseline-1": 0.5, "b-1": {"drop": 0.25}}}},
+        b={"transfer": {"b-1": {"b-1": {"parts": 0}}}},
+    )
+    head, _, *rows = rows_of(transfer(run))
+    assert head == ["crafted on", "baseline-1", "b-1"]
+    assert rows == [["baseline-1", "0.500", "-"], ["b-1", "0.250", "-"]]
+
+
+def test_a_raised_flag_is_named() -> None:
+    found = {row[0]: row[1:] for row in rows_of(flags(RUN))[2:]}
+    assert found["spleeter"] == ["18", "not converged, weak loss"]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGE if name != "audit-smallest"])
+def test_the_page_can_be_written_of_a_later_run(name: str) -> None:
+    rows = rows_of(table(RUN, PAGE[name]))[2:]
+    assert [row[0] for row in rows] == ["baseline", "improved", "spleeter"]
+    assert all("-" not in row[1:] for row in rows[:2])
