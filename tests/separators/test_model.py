@@ -1,5 +1,7 @@
 """RSVM: framing, encoder, attention, dropout, and the regularizer."""
 
+from typing import Literal
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from stemproof.separators.rsvm.attention import (
     FrameConvolution,
     sinusoidal_position,
 )
+from stemproof.separators.rsvm.encoder import Encoder
 from stemproof.separators.rsvm.framing import analyze, frame_count, padding, synthesize
 from stemproof.separators.rsvm.losses import sinkhorn_distance
 from stemproof.separators.rsvm.model import RSVM, build_model
@@ -105,6 +108,32 @@ def test_the_controls_of_dropout() -> None:
     assert ordinary.eval()(coefficients) is coefficients
     monte_carlo = ChannelDropout(RSVMSettings(dropout=0.4, dropout_at_test=True)).eval()
     assert not torch.equal(monte_carlo(coefficients), monte_carlo(coefficients))
+
+
+@pytest.mark.parametrize("place", ["between", "after"])
+def test_where_attention_and_dropout_stand(place: Literal["between", "after"]) -> None:
+    attention = AttentionSettings(heads=2, width=4, gate=0.7)
+    variant = RSVMSettings(attention=attention, dropout=0.5, place=place)
+    encoder = Encoder(SIZES, variant).train()
+    waveform = torch.randn(3, 800)
+    torch.manual_seed(5)
+    found = encoder(waveform)
+    # Restated by PyTorch's own operations.
+    framed = pad(waveform[:, None], padding(800, 32, 8))
+    frames = conv1d(framed, encoder.conv_a1.weight, stride=8)
+
+    def in_context(x: torch.Tensor) -> torch.Tensor:
+        return x + conv1d(x, encoder.conv_a2.weight, padding=20, dilation=10)
+
+    def added(x: torch.Tensor) -> torch.Tensor:
+        assert isinstance(encoder.attention, FrameAttention)
+        torch.manual_seed(5)
+        return encoder.attention(x) * torch.bernoulli(torch.full((3, 6, 1), 0.5)) / 0.5
+
+    whole = in_context(added(frames)) if place == "between" else added(in_context(frames))
+    assert found.shape == whole.shape
+    assert (found == 0).any() and (found > 0).any()
+    assert torch.allclose(found, torch.relu(whole), atol=1e-5)
 
 
 def test_the_control_of_attention_has_as_many_weights() -> None:

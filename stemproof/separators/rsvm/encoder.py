@@ -17,7 +17,8 @@ class Encoder(nn.Module):
     """``A = ReLU(conv2(X) + X)``, ``X = conv1(x)``; no bias (Mimilakis et al., 2020, eq. 1-2).
 
     The improved version (Li, 2022) puts self-attention and then variational dropout on ``X``,
-    between the two convolutions, which have no non-linearity between them.
+    between the two convolutions, which have no non-linearity between them. With ``place: after``
+    they stand behind both, on what the ReLU is applied to.
     """
 
     def __init__(self, sizes: Sizes, variant: RSVMSettings) -> None:
@@ -41,11 +42,24 @@ class Encoder(nn.Module):
         elif variant.convolution:
             self.attention = FrameConvolution(sizes.channels, variant.convolution)
         self.dropout = ChannelDropout(variant)
+        self.between = variant.place == "between"
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Encode batch x samples into batch x channels x ceil(samples / hop)."""
-        spectrum = analyze(waveform, self.conv_a1.weight, self.hop)
+        spectrum = self.attended(waveform)
         if self.attention is not None:
             spectrum = self.attention(spectrum)
         spectrum = self.dropout(spectrum)
-        return torch.relu(self.conv_a2(spectrum) + spectrum)
+        return torch.relu(self._in_context(spectrum) if self.between else spectrum)
+
+    def attended(self, waveform: Tensor) -> Tensor:
+        """What attention and dropout, where there are any, are applied to.
+
+        Returns:
+            Batch x channels x ceil(samples / hop).
+        """
+        spectrum = analyze(waveform, self.conv_a1.weight, self.hop)
+        return spectrum if self.between else self._in_context(spectrum)
+
+    def _in_context(self, spectrum: Tensor) -> Tensor:
+        return self.conv_a2(spectrum) + spectrum

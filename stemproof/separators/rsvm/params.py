@@ -102,6 +102,7 @@ class RSVMSettings(Section):
     dropout: float = Field(default=0.0, ge=0, le=0.9)
     dropout_kind: Literal["variational", "elementwise"] = "variational"
     dropout_at_test: bool = False
+    place: Literal["between", "after"] = "between"
     regularizer: Literal["tv", "sinkhorn"] | None = None
     adversarial: AdversarialSettings | None = None
     published: PublishedSettings | None = None

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from stemproof.separators.protocol import View
 from stemproof.separators.rsvm.attention import FrameAttention
-from stemproof.separators.rsvm.framing import analyze
 from stemproof.separators.rsvm.model import RSVM
 
 FLOOR = -60.0  # dB below the largest coefficient
@@ -52,13 +51,12 @@ def views_of(model: RSVM, waveform: Tensor) -> list[View]:
             ),
         ]
         if isinstance(encoder.attention, FrameAttention):
-            spectrum = analyze(waveform, encoder.conv_a1.weight, encoder.hop)
             found.append(
                 View(
                     "Attention",
                     "How much every frame (row) takes from every frame (column), mean over heads. "
                     "One colour all over means that attention does not choose.",
-                    encoder.attention.weights(spectrum)[0].mean(0),
+                    encoder.attention.weights(encoder.attended(waveform))[0].mean(0),
                     "from the frame at, in s",
                     "frame at, in s",
                     (0.0, seconds),
