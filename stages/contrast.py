@@ -40,13 +40,14 @@ def main(
         made_of("report", said_by(METRICS / "environment.json", "compare", reads=tracks))
     found = contrast(tables[0], tables[1], params.statistics)
     print(f"{first} minus {second}, dB")
+    wide = 2 + max(len(figure.words) for figure in compared().values())
     for key, figure in compared().items():
         if key not in found:  # a figure that one of the two does not have
-            print(f"{figure.words:16}{'-':>8}")
+            print(f"{figure.words:{wide}}{'-':>8}")
             continue
         entry = found[key]
         interval = f"[{entry['low']:+.3f}, {entry['high']:+.3f}]"
-        words = f"{figure.words:16}{entry['difference']:+8.3f}"
+        words = f"{figure.words:{wide}}{entry['difference']:+8.3f}"
         print(f"{words}  {interval:23}p = {entry['p_holm']:.4f}")
 
 

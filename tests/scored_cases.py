@@ -22,7 +22,7 @@ from stemproof.data.store import PreparedTrack
 from stemproof.evaluation.evaluate import Evaluator
 from stemproof.evaluation.params import EvaluateParams
 from stemproof.figures.summary import Scored
-from stemproof.figures.table import per_segment
+from stemproof.figures.table import per_segment, tabulated
 from stemproof.separators.protocol import Separator, Side
 from stemproof.separators.rsvm.model import RSVM
 from stemproof.separators.rsvm.params import RSVMSettings, Sizes
@@ -207,10 +207,11 @@ def evaluated(
     return evaluator.evaluate(data, stored, shard)  # type: ignore[arg-type]
 
 
-def drawn(seed: int, without: Sequence[str] = (), **changes: Any) -> Scored:
-    """Figures of a model, drawn at random."""
+def drawn(seed: int, without: Sequence[str] = (), searched: bool = False, **changes: Any) -> Scored:
+    """Figures of a model, drawn at random; with break points if it was searched for them."""
     draw = np.random.default_rng(seed)
-    keys = [figure.key for figure in per_segment() if figure.key not in without]
+    figures = tabulated() if searched else per_segment()
+    keys = [figure.key for figure in figures if figure.key not in without]
     tracks = pd.DataFrame({key: draw.normal(5, 1, TRACKS) for key in keys})
     tracks.index = pd.Index([f"song {n}" for n in range(TRACKS)], name="track")
     bsseval = {

@@ -22,7 +22,7 @@ from stemproof.figures.statistics import (
     paired_median,
 )
 from stemproof.figures.summary import Models, by_seed
-from stemproof.figures.table import compared, per_segment
+from stemproof.figures.table import compared, per_segment, tabulated
 
 OTHER = "other_threat"
 Columns = Mapping[str, Values]  # seeds x tracks, of each measured figure
@@ -148,7 +148,7 @@ def contrast(
     own, base = (
         {
             figure.key: np.stack([of_seed[figure.key].to_numpy() for _, of_seed in table])
-            for figure in per_segment()
+            for figure in tabulated()
             if figure.key in table[0][1]
         }
         for table in tables
@@ -160,7 +160,7 @@ def contrast(
 
 def _columns(models: Models) -> Columns:
     columns = next(iter(models.values())).tracks.columns
-    keys = [figure.key for figure in per_segment() if figure.key in columns]
+    keys = [figure.key for figure in tabulated() if figure.key in columns]
     return {key: by_seed(models, key) for key in keys}
 
 

@@ -205,6 +205,7 @@ FIGURES: tuple[Figure, ...] = (
             f"SNR of the smallest perturbation found (L2) that costs {level} dB of SI-SDR; a "
             "higher one is a weaker system",
             interval=True,
+            song_by_song=True,
             part="attacked",
             place="break",
             digits=1,
@@ -223,6 +224,11 @@ def by_key() -> dict[str, Figure]:
 def per_segment() -> list[Figure]:
     """The figures that are measured, and not the difference of two others."""
     return [figure for figure in FIGURES if figure.measure]
+
+
+def tabulated() -> list[Figure]:
+    """The figures that have a column in the tables per track: measured, or searched for."""
+    return [figure for figure in FIGURES if figure.measure or figure.per == "search"]
 
 
 def compared() -> dict[str, Figure]:

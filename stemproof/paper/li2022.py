@@ -29,6 +29,10 @@ LOSSES = (
     "is larger for the improved system (it loses more)",
     "is smaller for the improved system (it loses less)",
 )
+BREAKS = (
+    "is higher for the improved system (smaller perturbations break it)",
+    "is lower for the improved system (it takes larger perturbations to break it)",
+)
 GAINS = "is higher for the improved system", "is lower for the improved system"
 
 
@@ -74,6 +78,7 @@ def verdicts(comparison: Mapping[str, Any], confidence: float) -> list[str]:
     figures = {
         "rb": ("RB", LOSSES),
         "paired_drop": ("The paired drop of SI-SDR", LOSSES),
+        "paired_break_3db": ("The break point at 3 dB, song by song,", BREAKS),
         "paired_bs": ("BS, song by song,", GAINS),
         "paired_at_bs": ("AT-BS, song by song,", GAINS),
     }

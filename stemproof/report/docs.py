@@ -90,8 +90,14 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         ),
         "pair": lambda: stored_runs.systems(stored_runs.PAIR),
         "pair-differences": lambda: stored_runs.differences(stored_runs.PAIR),
+        "pair-breaks": lambda: stored_runs.differences(
+            stored_runs.PAIR, stored_runs.COMPARED_BREAKS
+        ),
         "longer": lambda: stored_runs.systems(stored_runs.LONG / "run"),
         "longer-differences": lambda: stored_runs.differences(stored_runs.LONG / "run"),
+        "longer-breaks": lambda: stored_runs.differences(
+            stored_runs.LONG / "run", stored_runs.COMPARED_BREAKS
+        ),
     },
     Path("docs/audit-musdb18-7.md"): {
         **{

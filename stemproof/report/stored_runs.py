@@ -17,6 +17,7 @@ PAIR = LONG / "pair"  # baseline and improved alone
 FIRST = "baseline"  # in every table
 FIGURES = ("si_sdr", "bs", "at_bs", "rb", "drop")
 BREAKS = ("break_1db", "break_3db", "break_6db")
+COMPARED_BREAKS = tuple(f"paired_{key}" for key in BREAKS)
 COMPARED = ("bs", "paired_bs", "at_bs", "paired_at_bs", "rb", "paired_drop")
 
 

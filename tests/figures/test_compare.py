@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scored_cases import TRACKS, drawn
+from scored_cases import TRACKS
+from scored_cases import drawn as drawn_at_random
 
 from stemproof.figures.compare import compare, contrast
 from stemproof.figures.params import StatisticsParams
@@ -17,6 +19,7 @@ from stemproof.figures.summary import Models
 from stemproof.figures.table import compared
 
 SETTINGS = StatisticsParams(bootstrap=300)
+drawn = partial(drawn_at_random, searched=True)
 
 
 @pytest.fixture

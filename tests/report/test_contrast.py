@@ -21,6 +21,7 @@ from stemproof.figures.table import compared
 
 RUN = ROOT / "results/musdb18-7/run"
 SYSTEMS = sorted(path.stem for path in (RUN / "tracks").glob("*.csv"))
+BREAKS = {key for key, figure in compared().items() if figure.per == "search"}  # not made there
 
 
 def table(name: str) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def test_against_the_reference_it_is_the_published_comparison(name: str, setting
     published = json.loads((RUN / "comparison.json").read_text())[name]
     found = contrast(table(name), table("baseline"), settings)
     # That run was made before two of the comparisons were.
-    assert set(compared()) - set(published) == {"paired_bs", "paired_at_bs"}
+    assert set(compared()) - set(published) == {"paired_bs", "paired_at_bs", *BREAKS}
     for key in published:
         for part in ("difference", "low", "high", "p"):
             assert found[key][part] == pytest.approx(published[key][part], abs=1e-6), (key, part)
@@ -56,14 +57,14 @@ def test_fewer_comparisons_are_adjusted_than_in_the_run(settings: Any) -> None:
     for key in published:
         for part in ("difference", "low", "high", "p"):
             assert found[key][part] == pytest.approx(published[key][part], abs=1e-6), (key, part)
-        # Eight comparisons are adjusted here, those of all systems there.
+        # Eleven comparisons are adjusted here, those of all systems there.
         assert found[key]["p"] <= found[key]["p_holm"] <= published[key]["p_holm"] + 1e-12
 
 
 def test_it_is_antisymmetric_where_it_must_be(settings: Any) -> None:
     there = contrast(table("robust"), table("improved"), settings)
     back = contrast(table("improved"), table("robust"), settings)
-    for key in compared():
+    for key in set(compared()) - BREAKS:
         assert back[key]["difference"] == pytest.approx(-there[key]["difference"], abs=1e-12)
         assert back[key]["low"] == pytest.approx(-there[key]["high"], abs=1e-9)
 
