@@ -157,7 +157,7 @@ def test_the_report_keeps_them_apart(
     assert list(cells(page, "minus toy")) == ["dull", "box"]
     assert cells(page, "minus toy")["dull"]["clean SI-SDR"].endswith("[-, one recording]")
     assert list(cells(page, "minus rsvm")) == ["sister"]
-    points = cells(page, "break point 3 dB")
+    points = cells(page, "parts, not broken")
     assert points["box [no white box]"]["break point 3 dB"] == "5.0 [-, one recording]"
     assert points["box [no white box]"]["parts, not broken"] == "4, 1"
     assert cells(page, "paired drop of an excerpt")["toy"]["excerpt"].endswith("one recording]")
