@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from stemproof.core.files import read_json
+from stemproof.core.tables import read_table
+from stemproof.figures.compare import contrast
+from stemproof.figures.params import StatisticsParams
+from stemproof.figures.store import OF_ALL
 from stemproof.figures.table import by_key, compared
 from stemproof.paper.li2022 import TABLE
 from stemproof.report.markdown import as_table
@@ -15,6 +19,7 @@ SHORT = Path("results/musdb18-7/run")  # 8 epochs
 LONG = Path("results/longer-training-musdb18-7")  # 64 epochs, in runs of their own
 PAIR = LONG / "pair"  # baseline and improved alone
 FIRST = "baseline"  # in every table
+MISSING = "no such file; restore it with git"
 FIGURES = ("si_sdr", "bs", "at_bs", "rb", "drop")
 BREAKS = ("break_1db", "break_3db", "break_6db")
 COMPARED_BREAKS = tuple(f"paired_{key}" for key in BREAKS)
@@ -68,6 +73,28 @@ def differences(run: Path, keys: Sequence[str] = COMPARED, digits: int = 2) -> s
         for name, own in found.items()
         if isinstance(own, dict)
     ]
+    return as_table(["difference", *(compared()[key].words for key in keys)], rows)
+
+
+def contrasts(pairs: Mapping[str, tuple[Path, Path]], keys: Sequence[str] = COMPARED) -> str:
+    """Differences of any two tables per track, with p-values adjusted for those of a row.
+
+    Args:
+        pairs: the table and the one that is subtracted, by the words of the row.
+        keys: of the comparison, in the order of the columns.
+
+    Returns:
+        Markdown, a row a pair.
+
+    Raises:
+        InputError: a file is missing or damaged, or two tables do not compare.
+    """
+    rows = []
+    for words, files in pairs.items():
+        first, second = (read_table(file, MISSING, needs=OF_ALL, filled=["seed"]) for file in files)
+        found = contrast(first, second, StatisticsParams())
+        cells = (_difference(found[key], 2) if key in found else "-" for key in keys)
+        rows.append([words, *cells])
     return as_table(["difference", *(compared()[key].words for key in keys)], rows)
 
 
