@@ -29,6 +29,18 @@ from stemproof.report.paper_claims import against_paper
 from stemproof.separators.registry import find_kind, kinds
 
 RESULTS = Path("results")
+OF_PARTS = stored_runs.ABLATIONS / "tracks"
+ABLATION_PARTS = {
+    f"improved minus {part}": (OF_PARTS / "improved.csv", OF_PARTS / f"{part}.csv")
+    for part in ("attention-only", "dropout-only")
+}
+PRECISIONS = {
+    f"{name}, bfloat16 minus float32": (
+        OF_PARTS / f"{name}.csv",
+        stored_runs.PAIR / f"tracks/{name}.csv",
+    )
+    for name in ("baseline", "improved")
+}
 
 
 def figures() -> str:
@@ -92,6 +104,15 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "pair-differences": lambda: stored_runs.differences(stored_runs.PAIR),
         "pair-breaks": lambda: stored_runs.differences(
             stored_runs.PAIR, stored_runs.COMPARED_BREAKS
+        ),
+        "ablations": lambda: stored_runs.systems(stored_runs.ABLATIONS),
+        "ablation-differences": lambda: stored_runs.differences(stored_runs.ABLATIONS),
+        "ablation-breaks": lambda: stored_runs.differences(
+            stored_runs.ABLATIONS, stored_runs.COMPARED_BREAKS
+        ),
+        "ablation-parts": lambda: stored_runs.contrasts(ABLATION_PARTS),
+        "precision": lambda: stored_runs.contrasts(
+            PRECISIONS, ("si_sdr", "bs", "paired_bs", "paired_at_bs", "paired_drop")
         ),
         "longer": lambda: stored_runs.systems(stored_runs.LONG / "run"),
         "longer-differences": lambda: stored_runs.differences(stored_runs.LONG / "run"),

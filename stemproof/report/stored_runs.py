@@ -18,6 +18,7 @@ from stemproof.report.markdown import as_table
 SHORT = Path("results/musdb18-7/run")  # 8 epochs
 LONG = Path("results/longer-training-musdb18-7")  # 64 epochs, in runs of their own
 PAIR = LONG / "pair"  # baseline and improved alone
+ABLATIONS = LONG / "ablations"  # those two and their parts, in bfloat16
 FIRST = "baseline"  # in every table
 MISSING = "no such file; restore it with git"
 FIGURES = ("si_sdr", "bs", "at_bs", "rb", "drop")
