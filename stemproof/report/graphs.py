@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from stemproof.paper.li2022 import IMPROVED
+from stemproof.paper.li2022 import IMPROVED, RSVM
 from stemproof.report import lengths, paper_claims
 from stemproof.report.drawing import INK, drawn, for_file, look
 
@@ -69,8 +69,8 @@ def separation_by_epoch() -> str:
     """BS on validation tracks after every epoch, of what was trained by RSVM's own loss."""
     curves = lengths.read_curves()
     last = lengths.last_of_all(curves)
-    others = {name for name, _ in curves} - {*OTHER_LOSS, lengths.FIRST, IMPROVED}
-    systems = [lengths.FIRST, IMPROVED, *sorted(others)]
+    others = {name for name, _ in curves} - {*OTHER_LOSS, RSVM, IMPROVED}
+    systems = [RSVM, IMPROVED, *sorted(others)]
     values = {
         name: [
             [float(row["valid_bs"]) for row in curves[name, epoch].values()]

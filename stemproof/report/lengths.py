@@ -10,11 +10,11 @@ from statistics import mean
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened
+from stemproof.paper.li2022 import RSVM
 from stemproof.report.markdown import as_table
 
 STUDY = Path("results/longer-training-musdb18-7")
 SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
-FIRST = "baseline"  # in every table
 OF_LENGTHS = ("si_sdr", "bs", "at_bs", "rb", "drop")
 Row = dict[str, str]
 Curves = dict[tuple[str, int], dict[str, Row]]  # by system and epoch, then by seed
@@ -33,7 +33,7 @@ def over_epochs(study: Path = STUDY) -> str:
         InputError: a table is missing or lacks a column.
     """
     curves = read_curves(study)
-    systems = sorted({system for system, _ in curves}, key=lambda name: (name != FIRST, name))
+    systems = sorted({system for system, _ in curves}, key=lambda name: (name != RSVM, name))
     last = last_of_all(curves)
     epochs = [*SHOWN, last]
     header = ["system", f"SI-SDR, epoch {last}", *(f"BS, epoch {epoch}" for epoch in epochs)]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json
 from stemproof.report.markdown import as_table
-from stemproof.report.stored_runs import FIRST
+from stemproof.report.stored_runs import of_every_system
 
 
 class Column(NamedTuple):
@@ -78,7 +78,7 @@ def table(run: Path, columns: Sequence[Column]) -> str:
     Raises:
         InputError: a file is missing or damaged, or the first system has nothing of a column.
     """
-    audits = _read(run)
+    audits = of_every_system(run / "audit")
     header, paths = ["system"], []
     for column in columns:
         for key, path in _expanded(next(iter(audits.values())), column.path):
@@ -105,9 +105,8 @@ def transfer(run: Path) -> str:
     Raises:
         InputError: a file is missing or damaged.
     """
-    played = {
-        name: cells for audit in _read(run).values() for name, cells in audit["transfer"].items()
-    }
+    audits = of_every_system(run / "audit").values()
+    played = {name: cells for audit in audits for name, cells in audit["transfer"].items()}
     sources = dict.fromkeys(source for cells in played.values() for source in cells)
     rows = [
         [source, *(_of_pair(cells.get(source)) for cells in played.values())] for source in sources
@@ -132,13 +131,6 @@ def flags(run: Path) -> str:
         raised = [flag for flag, state in own["flags"].items() if state.lower() == "raised"]
         rows.append([name, str(len(own["flags"])), ", ".join(raised) or "none"])
     return as_table(["system", "checks", "raised"], rows)
-
-
-def _read(run: Path) -> dict[str, Mapping[str, Any]]:
-    files = sorted((run / "audit").glob("*.json"), key=lambda file: (file.stem != FIRST, file))
-    if not files:
-        raise InputError(f"{run}/audit: no audit is stored there")
-    return {file.stem: read_json(file) for file in files}
 
 
 def _expanded(audit: Mapping[str, Any], path: str) -> Iterator[tuple[str, Sequence[str]]]:

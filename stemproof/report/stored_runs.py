@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stemproof.core.errors import InputError
 from stemproof.core.files import read_json
 from stemproof.core.tables import read_table
 from stemproof.figures.compare import contrast
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.store import OF_ALL
 from stemproof.figures.table import by_key, compared
-from stemproof.paper.li2022 import TABLE
+from stemproof.paper.li2022 import RSVM, TABLE
 from stemproof.report.markdown import as_table
 
 SHORT = Path("results/musdb18-7/run")  # 8 epochs
 LONG = Path("results/longer-training-musdb18-7")  # 64 epochs, in runs of their own
 PAIR = LONG / "pair"  # baseline and improved alone
 ABLATIONS = LONG / "ablations"  # those two and their parts, in bfloat16
-FIRST = "baseline"  # in every table
 MISSING = "no such file; restore it with git"
 FIGURES = ("si_sdr", "bs", "at_bs", "rb", "drop")
 BREAKS = ("break_1db", "break_3db", "break_6db")
@@ -41,11 +41,10 @@ def systems(run: Path, keys: Sequence[str] = (*FIGURES, *BREAKS), with_paper: bo
     Raises:
         InputError: a file is missing or damaged.
     """
-    files = sorted((run / "metrics").glob("*.json"), key=lambda file: (file.stem != FIRST, file))
-    rows = []
-    for file in files:
-        found = read_json(file)
-        rows.append([file.stem, *(_cell(found, key) for key in keys)])
+    rows = [
+        [name, *(_cell(found, key) for key in keys)]
+        for name, found in of_every_system(run / "metrics").items()
+    ]
     if with_paper:
         rows += [
             [name, *(f"{own[key]:.2f}" if key in own else "" for key in keys)]
@@ -97,6 +96,21 @@ def contrasts(pairs: Mapping[str, tuple[Path, Path]], keys: Sequence[str] = COMP
         cells = (_difference(found[key], 2) if key in found else "-" for key in keys)
         rows.append([words, *cells])
     return as_table(["difference", *(compared()[key].words for key in keys)], rows)
+
+
+def of_every_system(folder: Path) -> dict[str, dict[str, Any]]:
+    """What is stored of each system, RSVM first.
+
+    Args:
+        folder: of a stored run, with a document a system.
+
+    Raises:
+        InputError: there is none, or one is damaged.
+    """
+    files = sorted(folder.glob("*.json"), key=lambda file: (file.stem != RSVM, file))
+    if not files:
+        raise InputError(f"{folder}: no system is stored there; restore it with git")
+    return {file.stem: read_json(file) for file in files}
 
 
 def _cell(found: Mapping[str, Any], key: str) -> str:

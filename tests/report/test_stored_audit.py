@@ -40,7 +40,7 @@ def test_values_stand_in_their_places(tmp_path: Path) -> None:
 
 
 def test_what_is_lacking_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no audit is stored there"):
+    with pytest.raises(InputError, match=r"audit: no system is stored there; restore it with git"):
         table(tmp_path, [Column("bs")])
     with pytest.raises(InputError, match=r"audit: it lacks one of bs, steps\.\*"):
         table(stored(tmp_path, baseline={"bs": 2.0}), [Column("bs"), Column("steps.*")])
