@@ -29,18 +29,41 @@ from stemproof.report.paper_claims import against_paper
 from stemproof.separators.registry import find_kind, kinds
 
 RESULTS = Path("results")
-OF_PARTS = stored_runs.ABLATIONS / "tracks"
-ABLATION_PARTS = {
-    f"improved minus {part}": (OF_PARTS / "improved.csv", OF_PARTS / f"{part}.csv")
-    for part in ("attention-only", "dropout-only")
-}
-PRECISIONS = {
-    f"{name}, bfloat16 minus float32": (
-        OF_PARTS / f"{name}.csv",
-        stored_runs.PAIR / f"tracks/{name}.csv",
+# Beside each other, apart from the reference.
+PARTS = {
+    f"{first} minus {second}": (
+        stored_runs.LONG / f"tracks/{first}.csv",
+        stored_runs.LONG / f"tracks/{second}.csv",
     )
-    for name in ("baseline", "improved")
+    for first, second in (
+        ("improved", "attention-only"),
+        ("improved", "dropout-only"),
+        ("improved", "elementwise-dropout"),
+        ("improved", "conv-control"),
+        ("attention-only", "dropout-only"),
+        ("conv-control", "dropout-only"),
+        ("robust", "separation-only"),
+    )
 }
+OF_PARTS = ("paired_bs", "paired_at_bs", "paired_drop", *stored_runs.COMPARED_BREAKS)
+# Seed 218 of the same recipe, trained again on a CPU and attacked there.
+AGAIN = {
+    f"{name}, {words} minus the above": (
+        folder / f"tracks/{name}.csv",
+        stored_runs.LONG / f"tracks/{name}.csv",
+    )
+    for words, folder, names in (
+        ("float32", stored_runs.FLOAT32, ("baseline", "improved")),
+        (
+            "bfloat16",
+            stored_runs.BFLOAT16,
+            ("baseline", "improved", "attention-only", "dropout-only"),
+        ),
+    )
+    for name in names
+}
+OF_AGAIN = ("si_sdr", "paired_bs", "paired_at_bs", "paired_drop", *stored_runs.COMPARED_BREAKS)
+FIRST_SCREEN = ("si_sdr", "bs", "at_bs", "rb", "drop", "break_3db")
 
 
 def figures() -> str:
@@ -89,7 +112,10 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "separators": separators,
     },
     Path("docs/parameters.md"): {"parameters": parameters.sections},
-    Path("README.md"): {"board": board},
+    Path("README.md"): {
+        "board": board,
+        "rsvm": lambda: stored_runs.systems(stored_runs.LONG, FIRST_SCREEN, with_paper=True),
+    },
     Path("docs/results.md"): {
         "paper": against_paper,
         "epochs": lengths.over_epochs,
@@ -100,33 +126,23 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "short-differences": lambda: stored_runs.differences(
             stored_runs.SHORT, ("bs", "at_bs", "rb", "rb_net", "paired_drop"), digits=3
         ),
-        "pair": lambda: stored_runs.systems(stored_runs.PAIR),
-        "pair-differences": lambda: stored_runs.differences(stored_runs.PAIR),
-        "pair-breaks": lambda: stored_runs.differences(
-            stored_runs.PAIR, stored_runs.COMPARED_BREAKS
+        "systems": lambda: stored_runs.systems(stored_runs.LONG, with_paper=True),
+        "bsseval": lambda: stored_runs.bsseval(stored_runs.LONG),
+        "differences": lambda: stored_runs.differences(stored_runs.LONG),
+        "differences-of-breaks": lambda: stored_runs.differences(
+            stored_runs.LONG, stored_runs.COMPARED_BREAKS
         ),
-        "ablations": lambda: stored_runs.systems(stored_runs.ABLATIONS),
-        "ablation-differences": lambda: stored_runs.differences(stored_runs.ABLATIONS),
-        "ablation-breaks": lambda: stored_runs.differences(
-            stored_runs.ABLATIONS, stored_runs.COMPARED_BREAKS
-        ),
-        "ablation-parts": lambda: stored_runs.contrasts(ABLATION_PARTS),
-        "precision": lambda: stored_runs.contrasts(
-            PRECISIONS, ("si_sdr", "bs", "paired_bs", "paired_at_bs", "paired_drop")
-        ),
-        "longer": lambda: stored_runs.systems(stored_runs.LONG / "run"),
-        "longer-differences": lambda: stored_runs.differences(stored_runs.LONG / "run"),
-        "longer-breaks": lambda: stored_runs.differences(
-            stored_runs.LONG / "run", stored_runs.COMPARED_BREAKS
-        ),
+        "parts": lambda: stored_runs.contrasts(PARTS, OF_PARTS),
+        "again": lambda: stored_runs.contrasts(AGAIN, OF_AGAIN, seed=218),
     },
     Path("docs/audit-musdb18-7.md"): {
         **{
-            key: partial(stored_audit.table, stored_runs.SHORT, columns)
+            key: partial(stored_audit.table, stored_runs.LONG, columns)
             for key, columns in stored_audit.PAGE.items()
         },
-        "audit-transfer": lambda: stored_audit.transfer(stored_runs.SHORT),
-        "audit-flags": lambda: stored_audit.flags(stored_runs.SHORT),
+        "audit-transfer": lambda: stored_audit.transfer(stored_runs.LONG, ("218", "218")),
+        "audit-transfer-seeds": lambda: stored_audit.transfer(stored_runs.LONG, ("218", "219")),
+        "audit-flags": lambda: stored_audit.flags(stored_runs.LONG),
     },
     Path("docs/protect.md"): {
         "protection-budgets": _of_protection(protection_tables.budgets),

@@ -11,7 +11,7 @@ from stemproof.report.claims import Claim, Figure
 
 
 def front(results: Path) -> str:
-    """Claims that have break points, the most robust system first, a table a threat model.
+    """Claims of blind systems that have break points, the most robust system first.
 
     Args:
         results: folder of the claims.
@@ -21,22 +21,19 @@ def front(results: Path) -> str:
     """
     entries = [Entry(read_checked(file), file.as_posix()) for file in find_claims(results)]
     entries = [e for e in entries if e.has_break_points and e.claim.data.source != "demo"]
-    parts = [
-        _part([entry.claim for entry in sorted(own, key=lambda entry: entry.order)])
-        for informed in (False, True)
-        if (own := [entry for entry in entries if entry.claim.informed == informed])
-    ]
-    return "\n".join(parts) if parts else "No claim with break points is published yet.\n"
+    blind = sorted((e for e in entries if not e.claim.informed), key=lambda entry: entry.order)
+    if not blind:
+        return "No claim with break points is published yet.\n"
+    return _table([entry.claim for entry in blind])
 
 
-def _part(claims: list[Claim]) -> str:
-    first = claims[0]
+def _table(claims: list[Claim]) -> str:
     figures = table.by_key()
     header = [
-        "informed system" if first.informed else "blind system",
-        *(figures[key].said(first.informed) for key in ("bs", "at_bs", "drop")),
+        "blind system",
+        *(figures[key].said(informed=False) for key in ("bs", "at_bs", "drop")),
         "random noise of that size",
-        figures[RANKED].said(first.informed),
+        figures[RANKED].said(informed=False),
         "flags raised",
     ]
     rows = [

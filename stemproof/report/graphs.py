@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from stemproof.core.files import read_json
 from stemproof.paper.li2022 import IMPROVED, RSVM
-from stemproof.report import lengths, paper_claims
-from stemproof.report.drawing import INK, drawn, for_file, look
+from stemproof.report import lengths, paper_claims, stored_runs
+from stemproof.report.drawing import COLORS, INK, drawn, for_file, look
 
 STYLE = Path(__file__).parent / "templates/style.css"
+NEAR = 1.0  # dB of BS, within which names of points might meet
 # Trained for more than RSVM's own loss: some 2 dB above the others.
 OTHER_LOSS = ("robust", "separation-only")
 
@@ -43,25 +45,65 @@ def claims() -> str:
     return canvas.svg
 
 
-def cost_by_length() -> str:
-    """What the attack costs after so many epochs: paired drop and RB on validation tracks."""
-    found = lengths.read_lengths()
-    systems = list(dict.fromkeys(row["system"] for row in found))
+def trade_off() -> str:
+    """Every system minus the baseline, song by song: BS against what the attack costs."""
+    stored = read_json(stored_runs.LONG / "comparison.json")
+    found = {
+        name: (own["paired_bs"], own["paired_drop"])
+        for name, own in stored.items()
+        if isinstance(own, dict)
+    }
     said = [
-        f"{row['system']}, epoch {row['epoch']}: paired drop {float(row['drop']):.2f}, "
-        f"RB {float(row['rb']):.2f}"
-        for row in found
+        f"{name}: BS {_interval(better)}, paired drop {_interval(costs)}"
+        for name, (better, costs) in found.items()
     ]
-    with drawn("cost-by-length", f"What the attack costs, in dB. {'; '.join(said)}.") as canvas:
-        for number, system in enumerate(systems):
+    with drawn("trade-off", f"Minus the baseline, in dB. {'; '.join(said)}.", 4.2) as canvas:
+        for number, (name, (better, costs)) in enumerate(found.items()):
+            ends = [
+                [[one["difference"] - one["low"]], [one["high"] - one["difference"]]]
+                for one in (better, costs)
+            ]
+            at = [better["difference"]], [costs["difference"]]
+            about = look(number)
+            canvas.axes.errorbar(*at, xerr=ends[0], yerr=ends[1], linestyle="", **about)
+            # On the side where a point of about the same BS is farther away.
+            steps = [
+                cost["difference"] - costs["difference"]
+                for gain, cost in found.values()
+                if abs(gain["difference"] - better["difference"]) < NEAR
+            ]
+            above = min((step for step in steps if step > 0), default=1.0)
+            below = min((-step for step in steps if step < 0), default=1.0)
+            canvas.axes.annotate(
+                name,
+                (better["difference"], costs["difference"]),
+                (7, 5 if above > below else -14),
+                textcoords="offset points",
+                color=about["color"],
+                fontsize=9,
+            )
+        for line in (canvas.axes.axhline, canvas.axes.axvline):
+            line(0, color=INK, linewidth=1)
+        canvas.axes.set(
+            xlabel=f"BS minus that of {stored['reference']}, song by song, dB",
+            ylabel="paired drop minus its, dB",
+        )
+    return canvas.svg
+
+
+def cost_by_length() -> str:
+    """What the attack costs every system after so many epochs, on validation tracks."""
+    found = lengths.read_lengths()
+    said = [f"{row['system']}, epoch {row['epoch']}: {float(row['drop']):.2f}" for row in found]
+    with drawn("cost-by-length", f"Paired drop in dB. {'; '.join(said)}.", 4.2) as canvas:
+        for number, system in enumerate(dict.fromkeys(row["system"] for row in found)):
             own = [row for row in found if row["system"] == system]
-            epochs = [int(row["epoch"]) for row in own]
-            for key, words, dashes in (("drop", "paired drop", "-"), ("rb", "RB", ":")):
-                values = [float(row[key]) for row in own]
-                about = look(number) | {"linestyle": dashes, "label": f"{system}, {words}"}
-                canvas.axes.plot(epochs, values, markersize=4, **about)
-        canvas.axes.set(xlabel="epochs", ylabel="what the attack costs in dB", ylim=(0, None))
-        canvas.axes.legend(loc="lower right", fontsize=9)
+            epochs, drops = [int(row["epoch"]) for row in own], [float(row["drop"]) for row in own]
+            dashes = "-" if number < len(COLORS) else "--"  # colours come again
+            about = look(number) | {"linestyle": dashes, "label": system}
+            canvas.axes.plot(epochs, drops, markersize=4, **about)
+        canvas.axes.set(xlabel="epochs", ylabel="paired drop in dB", ylim=(0, None))
+        canvas.figure.legend(loc="outside upper left", ncols=3, fontsize=9)
     return canvas.svg
 
 
@@ -94,9 +136,14 @@ def separation_by_epoch() -> str:
 
 GRAPHS: dict[Path, Callable[[], str]] = {
     Path("docs/figures/claims.svg"): claims,
+    Path("docs/figures/trade-off.svg"): trade_off,
     Path("docs/figures/cost-by-length.svg"): cost_by_length,
     Path("docs/figures/separation-by-epoch.svg"): separation_by_epoch,
 }
+
+
+def _interval(differs: Mapping[str, float]) -> str:
+    return f"{differs['difference']:+.2f} [{differs['low']:+.2f}, {differs['high']:+.2f}]"
 
 
 def document(name: Path) -> str:

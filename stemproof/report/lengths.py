@@ -10,12 +10,14 @@ from statistics import mean
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened
+from stemproof.figures.table import by_key
 from stemproof.paper.li2022 import RSVM
 from stemproof.report.markdown import as_table
+from stemproof.report.stored_runs import LENGTHS
 
-STUDY = Path("results/longer-training-musdb18-7")
+STUDY = LENGTHS
 SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
-OF_LENGTHS = ("si_sdr", "bs", "at_bs", "rb", "drop")
+OF_LENGTHS = ("bs", "drop", "rb")
 Row = dict[str, str]
 Curves = dict[tuple[str, int], dict[str, Row]]  # by system and epoch, then by seed
 
@@ -58,16 +60,27 @@ def by_length(study: Path = STUDY) -> str:
         study: folder of the stored figures.
 
     Returns:
-        Markdown, a row a system and epoch.
+        Markdown, a row a system: BS, paired drop and RB after every number of epochs; a dash where
+        a training was stopped before.
 
     Raises:
         InputError: a table is missing or lacks a column.
     """
+    known = by_key()
+    found = {(row["system"], int(row["epoch"])): row for row in read_lengths(study)}
+    epochs = sorted({epoch for _, epoch in found})
+    columns = [(key, epoch) for key in OF_LENGTHS for epoch in epochs]
     rows = [
-        [row["system"], row["epoch"], *(f"{float(row[column]):.2f}" for column in OF_LENGTHS)]
-        for row in read_lengths(study)
+        [
+            system,
+            *(
+                f"{float(found[system, epoch][key]):.2f}" if (system, epoch) in found else "-"
+                for key, epoch in columns
+            ),
+        ]
+        for system in dict.fromkeys(system for system, _ in found)
     ]
-    return as_table(["system", "epochs", "SI-SDR", "BS", "AT-BS", "RB", "paired drop"], rows)
+    return as_table(["system", *(f"{known[key].words}, {epoch}" for key, epoch in columns)], rows)
 
 
 def read_curves(study: Path = STUDY) -> Curves:
@@ -93,7 +106,7 @@ def last_of_all(curves: Curves) -> int:
 
 
 def read_lengths(study: Path = STUDY) -> list[Row]:
-    """Figures on validation tracks of states of two trainings, attacked.
+    """Figures on validation tracks of states of one training a system, attacked.
 
     Raises:
         InputError: the table is missing or lacks a column.

@@ -34,8 +34,11 @@ PAGE: Mapping[str, Sequence[Column]] = {
         Column("restarts.*", "restarts: {}"),
         Column("rules.*"),
         Column("objectives.*", "loss {}"),
+        Column("strongest", "worst of all of these"),
     ],
     "audit-budget": [Column("bs", "BS", ".2f"), Column("eps.*", format=".2f")],
+    "audit-costs": [Column("eps_drop.*", format=".2f")],
+    "audit-sizes": [Column("eps_snr.*", format=".1f")],
     "audit-others": [
         Column("black_box.at_bs", "random search", ".2f"),
         Column("black_box.beats_white_box", "beats the white box, share of segments", ".0%"),
@@ -47,9 +50,7 @@ PAGE: Mapping[str, Sequence[Column]] = {
         Column("universal.at_bs", "universal", ".2f"),
     ],
     "audit-smallest": [
-        Column(f"minimal_snr.{norm}.{level}", f"{level} dB, {words}", ".1f")
-        for norm, words in (("l2", "L2"), ("linf", "L-inf"))
-        for level in LEVELS
+        *(Column(f"minimal_snr.linf.{level}", f"{level} dB", ".1f") for level in LEVELS)
     ],
     "audit-masks": [
         Column("masks.fixed.fixed", "fixed mask"),
@@ -93,11 +94,13 @@ def table(run: Path, columns: Sequence[Column]) -> str:
     return as_table(header, rows)
 
 
-def transfer(run: Path) -> str:
-    """What every model (column) is left with, or loses, by what was crafted on every model (row).
+def transfer(run: Path, seeds: tuple[str, str]) -> str:
+    """What every model (column) loses by what was crafted on every model (row), in dB.
 
     Args:
         run: folder of a stored run.
+        seeds: of training, of the models in the rows and of those in the columns. Where they
+            differ, a model that has no training (and one seed) is left out.
 
     Returns:
         Markdown.
@@ -105,12 +108,12 @@ def transfer(run: Path) -> str:
     Raises:
         InputError: a file is missing or damaged.
     """
+    crafted, heard = seeds
     audits = of_every_system(run / "audit").values()
-    played = {name: cells for audit in audits for name, cells in audit["transfer"].items()}
-    sources = dict.fromkeys(source for cells in played.values() for source in cells)
-    rows = [
-        [source, *(_of_pair(cells.get(source)) for cells in played.values())] for source in sources
-    ]
+    cells = {name: own for audit in audits for name, own in audit["transfer"].items()}
+    played = {name: own for name, own in cells.items() if name.endswith(f"-{heard}")}
+    sources = [name for name in cells if name.endswith(f"-{crafted}")]
+    rows = [[source, *(_of_pair(own.get(source)) for own in played.values())] for source in sources]
     return as_table(["crafted on", *played], rows)
 
 
@@ -152,6 +155,5 @@ def _cell(audit: Mapping[str, Any], path: Sequence[str], form: str) -> str:
 
 
 def _of_pair(cell: Any) -> str:
-    # The run of 8 epochs holds AT-BS, later ones the paired drop and more.
-    value = cell.get("drop") if isinstance(cell, Mapping) else cell
+    value = _at(cell, ["drop"])
     return "-" if value is None else f"{value:.3f}"

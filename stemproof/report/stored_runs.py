@@ -11,19 +11,23 @@ from stemproof.core.files import read_json
 from stemproof.core.tables import read_table
 from stemproof.figures.compare import contrast
 from stemproof.figures.params import StatisticsParams
+from stemproof.figures.statistics import holm
 from stemproof.figures.store import OF_ALL
 from stemproof.figures.table import by_key, compared
 from stemproof.paper.li2022 import RSVM, TABLE
 from stemproof.report.markdown import as_table
 
 SHORT = Path("results/musdb18-7/run")  # 8 epochs
-LONG = Path("results/longer-training-musdb18-7")  # 64 epochs, in runs of their own
-PAIR = LONG / "pair"  # baseline and improved alone
-ABLATIONS = LONG / "ablations"  # those two and their parts, in bfloat16
+LENGTHS = Path("results/longer-training-musdb18-7")
+LONG = LENGTHS / "run"  # 64 epochs, every system
+FLOAT32 = LENGTHS / "float32"  # two of those, trained again on a CPU
+BFLOAT16 = LENGTHS / "bfloat16"  # and four
 MISSING = "no such file; restore it with git"
 FIGURES = ("si_sdr", "bs", "at_bs", "rb", "drop")
 BREAKS = ("break_1db", "break_3db", "break_6db")
 COMPARED_BREAKS = tuple(f"paired_{key}" for key in BREAKS)
+BSSEVAL = ("sdr", "isr", "sir", "sar")
+STATES = ("clean", "attacked")
 COMPARED = ("bs", "paired_bs", "at_bs", "paired_at_bs", "rb", "paired_drop")
 
 
@@ -53,6 +57,26 @@ def systems(run: Path, keys: Sequence[str] = (*FIGURES, *BREAKS), with_paper: bo
     return as_table(["system", *(by_key()[key].words for key in keys)], rows)
 
 
+def bsseval(run: Path) -> str:
+    """BSSEval of the vocals of every system, clean and attacked: medians over tracks in dB.
+
+    Args:
+        run: folder of a stored run.
+
+    Returns:
+        Markdown, a row a system; without intervals, for none are computed of it.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    rows = [
+        [name, *(f"{own['bsseval'][state][key]:.2f}" for key in BSSEVAL for state in STATES)]
+        for name, own in of_every_system(run / "metrics").items()
+    ]
+    header = [f"{key.upper()}, {state}" for key in BSSEVAL for state in STATES]
+    return as_table(["system", *header], rows)
+
+
 def differences(run: Path, keys: Sequence[str] = COMPARED, digits: int = 2) -> str:
     """Every system minus the reference, with intervals and p-values adjusted for all of them.
 
@@ -76,12 +100,21 @@ def differences(run: Path, keys: Sequence[str] = COMPARED, digits: int = 2) -> s
     return as_table(["difference", *(compared()[key].words for key in keys)], rows)
 
 
-def contrasts(pairs: Mapping[str, tuple[Path, Path]], keys: Sequence[str] = COMPARED) -> str:
-    """Differences of any two tables per track, with p-values adjusted for those of a row.
+def contrasts(
+    pairs: Mapping[str, tuple[Path, Path]],
+    keys: Sequence[str] = COMPARED,
+    seed: int | None = None,
+    digits: int = 2,
+) -> str:
+    """Differences of any two tables per track, with p-values adjusted for all that they have.
+
+    Those of figures that are not shown count, too.
 
     Args:
         pairs: the table and the one that is subtracted, by the words of the row.
         keys: of the comparison, in the order of the columns.
+        seed: the only one of training that is compared; all of them by default.
+        digits: behind the point.
 
     Returns:
         Markdown, a row a pair.
@@ -89,12 +122,19 @@ def contrasts(pairs: Mapping[str, tuple[Path, Path]], keys: Sequence[str] = COMP
     Raises:
         InputError: a file is missing or damaged, or two tables do not compare.
     """
-    rows = []
+    found = {}
     for words, files in pairs.items():
         first, second = (read_table(file, MISSING, needs=OF_ALL, filled=["seed"]) for file in files)
-        found = contrast(first, second, StatisticsParams())
-        cells = (_difference(found[key], 2) if key in found else "-" for key in keys)
-        rows.append([words, *cells])
+        if seed is not None:
+            first, second = (one[one["seed"] == seed] for one in (first, second))
+        found[words] = contrast(first, second, StatisticsParams())
+    entries = [entry for own in found.values() for entry in own.values()]
+    for entry, adjusted in zip(entries, holm([one["p"] for one in entries]), strict=True):
+        entry["p_holm"] = adjusted
+    rows = [
+        [words, *(_difference(own[key], digits) if key in own else "-" for key in keys)]
+        for words, own in found.items()
+    ]
     return as_table(["difference", *(compared()[key].words for key in keys)], rows)
 
 

@@ -37,6 +37,7 @@ def project(tmp_path: Path) -> Path:
 
 def content(folder: Path) -> dict[str, bytes]:
     files = [*(folder / "metrics").rglob("*.json"), *(folder / "plots").rglob("*.csv")]
+    files += (folder / "plots/audit").rglob("*.json")
     files += (folder / "data/adversarial").rglob("*.npy")
     return {str(f.relative_to(folder)): f.read_bytes() for f in files}
 
@@ -61,7 +62,7 @@ def test_models_go_their_way_side_by_side(
     """As many as asked for at once, each in the order of the stages; those of all come last."""
     meet, lock, ended = threading.Barrier(2, timeout=30), threading.Lock(), list[str]()
 
-    def run(command: Sequence[str], log: Path) -> bool:
+    def run(command: Sequence[str], log: Path, folder: Path = Path()) -> bool:
         stage = Path(command[1]).stem
         if stage in side_by_side.OF_MODEL:
             meet.wait()  # for ever, were they not side by side
@@ -74,7 +75,7 @@ def test_models_go_their_way_side_by_side(
     assert ended[0] == "prepare" and ended[-2:] == ["compare", "audit"]
     for system in ("baseline", "stft"):
         own = [name.rpartition("-")[2] for name in ended if name.startswith(system)]
-        assert own == ["train", "generate", "find_break_points", "evaluate"]
+        assert own == ["train", "generate", "find_break_points", "evaluate", "audit"]
 
 
 def test_what_failed_is_named_and_the_others_end(
@@ -82,7 +83,7 @@ def test_what_failed_is_named_and_the_others_end(
 ) -> None:
     ended = []
 
-    def run(command: Sequence[str], log: Path) -> bool:
+    def run(command: Sequence[str], log: Path, folder: Path = Path()) -> bool:
         ended.append(log.stem)
         return log.stem != "baseline-218-generate"
 
@@ -104,3 +105,23 @@ def test_a_model_that_is_there_is_not_trained_again(
     monkeypatch.setattr(side_by_side, "run", lambda _, log: ended.append(log.stem) or True)
     side_by_side.of_model("baseline", 218, side_by_side.OF_MODEL, lambda _: None)
     assert ended == [f"baseline-218-{stage}" for stage in side_by_side.OF_MODEL[1:]]
+
+
+@pytest.mark.slow
+def test_what_was_measured_of_each_system_is_found_by_the_audit_of_all(
+    side_by_side: Any, project: Path
+) -> None:
+    """The same figures as of an audit that measures all by itself, in another folder."""
+    side_by_side.main(at_once=2, last="audit", out=None)
+    together = content(project)
+    assert {"metrics/audit.json", "plots/audit/stft.json"} <= set(together)
+    # Each was measured once, beforehand.
+    log = (project / "checkpoints/side-by-side/audit.log").read_text()
+    assert "pass)" not in log and "flags raised" in log
+    for system in ("baseline", "stft"):
+        assert "pass)" in (project / f"checkpoints/side-by-side/{system}-audit.log").read_text()
+    for name in ("metrics/audit.json", "plots/audit", "checkpoints"):
+        shutil.rmtree(project / name, ignore_errors=True)
+    assert side_by_side.run(side_by_side._command("audit"), Path("alone.log"))
+    assert "pass)" in (project / "alone.log").read_text()
+    assert content(project) == together

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json, write_json
-from stemproof.report.stored_runs import BREAKS, PAIR, contrasts, differences, systems
+from stemproof.report.stored_runs import (
+    BFLOAT16,
+    BREAKS,
+    FIGURES,
+    FLOAT32,
+    LONG,
+    bsseval,
+    contrasts,
+    differences,
+    of_every_system,
+    systems,
+)
 
-RUN = ROOT / PAIR
+RUN = ROOT / FLOAT32
 
 
 def rows_of(text: str) -> list[list[str]]:
@@ -49,6 +61,57 @@ def test_two_tables_give_the_stored_comparison() -> None:
     # One system beside the reference: the run's own comparison adjusts for the same figures.
     assert row == rows_of(differences(RUN, keys))[2]
     assert f"{read_json(RUN / 'comparison.json')['improved']['rb']['difference']:+.2f}" in row[2]
+
+
+def test_one_seed_by_itself() -> None:
+    """Of the stored runs: a training again is compared with the same seed, and no other."""
+    again, long = RUN / "tracks/baseline.csv", ROOT / LONG / "tracks/baseline.csv"
+    _, _, (_, cell) = rows_of(contrasts({"x": (again, long)}, ["paired_drop"], seed=218, digits=4))
+    first, second = (pd.read_csv(file).query("seed == 218") for file in (again, long))
+    gained = first.set_index("track")["drop"] - second.set_index("track")["drop"]
+    assert cell.startswith(f"{gained.median():+.4f} [")
+    _, _, (_, of_all) = rows_of(contrasts({"x": (again, long)}, ["paired_drop"], digits=4))
+    assert of_all != cell
+
+
+def test_p_values_are_adjusted_for_the_whole_table() -> None:
+    tracks = ROOT / LONG / "tracks"
+    pairs = {
+        name: (tracks / f"{name}.csv", tracks / "baseline.csv")
+        for name in ("improved", "dropout-only")
+    }
+
+    def p(table: str) -> list[float]:
+        return [float(row[1].rpartition("p = ")[2]) for row in rows_of(table)[2:]]
+
+    together = p(contrasts(pairs, ["paired_drop"]))
+    alone = [p(contrasts({name: files}, ["paired_drop"]))[0] for name, files in pairs.items()]
+    assert together[0] == alone[0] == 1.0 and together[1] > alone[1]
+
+
+def test_bsseval_of_every_system(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    found = {
+        state: dict(zip(("sdr", "isr", "sir", "sar"), figures, strict=True))
+        for state, figures in (("clean", (1, 2, 3, 4)), ("attacked", (5, 6, 7, 8)))
+    }
+    write_json(tmp_path / "metrics/baseline.json", {"bsseval": found})
+    head, _, row = rows_of(bsseval(tmp_path))
+    assert head[:3] == ["system", "SDR, clean", "SDR, attacked"]
+    assert [float(cell) for cell in row[1:]] == [1, 5, 2, 6, 3, 7, 4, 8]
+
+
+def test_trained_again_it_falls_into_its_interval() -> None:
+    """Seed 218 again, on a CPU, in two precisions: every figure is inside of its row's interval."""
+    main = of_every_system(ROOT / LONG / "metrics")
+    compared = 0
+    for run in (FLOAT32, BFLOAT16):
+        for name, again in of_every_system(ROOT / run / "metrics").items():
+            for key in (*FIGURES, *BREAKS):
+                low, high = main[name][f"{key}_low"], main[name][f"{key}_high"]
+                assert low <= again[key] <= high, (run, name, key)
+                compared += 1
+    assert compared == 6 * 8
 
 
 def test_a_table_that_is_missing_is_named() -> None:
