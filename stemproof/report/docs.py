@@ -120,6 +120,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "paper": against_paper,
         "epochs": lengths.over_epochs,
         "lengths": lengths.by_length,
+        "choices": lengths.by_choice,
         "short": lambda: stored_runs.systems(
             stored_runs.SHORT, (*stored_runs.FIGURES, "noise_drop"), with_paper=True
         ),

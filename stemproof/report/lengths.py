@@ -11,13 +11,14 @@ from statistics import mean
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened
 from stemproof.figures.table import by_key
-from stemproof.paper.li2022 import RSVM
+from stemproof.paper.li2022 import IMPROVED, RSVM
 from stemproof.report.markdown import as_table
 from stemproof.report.stored_runs import LENGTHS
 
 STUDY = LENGTHS
 SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
 OF_LENGTHS = ("bs", "drop", "rb")
+OF_CHOICES = ("si_sdr", "bs", "at_bs", "rb", "drop")
 Row = dict[str, str]
 Curves = dict[tuple[str, int], dict[str, Row]]  # by system and epoch, then by seed
 
@@ -83,6 +84,29 @@ def by_length(study: Path = STUDY) -> str:
     return as_table(["system", *(f"{known[key].words}, {epoch}" for key, epoch in columns)], rows)
 
 
+def by_choice(study: Path = STUDY) -> str:
+    """What other choices of the improved version are worth on validation tracks.
+
+    Args:
+        study: folder of the stored figures.
+
+    Returns:
+        Markdown, a row a choice; first the improved version after as many epochs.
+
+    Raises:
+        InputError: a table is missing or lacks a column.
+    """
+    tried = read_lengths(study, "choices.csv")
+    epochs = {row["epoch"] for row in tried}
+    same = [r for r in read_lengths(study) if r["system"] == IMPROVED and r["epoch"] in epochs]
+    known = by_key()
+    rows = [
+        [row["system"], row["epoch"], *(f"{float(row[key]):.2f}" for key in OF_CHOICES)]
+        for row in (*same, *tried)
+    ]
+    return as_table(["system", "epochs", *(known[key].words for key in OF_CHOICES)], rows)
+
+
 def read_curves(study: Path = STUDY) -> Curves:
     """Validation figures of every epoch of every training.
 
@@ -105,13 +129,17 @@ def last_of_all(curves: Curves) -> int:
     )
 
 
-def read_lengths(study: Path = STUDY) -> list[Row]:
+def read_lengths(study: Path = STUDY, table: str = "lengths.csv") -> list[Row]:
     """Figures on validation tracks of states of one training a system, attacked.
+
+    Args:
+        study: folder of the stored figures.
+        table: name of the file.
 
     Raises:
         InputError: the table is missing or lacks a column.
     """
-    found = _rows(study / "lengths.csv", "system", "epoch", "split", *OF_LENGTHS)
+    found = _rows(study / table, "system", "epoch", "split", *OF_CHOICES)
     return [row for row in found if row["split"] == "valid"]
 
 

@@ -1,0 +1,68 @@
+"""Tables over the length of a training: each figure in its place, and dashes where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stemproof.core.errors import InputError
+from stemproof.report.lengths import by_choice, by_length, over_epochs
+
+HEAD = "system,epoch,split,si_sdr,bs,at_bs,rb,drop\n"
+LENGTHS = (
+    HEAD
+    + "baseline,8,valid,10,1.0,0.5,0.5,0.25\n"
+    + "baseline,16,valid,11,2.0,1.25,0.75,0.5\n"
+    + "baseline,16,train,12,9.0,9.0,9.0,9.0\n"
+    + "improved,8,valid,13,3.0,2.0,1.0,0.125\n"
+)
+
+
+def rows_of(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in text.splitlines()]
+
+
+def test_what_a_training_did_not_reach_is_a_dash(tmp_path: Path) -> None:
+    (tmp_path / "lengths.csv").write_text(LENGTHS)
+    head, _, *rows = rows_of(by_length(tmp_path))
+    assert head[:3] == ["system", "BS, 8", "BS, 16"]
+    assert head[3:] == ["paired drop, 8", "paired drop, 16", "RB, 8", "RB, 16"]
+    assert rows == [
+        ["baseline", "1.00", "2.00", "0.25", "0.50", "0.50", "0.75"],
+        ["improved", "3.00", "-", "0.12", "-", "1.00", "-"],
+    ]
+
+
+def test_choices_stand_beside_the_improved_version_of_that_length(tmp_path: Path) -> None:
+    (tmp_path / "lengths.csv").write_text(LENGTHS)
+    (tmp_path / "choices.csv").write_text(HEAD + "other,8,valid,14,4.0,3.0,1.0,0.5\n")
+    head, _, *rows = rows_of(by_choice(tmp_path))
+    assert head == ["system", "epochs", "SI-SDR", "BS", "AT-BS", "RB", "paired drop"]
+    assert rows == [
+        ["improved", "8", "13.00", "3.00", "2.00", "1.00", "0.12"],
+        ["other", "8", "14.00", "4.00", "3.00", "1.00", "0.50"],
+    ]
+
+
+def test_spreads_are_of_the_last_epoch_that_all_reached(tmp_path: Path) -> None:
+    rows = [
+        f"{system},{seed},{epoch},0,0,{epoch + seed},{epoch}"
+        for system, last in (("a", 34), ("baseline", 33))
+        for seed in (1, 2)
+        for epoch in range(1, last + 1)
+    ]
+    head = "system,seed,epoch,loss,snr,valid_si_sdr,valid_bs"
+    (tmp_path / "curves.csv").write_text("\n".join([head, *rows]) + "\n")
+    head_shown, _, first, second = rows_of(over_epochs(tmp_path))
+    assert head_shown[1] == "SI-SDR, epoch 33" and head_shown[-1] == "BS, epoch 33"
+    assert (first[0], second[0]) == ("baseline", "a")  # the reference comes first
+    assert first[1] == "34.50 [34.00, 35.00]" and second[-1] == "33.00 [33.00, 33.00]"
+
+
+def test_a_table_that_lacks_a_column_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lengths.csv").write_text("system,epoch\nbaseline,8\n")
+    with pytest.raises(InputError, match=r"lengths\.csv: it lacks split, si_sdr, .*restore it"):
+        by_length(tmp_path)
+    with pytest.raises(InputError, match=r"curves\.csv: no such file; restore it with git"):
+        over_epochs(tmp_path)
