@@ -1,4 +1,4 @@
-"""Tables over the length of a training: each figure in its place, and dashes where there is none."""
+"""Tables over the length of a training: each figure in its place, dashes where there is none."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_spreads_are_of_the_last_epoch_that_all_reached(tmp_path: Path) -> None:
         for seed in (1, 2)
         for epoch in range(1, last + 1)
     ]
-    head = "system,seed,epoch,loss,snr,valid_si_sdr,valid_bs"
-    (tmp_path / "curves.csv").write_text("\n".join([head, *rows]) + "\n")
+    header = "system,seed,epoch,loss,snr,valid_si_sdr,valid_bs"
+    (tmp_path / "curves.csv").write_text("\n".join([header, *rows]) + "\n")
     head_shown, _, first, second = rows_of(over_epochs(tmp_path))
     assert head_shown[1] == "SI-SDR, epoch 33" and head_shown[-1] == "BS, epoch 33"
     assert (first[0], second[0]) == ("baseline", "a")  # the reference comes first
