@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import ROOT, default_tree
 
 from stemproof.attacks.params import AttackSection
@@ -58,6 +59,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if not link.startswith("http"):
             assert (page.parent / link).exists(), link
+
+
+def test_stages_that_dvc_shall_record_exist() -> None:
+    known = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    named = []
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        for command in re.findall(r"dvc commit (?:-f|--force) ([^\n#`]+)", text):
+            named += [stage.partition("@")[0] for stage in command.split()]
+    assert set(named) <= set(known)
+    # All that side_by_side runs, and what they need.
+    assert set(known) - set(named) == {"render-demo", "board", "protect"}
 
 
 @by_page
