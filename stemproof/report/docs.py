@@ -46,7 +46,7 @@ PARTS = {
     )
 }
 OF_PARTS = ("paired_bs", "paired_at_bs", "paired_drop", *stored_runs.COMPARED_BREAKS)
-# Seed 218 of the same recipe, trained again on a CPU and attacked there.
+# Seed 218 of the same recipe, trained and attacked on a CPU.
 AGAIN = {
     f"{name}, {words} minus the above": (
         folder / f"tracks/{name}.csv",

@@ -1,4 +1,4 @@
-"""The front page's part of the board: what was found, in two small tables."""
+"""The front page's part of the board: blind systems, in a small table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def front(results: Path) -> str:
     entries = [e for e in entries if e.has_break_points and e.claim.data.source != "demo"]
     blind = sorted((e for e in entries if not e.claim.informed), key=lambda entry: entry.order)
     if not blind:
-        return "No claim with break points is published yet.\n"
+        return "No claim of a blind system with break points is published yet.\n"
     return _table([entry.claim for entry in blind])
 
 

@@ -100,7 +100,7 @@ def transfer(run: Path, seeds: tuple[str, str]) -> str:
     Args:
         run: folder of a stored run.
         seeds: of training, of the models in the rows and of those in the columns. Where they
-            differ, a model that has no training (and one seed) is left out.
+            differ, a system that is not trained, and so has one seed, is no column.
 
     Returns:
         Markdown.

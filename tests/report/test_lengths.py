@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tables import rows_of
 
 from stemproof.core.errors import InputError
 from stemproof.report.lengths import by_choice, by_length, over_epochs
@@ -17,10 +18,6 @@ LENGTHS = (
     + "baseline,16,train,12,9.0,9.0,9.0,9.0\n"
     + "improved,8,valid,13,3.0,2.0,1.0,0.125\n"
 )
-
-
-def rows_of(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in text.splitlines()]
 
 
 def test_what_a_training_did_not_reach_is_a_dash(tmp_path: Path) -> None:

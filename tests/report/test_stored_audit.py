@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from tables import rows_of
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_json
@@ -20,10 +21,6 @@ def stored(folder: Path, **audits: dict[str, Any]) -> Path:
         (folder / "audit").mkdir(exist_ok=True)
         write_json(folder / "audit" / f"{name}.json", audit)
     return folder
-
-
-def rows_of(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in text.splitlines()]
 
 
 def test_values_stand_in_their_places(tmp_path: Path) -> None:

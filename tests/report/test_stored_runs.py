@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT
+from tables import rows_of
 
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json, write_json
@@ -24,10 +25,6 @@ from stemproof.report.stored_runs import (
 )
 
 RUN = ROOT / FLOAT32
-
-
-def rows_of(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in text.splitlines()]
 
 
 def test_every_figure_stands_with_its_interval(tmp_path: Path) -> None:
