@@ -30,7 +30,7 @@ from stemproof.report.markdown import as_table
 from stemproof.report.stored_runs import FLOAT32
 
 CONFIDENCE = 0.95
-TRACKS = ROOT / FLOAT32 / "tracks"
+TRACKS = ROOT / FLOAT32 / "plots/tracks"
 NEAR = 0.5  # dB; standard deviation of a song's level around that of the stored one
 REST = 0.05  # dB; of each of its figures, for each seed
 MANY = 1_000_000  # songs of which the truth is taken

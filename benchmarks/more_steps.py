@@ -1,6 +1,6 @@
 """What more steps find: one system's figures of two runs, song by song.
 
-python benchmarks/more_steps.py run/tracks/spleeter.csv more/tracks.csv
+python benchmarks/more_steps.py run/plots/tracks/spleeter.csv more/tracks.csv
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Not a stage of the DAG: write what the last run found as claims, under results/."""
+"""Not a stage of the DAG: write what a run found as claims, under results/."""
 
-from common import METRICS, PREPARED, SYSTEM_METRICS, Sections, load_params, run
+from common import METRICS, Sections, load_params, run
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,15 +9,15 @@ from typer import Option
 
 from stemproof.attacks.params import AttackSection
 from stemproof.core.documents import read_document
+from stemproof.core.errors import InputError
 from stemproof.core.files import write_text
-from stemproof.core.params import Systems, read_tree
+from stemproof.core.params import PARAMS, Systems, read_tree
 from stemproof.data.params import SegmentParams
-from stemproof.data.store import PreparedData
 from stemproof.figures.documents import Comparison, SystemMetrics
 from stemproof.figures.params import StatisticsParams
-from stemproof.report.claims import Data, Run, make_claim
-from stemproof.report.documents import Audits, ComputedWith, check_one_run
-from stemproof.report.provenance import check_run, code_commit
+from stemproof.report.claims import Data, Recorded, Run, make_claim
+from stemproof.report.documents import Audits, MadeComparison, check_one_run
+from stemproof.report.provenance import check_run, check_seals, code_commit, known_commit
 from stemproof.report.words import threat_in_words
 
 RESULTS = Path("results")
@@ -35,54 +35,67 @@ class Needs(Sections):
 
 def main(
     name: Annotated[str, Option(help="folder under results/, for instance musdb18-7")],
+    stored: Annotated[
+        Path | None, Option(help="params.yaml, metrics and plots of a run without DVC")
+    ] = None,
+    commit: Annotated[str | None, Option(help="the commit that the stored run was made at")] = None,
 ) -> None:
-    """Write results/NAME/SYSTEM.json for every system of the run in this folder.
+    """Write results/NAME/SYSTEM.json for every system of this folder's run, or of a stored one.
 
-    Reads params.yaml, metrics, data/prepared and what the run was made of.
+    Of this folder DVC says whether figures come from parameters, data and code. Of a stored run its
+    seals do, but for the code; such a claim says so.
 
     Example: python stages/claim.py --name musdb18-7
     """
-    params = load_params(Needs)
-    commit = code_commit(Path())
-    check_run(Path(), Path(params.data["root"]))
-    prepared = PreparedData(PREPARED)
-    comparison = read_document(METRICS / "comparison.json", Comparison)
-    audits = read_document(METRICS / "audit.json", Audits)
-    environment = read_document(METRICS / "environment.json", ComputedWith)["environment"]
+    if (stored is None) != (commit is None):
+        raise InputError("--stored and --commit go together; give both or neither")
+    folder = stored or Path()
+    params = load_params(Needs, folder / PARAMS)
+    recorded: Recorded = "dvc" if commit is None else "seals"
+    if commit is None:
+        commit = code_commit(folder)
+        check_run(folder, Path(params.data["root"]))
+    else:
+        commit = known_commit(Path(), commit)
+        check_seals(folder)
+    metrics = folder / METRICS
+    comparison = read_document(metrics / "comparison.json", Comparison)
+    audits = read_document(metrics / "audit.json", Audits)
+    made = read_document(metrics / "environment.json", MadeComparison)
     found = {
-        system: read_document(SYSTEM_METRICS / f"{system}.json", SystemMetrics)
+        system: read_document(metrics / f"systems/{system}.json", SystemMetrics)
         for system in params.systems
     }
     check_one_run(
         [{"name": name, **metrics} for name, metrics in found.items()],
         {name: audits[name] for name in params.systems if name in audits},
         comparison,
-        (METRICS / "audit.json", METRICS / "comparison.json"),
+        (metrics / "audit.json", metrics / "comparison.json"),
     )
-    for system, metrics in found.items():
-        data = Data(
-            source=prepared.source,
-            sha256=prepared.fingerprint,
-            test_tracks=metrics["n_tracks"],
-            test_segments=metrics["n_segments"],
-        )
+    for system, own in found.items():
         about = Run(
-            parameters=read_tree(),
+            parameters=read_tree(folder / PARAMS),
             threat_model=threat_in_words(
                 params.attack,
                 params.segments,
-                metrics["informed"],
-                metrics["gate"],
-                metrics["perturbation_snr"],
+                own["informed"],
+                own["gate"],
+                own["perturbation_snr"],
             ),
             attack=params.attack.model_dump(mode="json"),
             eps=params.attack.eps if params.attack.has_eps else None,
             confidence=params.statistics.confidence,
-            data=data,
-            environment=environment,
+            data=Data(
+                source=params.data["source"],
+                sha256=made["data"],
+                test_tracks=own["n_tracks"],
+                test_segments=own["n_segments"],
+            ),
+            environment=made["environment"],
             git_commit=commit,
+            recorded=recorded,
         )
-        claim = make_claim(about, system, metrics, comparison, audits[system])
+        claim = make_claim(about, system, own, comparison, audits[system])
         path = RESULTS / name / f"{system}.json"
         write_text(path, claim.model_dump_json(indent=2) + "\n")
         print(path)

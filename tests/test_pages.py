@@ -113,7 +113,7 @@ def test_every_page_is_in_the_site_and_on_its_first_page() -> None:
 )
 def test_tables_that_were_printed_once_are_those_that_are_kept(file: str, page: str) -> None:
     """Of what no command makes again here: a training's last state, and a GPU."""
-    kept = (ROOT / "results/longer-training-musdb18-7" / file).read_text(encoding="utf-8")
+    kept = (ROOT / "results/musdb18-7" / file).read_text(encoding="utf-8")
     assert kept.startswith("| ") and kept in (ROOT / page).read_text(encoding="utf-8")
 
 

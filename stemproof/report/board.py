@@ -26,6 +26,8 @@ NAMED = (
     "ablations",
     "own",
     "train.seeds",
+    "rsvm.training.epochs",
+    "runtime.precision",
     "attack.method",
     "attack.norm",
 )
@@ -177,9 +179,13 @@ def _row(entry: Entry, rank: str) -> Row:
     value, interval = _figure(claim.attacked.get("at_bs"))
     found = f"{claim.audited_attack}{size}, SNR {claim.perturbation_snr:.1f} dB"
     tracks = claim.data.test_tracks
+    marks = {
+        "no white box": claim.white_box is False,
+        "not recorded by DVC": claim.recorded == "seals",
+    }
     return Row(
         rank,
-        (claim.variant, "no white box" if claim.white_box is False else ""),
+        (claim.variant, ", ".join(mark for mark, holds in marks.items() if holds)),
         claim.kind or claim.settings.get("kind") or "-",
         (
             claim.data.source,
@@ -224,7 +230,8 @@ def command_of(claim: Claim) -> str:
     settings = []
     budget = NORMS.get(claim.attack.get("norm", ""), ())
     own = OF_INFORMED if claim.informed else OF_BLIND
-    for name in (*NAMED, *budget, *own, *OF_SEARCH):
+    steps = f"attack.{claim.attack.get('method')}.steps"
+    for name in (*NAMED, steps, *budget, *own, *OF_SEARCH):
         value: Any = claim.parameters
         for key in name.split("."):
             value = value.get(key, _ABSENT) if isinstance(value, dict) else _ABSENT

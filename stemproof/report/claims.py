@@ -23,6 +23,7 @@ from stemproof.figures.compare import comparison_of
 
 SCHEMA_VERSION = 1
 Hash = Field(pattern=r"^[0-9a-f]{64}$")
+Recorded = Literal["dvc", "seals"]
 
 
 class _Part(BaseModel):
@@ -138,6 +139,11 @@ class Claim(_Part):
     data: Data
     parameters_sha256: str = Hash
     git_commit: str = Field(pattern=r"^[0-9a-f]{40}$")
+    recorded: Recorded | None = Field(
+        default=None,
+        description="what ties figures to parameters, data and code: dvc.lock (also where absent), "
+        "or the seals of the stages, which do not hold the code",
+    )
     environment: dict[str, str]
 
     @property
@@ -172,6 +178,7 @@ class Run:
         data: what was tested on.
         environment: what the figures were computed with.
         git_commit: of the code.
+        recorded: what ties the figures to all of that.
     """
 
     parameters: Mapping[str, Any]
@@ -182,6 +189,7 @@ class Run:
     data: Data
     environment: Mapping[str, str]
     git_commit: str
+    recorded: Recorded = "dvc"
 
 
 def make_claim(
@@ -255,6 +263,7 @@ def make_claim(
         data=run.data,
         parameters_sha256=fingerprint(portable),
         git_commit=run.git_commit,
+        recorded=run.recorded,
         environment=dict(run.environment),
     )
 

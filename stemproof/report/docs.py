@@ -32,8 +32,8 @@ RESULTS = Path("results")
 # Beside each other, apart from the reference.
 PARTS = {
     f"{first} minus {second}": (
-        stored_runs.LONG / f"tracks/{first}.csv",
-        stored_runs.LONG / f"tracks/{second}.csv",
+        stored_runs.LONG / f"plots/tracks/{first}.csv",
+        stored_runs.LONG / f"plots/tracks/{second}.csv",
     )
     for first, second in (
         ("improved", "attention-only"),
@@ -49,8 +49,8 @@ OF_PARTS = ("paired_bs", "paired_at_bs", "paired_drop", *stored_runs.COMPARED_BR
 # Seed 218 of the same recipe, trained and attacked on a CPU.
 AGAIN = {
     f"{name}, {words} minus the above": (
-        folder / f"tracks/{name}.csv",
-        stored_runs.LONG / f"tracks/{name}.csv",
+        folder / f"plots/tracks/{name}.csv",
+        stored_runs.LONG / f"plots/tracks/{name}.csv",
     )
     for words, folder, names in (
         ("float32", stored_runs.FLOAT32, ("baseline", "improved")),

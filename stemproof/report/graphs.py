@@ -47,7 +47,7 @@ def claims() -> str:
 
 def trade_off() -> str:
     """Every system minus the baseline, song by song: BS against what the attack costs."""
-    stored = read_json(stored_runs.LONG / "comparison.json")
+    stored = read_json(stored_runs.LONG / "metrics/comparison.json")
     found = {
         name: (own["paired_bs"], own["paired_drop"])
         for name, own in stored.items()

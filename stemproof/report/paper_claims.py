@@ -88,7 +88,7 @@ def read_claims(runs: Mapping[str, Path] = RUNS) -> list[PaperClaim]:
     Raises:
         InputError: a file is missing or damaged.
     """
-    found = {name: read_json(folder / "comparison.json") for name, folder in runs.items()}
+    found = {name: read_json(folder / "metrics/comparison.json") for name, folder in runs.items()}
     before, after = TABLE.values()
     claims = []
     for key, (words, way) in CLAIMS.items():

@@ -9,7 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
+from stemproof.core.influences import said_by
+from stemproof.core.made_with import difference
+from stemproof.core.params import PARAMS, read_tree
+from stemproof.report.documents import MadeAudit, MadeComparison
 
 # What the figures are computed with; changes elsewhere do not touch a claim.
 CODE = ("dvc.yaml", "published", "stemproof", "stages")
@@ -48,6 +53,32 @@ def check_run(folder: Path, root: Path, stages: Sequence[str] = ("report",)) -> 
             )
 
 
+def check_seals(folder: Path) -> None:
+    """Do the figures in a folder come from its parameters, and from the same recordings?
+
+    For a run that DVC did not record. Of the code the seals say nothing.
+
+    Args:
+        folder: with ``params.yaml``, ``metrics`` and ``plots`` of the run.
+
+    Raises:
+        InputError: a file is missing, was changed since its stage wrote it, or is of other
+            parameters or recordings; the message names it.
+    """
+    tree = read_tree(folder / PARAMS)
+    recordings = set()
+    for name, again, form in (
+        ("metrics/environment.json", "compare", MadeComparison),
+        ("plots/audit/made_with.json", "audit", MadeAudit),
+    ):
+        file, record = said_by(folder / name, again, form)
+        if found := difference(record, tree):
+            raise InputError(f"{file}: made with {found[1]}; restore the {PARAMS} of that run")
+        recordings.add(read_document(file, form)["data"])
+    if len(recordings) > 1:
+        raise InputError(f"{folder}: comparison and audit are of different recordings")
+
+
 def _changed(changes: list[Any]) -> Iterator[str]:
     """Names of what DVC calls changed: files, parameters, or the command."""
     for change in changes:
@@ -79,6 +110,20 @@ def code_commit(folder: Path) -> str:
             f"a claim names a git commit, but {changed[0][3:]} differs from it; commit first"
         )
     return commit
+
+
+def known_commit(folder: Path, name: str) -> str:
+    """The whole hash of a commit.
+
+    Raises:
+        InputError: the repository in the folder does not have it.
+    """
+    try:
+        return _git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+    except (OSError, subprocess.CalledProcessError):
+        raise InputError(
+            f"--commit {name} is no commit of this repository; name the one that made the run"
+        ) from None
 
 
 def last_change(folder: Path) -> str:

@@ -27,6 +27,7 @@ class Column(NamedTuple):
     format: str = ".3f"
 
 
+MADE_WITH = "made_with"  # no system: the record of the stage
 LEVELS = (1, 3, 6)  # dB that the smallest perturbation costs
 PAGE: Mapping[str, Sequence[Column]] = {
     "audit-steps": [Column("steps.*")],
@@ -79,14 +80,14 @@ def table(run: Path, columns: Sequence[Column]) -> str:
     Raises:
         InputError: a file is missing or damaged, or the first system has nothing of a column.
     """
-    audits = of_every_system(run / "audit")
+    audits = _audits(run)
     header, paths = ["system"], []
     for column in columns:
         for key, path in _expanded(next(iter(audits.values())), column.path):
             header.append(column.words.format(key))
             paths.append((path, column.format))
     if len(paths) < len(columns):
-        raise InputError(f"{run}/audit: it lacks one of {', '.join(c.path for c in columns)}")
+        raise InputError(f"{run}/plots/audit: it lacks one of {', '.join(c.path for c in columns)}")
     rows = [
         [name, *(_cell(audit, path, form) for path, form in paths)]
         for name, audit in audits.items()
@@ -109,7 +110,7 @@ def transfer(run: Path, seeds: tuple[str, str]) -> str:
         InputError: a file is missing or damaged.
     """
     crafted, heard = seeds
-    audits = of_every_system(run / "audit").values()
+    audits = _audits(run).values()
     cells = {name: own for audit in audits for name, own in audit["transfer"].items()}
     played = {name: own for name, own in cells.items() if name.endswith(f"-{heard}")}
     sources = [name for name in cells if name.endswith(f"-{crafted}")]
@@ -130,10 +131,16 @@ def flags(run: Path) -> str:
         InputError: the file is missing or damaged.
     """
     rows = []
-    for name, own in read_json(run / "audit.json").items():
+    for name, own in read_json(run / "metrics/audit.json").items():
         raised = [flag for flag, state in own["flags"].items() if state.lower() == "raised"]
         rows.append([name, str(len(own["flags"])), ", ".join(raised) or "none"])
     return as_table(["system", "checks", "raised"], rows)
+
+
+def _audits(run: Path) -> dict[str, dict[str, Any]]:
+    """What the audit says of every system; beside it stands what it was made with."""
+    found = of_every_system(run / "plots/audit")
+    return {name: own for name, own in found.items() if name != MADE_WITH}
 
 
 def _expanded(audit: Mapping[str, Any], path: str) -> Iterator[tuple[str, Sequence[str]]]:

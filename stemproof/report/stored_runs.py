@@ -17,8 +17,8 @@ from stemproof.figures.table import by_key, compared
 from stemproof.paper.li2022 import RSVM, TABLE
 from stemproof.report.markdown import as_table
 
-SHORT = Path("results/musdb18-7/run")  # 8 epochs
-LENGTHS = Path("results/longer-training-musdb18-7")
+SHORT = Path("results/short-training-musdb18-7/run")  # 8 epochs
+LENGTHS = Path("results/musdb18-7")
 LONG = LENGTHS / "run"  # 64 epochs, every system
 FLOAT32 = LENGTHS / "float32"  # two of those, trained again on a CPU
 BFLOAT16 = LENGTHS / "bfloat16"  # and four
@@ -47,7 +47,7 @@ def systems(run: Path, keys: Sequence[str] = (*FIGURES, *BREAKS), with_paper: bo
     """
     rows = [
         [name, *(_cell(found, key) for key in keys)]
-        for name, found in of_every_system(run / "metrics").items()
+        for name, found in of_every_system(run / "metrics/systems").items()
     ]
     if with_paper:
         rows += [
@@ -71,7 +71,7 @@ def bsseval(run: Path) -> str:
     """
     rows = [
         [name, *(f"{own['bsseval'][state][key]:.2f}" for key in BSSEVAL for state in STATES)]
-        for name, own in of_every_system(run / "metrics").items()
+        for name, own in of_every_system(run / "metrics/systems").items()
     ]
     header = [f"{key.upper()}, {state}" for key in BSSEVAL for state in STATES]
     return as_table(["system", *header], rows)
@@ -91,7 +91,7 @@ def differences(run: Path, keys: Sequence[str] = COMPARED, digits: int = 2) -> s
     Raises:
         InputError: the file is missing or damaged.
     """
-    found = read_json(run / "comparison.json")
+    found = read_json(run / "metrics/comparison.json")
     rows = [
         [f"{name} minus {found['reference']}", *(_difference(own[key], digits) for key in keys)]
         for name, own in found.items()

@@ -62,7 +62,7 @@ def test_the_page_shows_what_is_printed_of_the_published_runs(
 ) -> None:
     results = ROOT / "results"
     more_steps.main(
-        results / "systems-musdb18-7/run/tracks/spleeter.csv",
+        results / "systems-musdb18-7/run/plots/tracks/spleeter.csv",
         results / "spleeter-more-steps-musdb18-7/run/tracks.csv",
     )
     assert capsys.readouterr().out in (ROOT / "docs/attack-budget.md").read_text(encoding="utf-8")

@@ -259,7 +259,7 @@ def test_the_page_shows_what_is_printed_of_the_published_run(
     published = ROOT / "results/systems-musdb18-7"
     page = (ROOT / "docs/attack-budget.md").read_text(encoding="utf-8")
     for name in ("restated.jsonl", "restated-same-protocol.jsonl"):
-        restatement.compare(published / name, published / "run/tracks/spleeter.csv")
+        restatement.compare(published / name, published / "run/plots/tracks/spleeter.csv")
         assert capsys.readouterr().out in page
     assert (published / "restated-double.md").read_text() in page
 

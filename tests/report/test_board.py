@@ -168,6 +168,14 @@ def test_a_page_of_strangers_claims_is_harmless_and_whole(make: Make, tmp_path: 
         assert (tmp_path / "report" / link.replace("%20", " ")).resolve().exists()
 
 
+def test_a_claim_that_dvc_did_not_record_is_marked(make: Make, tmp_path: Path) -> None:
+    files = [
+        make("toy", name, recorded=recorded) for name, recorded in (("a", "seals"), ("b", "dvc"))
+    ]
+    ((first, second),) = board_of(files, tmp_path)["Blind systems"]
+    assert [first[1], second[1]] == ["a (not recorded by DVC)", "b"]
+
+
 def test_a_command_is_what_the_parameters_say(make: Make) -> None:
     claim = read_checked(make("toy", data__source="musdb18", parameters__data__source="musdb18"))
     said = command_of(claim)
@@ -178,6 +186,8 @@ def test_a_command_is_what_the_parameters_say(make: Make) -> None:
     informed = command_of(read_checked(make("rsvm")))
     assert "attack.mask=fixed" in informed and "excerpt" not in informed
     assert "data.root" not in informed  # rendered by the pipeline itself
+    for setting in ("rsvm.training.epochs=", "runtime.precision=", "attack.pgd.steps=4 "):
+        assert f" -S {setting}" in informed
 
 
 def test_an_edited_claim_has_no_place(make: Make, tmp_path: Path) -> None:

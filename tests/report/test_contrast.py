@@ -19,13 +19,13 @@ from stemproof.figures.compare import contrast
 from stemproof.figures.params import StatisticsParams
 from stemproof.figures.table import compared
 
-RUN = ROOT / "results/musdb18-7/run"
-SYSTEMS = sorted(path.stem for path in (RUN / "tracks").glob("*.csv"))
+RUN = ROOT / "results/short-training-musdb18-7/run"
+SYSTEMS = sorted(path.stem for path in (RUN / "plots/tracks").glob("*.csv"))
 BREAKS = {key for key, figure in compared().items() if figure.per == "search"}  # not made there
 
 
 def table(name: str) -> pd.DataFrame:
-    return pd.read_csv(RUN / f"tracks/{name}.csv")
+    return pd.read_csv(RUN / f"plots/tracks/{name}.csv")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def settings() -> Any:
 
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "baseline"])
 def test_against_the_reference_it_is_the_published_comparison(name: str, settings: Any) -> None:
-    published = json.loads((RUN / "comparison.json").read_text())[name]
+    published = json.loads((RUN / "metrics/comparison.json").read_text())[name]
     found = contrast(table(name), table("baseline"), settings)
     # That run was made before two of the comparisons were.
     assert set(compared()) - set(published) == {"paired_bs", "paired_at_bs", *BREAKS}
@@ -49,9 +49,11 @@ def test_against_the_reference_it_is_the_published_comparison(name: str, setting
 
 
 def test_fewer_comparisons_are_adjusted_than_in_the_run(settings: Any) -> None:
-    run = ROOT / "results/longer-training-musdb18-7/run"
-    first, second = (pd.read_csv(run / f"tracks/{name}.csv") for name in ("robust", "baseline"))
-    published = json.loads((run / "comparison.json").read_text())["robust"]
+    run = ROOT / "results/musdb18-7/run"
+    first, second = (
+        pd.read_csv(run / f"plots/tracks/{name}.csv") for name in ("robust", "baseline")
+    )
+    published = json.loads((run / "metrics/comparison.json").read_text())["robust"]
     found = contrast(first, second, settings)
     assert list(found) == list(published) == list(compared())
     for key in published:
@@ -89,7 +91,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_the_command_refuses(tmp_path: Path) -> None:
-    done = command(tmp_path, "robust", "nobody", "--tracks", "results/musdb18-7/run/tracks")
+    done = command(tmp_path, "robust", "nobody", "--tracks", "results/musdb18-7/run/plots/tracks")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "nobody.csv" in done.stderr
 
@@ -108,7 +110,7 @@ def test_the_table_of_the_results(tmp_path: Path) -> None:
 
 def per_song(name: str, key: str) -> pd.Series:
     """A figure of every song, the mean over seeds."""
-    tracks = ROOT / "results/longer-training-musdb18-7/run/tracks"
+    tracks = ROOT / "results/musdb18-7/run/plots/tracks"
     return pd.read_csv(tracks / f"{name}.csv").groupby("track")[key].mean()
 
 
@@ -128,7 +130,7 @@ def test_how_many_songs_gain_is_what_the_pages_say() -> None:
 
 
 def test_differences_in_the_text_are_those_of_the_run() -> None:
-    run = json.loads((ROOT / "results/longer-training-musdb18-7/run/comparison.json").read_text())
+    run = json.loads((ROOT / "results/musdb18-7/run/metrics/comparison.json").read_text())
 
     def said(name: str, key: str, form: str = "+.2f") -> str:
         value, low, high = (run[name][key][part] for part in ("difference", "low", "high"))

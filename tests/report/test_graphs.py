@@ -45,7 +45,7 @@ def test_it_stands_alone(name: Path) -> None:
 def test_intervals_are_those_of_the_runs() -> None:
     said = label(document(Path("docs/figures/claims.svg"))) or ""
     for folder in RUNS.values():
-        stored = read_json(folder / "comparison.json")["improved"]
+        stored = read_json(folder / "metrics/comparison.json")["improved"]
         for key, (words, _) in CLAIMS.items():
             interval = f"[{stored[key]['low']:+.2f}, {stored[key]['high']:+.2f}]"
             assert re.search(rf"\b{words}, [^:]+: \S+ {re.escape(interval)}", said)

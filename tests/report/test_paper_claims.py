@@ -18,8 +18,8 @@ def run(folder: Path, **differs: Any) -> Path:
     """A stored run in which all figures differ by the same, but for some."""
     same = {"difference": 0.0, "low": -0.1, "high": 0.1, "p_holm": 1.0}
     improved = {key: {**same, **differs.get(key, {})} for key in CLAIMS}
-    folder.mkdir()
-    write_json(folder / "comparison.json", {"n_seeds": 2, "improved": improved})
+    (folder / "metrics").mkdir(parents=True)
+    write_json(folder / "metrics/comparison.json", {"n_seeds": 2, "improved": improved})
     return folder
 
 
@@ -54,7 +54,7 @@ def test_the_published_rows_are_of_the_stored_runs() -> None:
     assert len(rows) == len(CLAIMS) * len(RUNS)
     rsvm, improved = TABLE.values()
     for row, (key, name) in zip(rows, [(k, n) for k in CLAIMS for n in RUNS], strict=True):
-        stored = read_json(RUNS[name] / "comparison.json")
+        stored = read_json(RUNS[name] / "metrics/comparison.json")
         assert row[1] == f"{improved[key] - rsvm[key]:+.2f}"
         assert row[2].startswith(f"{name}, {stored['n_seeds']} seed")
         assert row[3].startswith(f"{stored['improved'][key]['difference']:+.2f} ")

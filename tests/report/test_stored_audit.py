@@ -18,8 +18,8 @@ RUN = ROOT / "results/systems-musdb18-7/run"  # with informed and blind systems
 
 def stored(folder: Path, **audits: dict[str, Any]) -> Path:
     for name, audit in audits.items():
-        (folder / "audit").mkdir(exist_ok=True)
-        write_json(folder / "audit" / f"{name}.json", audit)
+        (folder / "plots/audit").mkdir(parents=True, exist_ok=True)
+        write_json(folder / "plots/audit" / f"{name}.json", audit)
     return folder
 
 

@@ -32,5 +32,5 @@ def test_the_table_is_that_of_the_recordings() -> None:
 def test_on_itself_a_system_loses_what_its_run_says(name: str) -> None:
     """Of Spleeter that is another run of the same attack."""
     losses = pd.read_csv(STUDY / "run-unmix/transfer.csv").set_index("played_to")
-    metrics = json.loads((STUDY / RUNS[name] / f"metrics/{name}.json").read_text())
+    metrics = json.loads((STUDY / RUNS[name] / f"metrics/systems/{name}.json").read_text())
     assert losses.loc[name, name].median() == pytest.approx(metrics["excerpt_drop"], abs=1e-3)
