@@ -357,11 +357,12 @@ def test_a_run_that_is_killed_goes_on(folder: Folder) -> None:
     words = [sys.executable, "-c", COMMAND, "protect", SONG, "p.wav", *QUICK, "--snr", "30"]
     words[words.index("6")] = "60"
     room, about = folder.root / LEFT, {"cwd": folder.root, "env": environment(folder)}
+    # A window counts when its hash stands beside it.
     with subprocess.Popen(words, **about) as started:  # type: ignore[call-overload]
-        while not list(room.rglob("window-*.npy")) and started.poll() is None:
+        while not list(room.rglob("window-*.npy.sha256")) and started.poll() is None:
             time.sleep(0.02)
         started.kill()
-    done = len(list(room.rglob("window-*.npy")))
+    done = len(list(room.rglob("window-*.npy.sha256")))
     assert done >= 1
     assert not Path("p.wav").exists()
     again = subprocess.run(words, capture_output=True, text=True, **about)  # type: ignore[call-overload]
