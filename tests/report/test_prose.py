@@ -1,0 +1,188 @@
+"""Figures that stand in sentences, and in no table that a command writes: from the stored runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from stemproof.core.files import read_json
+from stemproof.report.stored_runs import BFLOAT16, FLOAT32, LENGTHS, LONG, SHORT, of_every_system
+
+SEEDS = (218, 219, 220)
+AGAIN = {FLOAT32: ("baseline", "improved"), BFLOAT16: ("attention-only", "dropout-only")}
+WITH_RSVMS_LOSS = (
+    "attention-only",
+    "conv-control",
+    "dropout-only",
+    "elementwise-dropout",
+    "improved",
+)
+
+
+@cache
+def tracks(name: str, run: str = str(LONG)) -> pd.DataFrame:
+    return pd.read_csv(ROOT / run / f"plots/tracks/{name}.csv").set_index("track")
+
+
+@cache
+def curves() -> pd.DataFrame:
+    return pd.read_csv(ROOT / LENGTHS / "curves.csv").set_index(["system", "seed", "epoch"])
+
+
+def per_seed(key: str, minus: str = "") -> dict[str, list[float]]:
+    """A median over songs of every system and seed; with ``minus``, of differences song by song."""
+    found = {}
+    for file in sorted((ROOT / LONG / "plots/tracks").glob("*.csv")):
+        own = tracks(file.stem)
+        if set(own["seed"]) == set(SEEDS):
+            found[file.stem] = [
+                float(
+                    (
+                        own[own["seed"] == seed][key]
+                        - (tracks(minus)[tracks(minus)["seed"] == seed][key] if minus else 0)
+                    ).median()
+                )
+                for seed in SEEDS
+            ]
+    return found
+
+
+def moved(key: str) -> dict[str, float]:
+    """How far a median lies apart between two seeds, at most."""
+    return {name: max(of) - min(of) for name, of in per_seed(key).items()}
+
+
+def last_ten(key: str) -> pd.Series:
+    """Mean over seeds and the last ten epochs, minus that of the ten before."""
+    by_epoch = curves()[key].groupby(["system", "epoch"]).mean().unstack()
+    late = by_epoch[range(55, 65)].mean(axis=1) - by_epoch[range(45, 55)].mean(axis=1)
+    assert by_epoch.columns[-1] == 64
+    return late
+
+
+def lost(name: str) -> float:
+    """SDR of the clean mixture minus that of the attacked one, each a median."""
+    own = of_every_system(ROOT / LONG / "metrics/systems")[name]["bsseval"]
+    return float(own["clean"]["sdr"] - own["attacked"]["sdr"])
+
+
+def of_one_training(name: str, run: str) -> pd.DataFrame:
+    """Every figure of a CPU's training of seed 218 minus the GPU's, song by song."""
+    ours = tracks(name)
+    columns = ["bs", "at_bs", "break_1db", "break_3db", "break_6db"]
+    return tracks(name, run)[columns] - ours[ours["seed"] == 218][columns]
+
+
+def smallest(name: str, form: str = ".1f") -> list[str]:
+    """SNR of the smallest perturbations by peak that cost 1, 3 and 6 dB."""
+    found = read_json(ROOT / LONG / f"plots/audit/{name}.json")["minimal_snr"]["linf"]
+    return [f"{found[level]:{form}}" for level in ("1", "3", "6")]
+
+
+def breaks_by_seed() -> list[str]:
+    said = []
+    for key in ("break_3db", "break_6db"):
+        first, second, third = per_seed(key, "baseline")["improved"]
+        said.append(f"{key[6]} dB by {first:+.1f}, {second:+.1f} and {third:+.1f}")
+    return said
+
+
+def loses_of_sdr() -> list[str]:
+    least = f"`robust` ({lost('robust'):.2f} dB) and the STFT oracle ({lost('stft'):.2f})"
+    middle = f"`improved` ({lost('improved'):.2f}) and `dropout-only` ({lost('dropout-only'):.2f})"
+    assert round(lost("conv-control"), 2) == round(lost("baseline"), 2)
+    most = f"most ({lost('attention-only'):.2f} and {lost('separation-only'):.2f})"
+    same = f"as much as the baseline ({lost('baseline'):.2f})"
+    return [least, middle, same, most]
+
+
+def not_converged() -> list[str]:
+    gains, falls = last_ten("valid_si_sdr"), last_ten("valid_bs")
+    return [
+        f"of the last ten epochs is {gains.min():.2f} to {gains.max():.2f} dB above",
+        f"{falls['improved']:.2f} dB for `improved`, {falls['elementwise-dropout']:.2f} for "
+        f"`elementwise-dropout`, {falls['attention-only']:+.2f} for `attention-only`",
+    ]
+
+
+def trained_elsewhere() -> list[str]:
+    by_song = {
+        name: of_one_training(name, str(run)) for run, names in AGAIN.items() for name in names
+    }
+    by_song["improved again"] = of_one_training("improved", str(BFLOAT16))
+    by_song["baseline again"] = of_one_training("baseline", str(BFLOAT16))
+    medians = pd.DataFrame({name: own.median() for name, own in by_song.items()}).abs()
+    of_breaks = [key for key in medians.index if key.startswith("break")]
+    improved = pd.concat([by_song["improved"], by_song["improved again"]]).abs().max()
+    breaks = medians.loc[of_breaks].max().max()
+    return [
+        f"by up to {medians.loc['bs'].max():.2f} dB of BS and {breaks:.2f} dB of break points",
+        f"by up to {improved['bs']:.1f} dB of BS and {improved[of_breaks].max():.0f} dB of break",
+    ]
+
+
+def short_against_long() -> list[str]:
+    said = []
+    for run in (SHORT, LONG):
+        own = of_every_system(ROOT / run / "metrics/systems")["baseline"]
+        value, low, high = (f"{own[key]:.2f}" for key in ("drop", "drop_low", "drop_high"))
+        said.append((value, f"[{low}, {high}]"))
+    (first, its), (then, own_of_then) = said
+    return [f"{first} dB {its} after 8 epochs, {then} {own_of_then} after 64"]
+
+
+def by_peak() -> list[str]:
+    (a, b, c), (d, e, f) = smallest("robust"), smallest("baseline")
+    return [f"{a}, {b} and {c} dB against {d}, {e} and {f}"]
+
+
+def luck_of_training() -> list[str]:
+    bs, broken, drop = moved("bs"), moved("break_3db"), moved("drop")
+    most = [broken[name] for name in ("improved", "elementwise-dropout", "robust")]
+    assert f"{max(drop.values()):.2f}" == "0.05"
+    return [
+        f"median BS moves by {bs['baseline']:.2f} dB after 64 epochs",
+        f"`conv-control` by {bs['conv-control']:.2f} dB, that of `dropout-only` by "
+        f"{bs['dropout-only']:.2f}",
+        f"{bs['attention-only']:.2f} dB in `attention-only`, {bs['elementwise-dropout']:.2f} in "
+        f"`elementwise-dropout` and {bs['separation-only']:.2f} in `separation-only`",
+        f"by {min(most):.1f} to {max(most):.1f} dB in `improved`, `elementwise-dropout` and "
+        f"`robust`, by {broken['separation-only']:.1f} in `separation-only`",
+        "moves by 0.05 dB at most in every system",
+    ]
+
+
+SAID: Mapping[Callable[[], list[str]], str] = {
+    breaks_by_seed: "docs/results.md",
+    loses_of_sdr: "docs/results.md",
+    not_converged: "docs/results.md",
+    trained_elsewhere: "docs/results.md",
+    short_against_long: "docs/results.md",
+    by_peak: "docs/results.md",
+    luck_of_training: "docs/statistics.md",
+}
+
+
+@pytest.mark.parametrize("found", SAID, ids=lambda found: found.__name__)
+def test_sentences_say_what_is_stored(found: Callable[[], list[str]]) -> None:
+    text = " ".join((ROOT / SAID[found]).read_text(encoding="utf-8").split())
+    for words in found():
+        assert words in text, words
+
+
+def test_the_versions_part_when_the_text_says() -> None:
+    """With RSVM's own loss, in every seed: alike until epoch 16, apart at 32."""
+    by_epoch = curves()["valid_bs"].unstack("epoch")
+    means = by_epoch.groupby("system").mean()
+    alike = [name for name in WITH_RSVMS_LOSS if name != "elementwise-dropout"]
+    apart = means.loc[["baseline", *alike], range(1, 17)]
+    assert (apart.max() - apart.min()).max() < 0.3
+    late = by_epoch[32].unstack("seed")
+    gained = late - late.loc["baseline"]
+    for name in ("attention-only", "improved"):
+        assert f"{gained.loc[name].mean():.1f}" == "0.7" and gained.loc[name].min() >= 0.5
+    assert f"{gained.loc['dropout-only'].mean():.1f}" == "0.2"
