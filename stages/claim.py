@@ -15,9 +15,10 @@ from stemproof.core.params import PARAMS, Systems, read_tree
 from stemproof.data.params import SegmentParams
 from stemproof.figures.documents import Comparison, SystemMetrics
 from stemproof.figures.params import StatisticsParams
-from stemproof.report.claims import Data, Recorded, Run, make_claim
+from stemproof.report.checking import checked
+from stemproof.report.claims import Data, Run, make_claim
 from stemproof.report.documents import Audits, MadeComparison, check_one_run
-from stemproof.report.provenance import check_run, check_seals, code_commit, known_commit
+from stemproof.report.provenance import check_run, code_commit, known_commit, sealed_parameters
 from stemproof.report.words import threat_in_words
 
 RESULTS = Path("results")
@@ -50,14 +51,13 @@ def main(
     if (stored is None) != (commit is None):
         raise InputError("--stored and --commit go together; give both or neither")
     folder = stored or Path()
+    parameters = read_tree() if stored is None else sealed_parameters(folder)
     params = load_params(Needs, folder / PARAMS)
-    recorded: Recorded = "dvc" if commit is None else "seals"
     if commit is None:
         commit = code_commit(folder)
         check_run(folder, Path(params.data["root"]))
     else:
-        commit = known_commit(Path(), commit)
-        check_seals(folder)
+        commit = known_commit(Path(), commit, parameters)
     metrics = folder / METRICS
     comparison = read_document(metrics / "comparison.json", Comparison)
     audits = read_document(metrics / "audit.json", Audits)
@@ -72,9 +72,10 @@ def main(
         comparison,
         (metrics / "audit.json", metrics / "comparison.json"),
     )
+    claims = {}
     for system, own in found.items():
         about = Run(
-            parameters=read_tree(folder / PARAMS),
+            parameters=parameters,
             threat_model=threat_in_words(
                 params.attack,
                 params.segments,
@@ -93,9 +94,10 @@ def main(
             ),
             environment=made["environment"],
             git_commit=commit,
-            recorded=recorded,
+            recorded=None if stored is None else "seals",
         )
-        claim = make_claim(about, system, own, comparison, audits[system])
+        claims[system] = checked(make_claim(about, system, own, comparison, audits[system]))
+    for system, claim in claims.items():
         path = RESULTS / name / f"{system}.json"
         write_text(path, claim.model_dump_json(indent=2) + "\n")
         print(path)

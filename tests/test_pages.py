@@ -17,7 +17,7 @@ from stemproof.attacks.params import AttackSection
 
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES += [ROOT / "published/README.md", ROOT / "results/musdb18-7/README.md"]
+PAGES += [ROOT / "published/README.md", *sorted(ROOT.glob("results/*/README.md"))]
 PAGES += [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
 by_page = pytest.mark.parametrize(
     "text", [page.read_text() for page in PAGES], ids=[str(p.relative_to(ROOT)) for p in PAGES]

@@ -25,9 +25,10 @@ NAMED = (
     "systems",
     "ablations",
     "own",
+    "reference",
     "train.seeds",
-    "rsvm.training.epochs",
     "runtime.precision",
+    "runtime.threads",
     "attack.method",
     "attack.norm",
 )
@@ -38,6 +39,15 @@ NORMS = {
 }
 OF_INFORMED, OF_BLIND = ("attack.mask",), ("attack.excerpt", "attack.rendered")
 OF_SEARCH = ("breaks.steps", "breaks.per_track")
+OF_TRAINING = ("rsvm.training.epochs",)  # of systems of kind rsvm
+OF_AUDIT = (
+    "audit.segments",
+    "audit.steps",
+    "audit.queries",
+    "audit.minimal_drops",
+    "audit.universal_epochs",
+)
+OF_EXCERPTS = ("audit.excerpts.segments", "audit.excerpts.steps", "audit.excerpts.queries")
 RANKED = "break_3db"
 LEVELS = (1, 3, 6)
 
@@ -186,7 +196,7 @@ def _row(entry: Entry, rank: str) -> Row:
     return Row(
         rank,
         (claim.variant, ", ".join(mark for mark, holds in marks.items() if holds)),
-        claim.kind or claim.settings.get("kind") or "-",
+        _kind(claim),
         (
             claim.data.source,
             f"{claim.data.sha256[:8]}, {tracks} recording{'s' if tracks > 1 else ''}",
@@ -225,16 +235,29 @@ def _search(claim: Claim) -> str:
     return ", ".join(said) or "-"
 
 
+def _parameter(claim: Claim, name: str) -> Any:
+    value: Any = claim.parameters
+    for key in name.split("."):
+        value = value.get(key, _ABSENT) if isinstance(value, dict) else _ABSENT
+    return value
+
+
+def _kind(claim: Claim) -> str:
+    """Its kind, and for how long one that the run trains was trained."""
+    kind = claim.kind or claim.settings.get("kind") or "-"
+    epochs = _parameter(claim, OF_TRAINING[0])
+    return f"{kind}, {epochs} epochs" if kind == "rsvm" and epochs is not _ABSENT else kind
+
+
 def command_of(claim: Claim) -> str:
     """What the parameters of a claim say of the command that made it; a dash where nothing."""
     settings = []
     budget = NORMS.get(claim.attack.get("norm", ""), ())
-    own = OF_INFORMED if claim.informed else OF_BLIND
+    own = (*OF_INFORMED, *OF_AUDIT) if claim.informed else (*OF_BLIND, *OF_AUDIT, *OF_EXCERPTS)
     steps = f"attack.{claim.attack.get('method')}.steps"
-    for name in (*NAMED, steps, *budget, *own, *OF_SEARCH):
-        value: Any = claim.parameters
-        for key in name.split("."):
-            value = value.get(key, _ABSENT) if isinstance(value, dict) else _ABSENT
+    trained = OF_TRAINING if claim.kind == "rsvm" else ()
+    for name in (*NAMED, *trained, steps, *budget, *OF_SEARCH, *own):
+        value = _parameter(claim, name)
         if value is not _ABSENT:
             text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
             text = text.removesuffix("\n").removesuffix("\n...").replace(", ", ",")

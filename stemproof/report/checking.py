@@ -27,6 +27,17 @@ def read_checked(path: Path) -> Claim:
     return claim
 
 
+def checked(claim: Claim) -> Claim:
+    """A claim that is about to be written, held against itself.
+
+    Raises:
+        InputError: its figures, budget, flags or hash disagree.
+    """
+    for fault in faults(claim):
+        raise InputError(f"no claim is written: of {claim.variant}, {fault}")
+    return claim
+
+
 def faults(claim: Claim) -> Iterator[str]:
     """What does not agree in a claim, one sentence each; none in one that was not edited."""
     yield from _of_figures(claim)

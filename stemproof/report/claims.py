@@ -23,7 +23,7 @@ from stemproof.figures.compare import comparison_of
 
 SCHEMA_VERSION = 1
 Hash = Field(pattern=r"^[0-9a-f]{64}$")
-Recorded = Literal["dvc", "seals"]
+Recorded = Literal["seals"]
 
 
 class _Part(BaseModel):
@@ -141,8 +141,8 @@ class Claim(_Part):
     git_commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     recorded: Recorded | None = Field(
         default=None,
-        description="what ties figures to parameters, data and code: dvc.lock (also where absent), "
-        "or the seals of the stages, which do not hold the code",
+        description="what ties figures to parameters, data and code, if not dvc.lock: the seals of "
+        "the stages, which do not hold the code",
     )
     environment: dict[str, str]
 
@@ -162,6 +162,8 @@ class Claim(_Part):
                 said.append(f"{name} {found.value:.2f} dB [{found.interval}]")
         if self.white_box is False:
             said.append("no white box")
+        if self.recorded == "seals":
+            said.append("not recorded by DVC")
         return f"{', '.join(said)}, {self.flags_raised} of {len(self.flags)} flags raised"
 
 
@@ -178,7 +180,7 @@ class Run:
         data: what was tested on.
         environment: what the figures were computed with.
         git_commit: of the code.
-        recorded: what ties the figures to all of that.
+        recorded: what ties the figures to all of that, if not ``dvc.lock``.
     """
 
     parameters: Mapping[str, Any]
@@ -189,7 +191,7 @@ class Run:
     data: Data
     environment: Mapping[str, str]
     git_commit: str
-    recorded: Recorded = "dvc"
+    recorded: Recorded | None = None
 
 
 def make_claim(

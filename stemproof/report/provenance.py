@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from stemproof.core.errors import InputError
 from stemproof.core.influences import said_by
 from stemproof.core.made_with import difference
 from stemproof.core.params import PARAMS, read_tree
+from stemproof.core.plain_yaml import parse_yaml
+from stemproof.paper.li2022 import IMPROVED, RSVM
 from stemproof.report.documents import MadeAudit, MadeComparison
 
 # What the figures are computed with; changes elsewhere do not touch a claim.
@@ -53,30 +56,65 @@ def check_run(folder: Path, root: Path, stages: Sequence[str] = ("report",)) -> 
             )
 
 
-def check_seals(folder: Path) -> None:
-    """Do the figures in a folder come from its parameters, and from the same recordings?
+def sealed_parameters(folder: Path) -> dict[str, Any]:
+    """The parameters that the figures in a folder were made with, by what its stages sealed.
 
-    For a run that DVC did not record. Of the code the seals say nothing.
+    For a run that DVC did not record. Of the code the seals say nothing, nor whether comparison and
+    audit are of the same models; and who writes hashes anew is not stopped.
 
     Args:
         folder: with ``params.yaml``, ``metrics`` and ``plots`` of the run.
+
+    Returns:
+        The sections that figures depend on, and the lists that DVC makes stages of.
 
     Raises:
         InputError: a file is missing, was changed since its stage wrote it, or is of other
             parameters or recordings; the message names it.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name that of the stored run")
     tree = read_tree(folder / PARAMS)
+    sealed: dict[str, Any] = {}
     recordings = set()
     for name, again, form in (
         ("metrics/environment.json", "compare", MadeComparison),
         ("plots/audit/made_with.json", "audit", MadeAudit),
     ):
-        file, record = said_by(folder / name, again, form)
-        if found := difference(record, tree):
-            raise InputError(f"{file}: made with {found[1]}; restore the {PARAMS} of that run")
-        recordings.add(read_document(file, form)["data"])
+        try:
+            file, record = said_by(folder / name, again, form)
+            recordings.add(read_document(file, form)["data"])
+        except InputError as error:
+            raise InputError(f"{error}; or bring the run anew from where it was made") from None
+        if differs := difference(record, tree):
+            raise InputError(f"{file}: made with {differs[1]}; restore the {PARAMS} of that run")
+        sealed |= record
     if len(recordings) > 1:
         raise InputError(f"{folder}: comparison and audit are of different recordings")
+    found: dict[str, Any] = {}
+    for name, value in sealed.items():
+        section, _, entry = name.partition(".")
+        if entry:
+            found.setdefault(section, {})[entry] = value
+        else:
+            found[section] = value
+    return found | _lists(folder / PARAMS, tree, found["systems"])
+
+
+def _lists(file: Path, tree: Mapping[str, Any], systems: Sequence[str]) -> dict[str, list[str]]:
+    """``ablations`` and ``own`` as far as they are of the run; no seal holds them."""
+    found = {
+        name: [system for system in tree.get(name) or () if system in systems]
+        for name in ("ablations", "own")
+    }
+    named = [*found["ablations"], *found["own"]]
+    wanted = [system for system in systems if system not in (RSVM, IMPROVED)]
+    if sorted(named) != sorted(wanted):
+        raise InputError(
+            f"{file}: ablations and own name {', '.join(named) or 'nothing'} of systems, and not "
+            f"{', '.join(wanted) or 'nothing'}; restore the {PARAMS} of that run"
+        )
+    return found
 
 
 def _changed(changes: list[Any]) -> Iterator[str]:
@@ -112,18 +150,35 @@ def code_commit(folder: Path) -> str:
     return commit
 
 
-def known_commit(folder: Path, name: str) -> str:
-    """The whole hash of a commit.
+def known_commit(folder: Path, name: str, sections: Collection[str]) -> str:
+    """The whole hash of a commit that may have made a run.
+
+    Args:
+        folder: of the repository.
+        name: of the commit.
+        sections: of the run's parameters.
 
     Raises:
-        InputError: the repository in the folder does not have it.
+        InputError: it is no commit there, or its ``params.yaml`` lacks a section.
     """
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     try:
-        return _git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+        commit = _git(folder, *asked).strip()
+        if not re.fullmatch(r"[0-9a-f]{40}", commit):
+            raise InputError(f"--commit {name} is no single commit; name the one that made the run")
+        known = parse_yaml(_git(folder, "show", f"{commit}:{PARAMS}"), str(PARAMS))
     except (OSError, subprocess.CalledProcessError):
         raise InputError(
-            f"--commit {name} is no commit of this repository; name the one that made the run"
+            f"--commit {name}: git finds no such commit with a {PARAMS} here; name the one that "
+            "made the run, in a clone that has it (`git fetch --unshallow` brings all)"
         ) from None
+    lacking = [section for section in sections if section not in (known or {})]
+    if lacking:
+        raise InputError(
+            f"--commit {name}: its {PARAMS} has no {lacking[0]}, which the run has; name the "
+            "commit that made the run"
+        )
+    return commit
 
 
 def last_change(folder: Path) -> str:

@@ -169,11 +169,22 @@ def test_a_page_of_strangers_claims_is_harmless_and_whole(make: Make, tmp_path: 
 
 
 def test_a_claim_that_dvc_did_not_record_is_marked(make: Make, tmp_path: Path) -> None:
-    files = [
-        make("toy", name, recorded=recorded) for name, recorded in (("a", "seals"), ("b", "dvc"))
-    ]
+    files = [make("toy", "a", recorded="seals"), make("toy", "b")]
     ((first, second),) = board_of(files, tmp_path)["Blind systems"]
     assert [first[1], second[1]] == ["a (not recorded by DVC)", "b"]
+    assert [", not recorded by DVC," in read_checked(file).in_words() for file in files] == [
+        True,
+        False,
+    ]
+
+
+def test_how_long_a_system_was_trained_stands_beside_its_kind(make: Make, tmp_path: Path) -> None:
+    training = {"training": {"epochs": 64}}
+    file = make("rsvm", "long", kind="rsvm", parameters__rsvm=training)
+    pages = board_of([file, make("toy", parameters__rsvm=training)], tmp_path)
+    assert pages["Informed systems"][0][0][2] == "rsvm, 64 epochs"
+    assert pages["Blind systems"][0][0][2] == "toy"
+    assert "-S rsvm.training.epochs=64 " in command_of(read_checked(file))
 
 
 def test_a_command_is_what_the_parameters_say(make: Make) -> None:
@@ -186,8 +197,9 @@ def test_a_command_is_what_the_parameters_say(make: Make) -> None:
     informed = command_of(read_checked(make("rsvm")))
     assert "attack.mask=fixed" in informed and "excerpt" not in informed
     assert "data.root" not in informed  # rendered by the pipeline itself
-    for setting in ("rsvm.training.epochs=", "runtime.precision=", "attack.pgd.steps=4 "):
-        assert f" -S {setting}" in informed
+    for setting in ("reference=", "runtime.precision=", "attack.pgd.steps=4 ", "audit.segments="):
+        assert f" -S {setting}" in informed and f" -S {setting}" in said
+    assert "audit.excerpts.queries=" in said and "audit.excerpts" not in informed
 
 
 def test_an_edited_claim_has_no_place(make: Make, tmp_path: Path) -> None:
