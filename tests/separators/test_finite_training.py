@@ -177,3 +177,18 @@ def test_scaled_gradients_may_overflow() -> None:
             continue
         with pytest.raises(InputError, match="gradient of step 1"):
             watch.check(1, str, Path("a"))
+
+
+def test_a_shorter_training_of_rsvm_is_the_beginning_of_a_longer_one(
+    songs: Path, tmp_path: Path, make_params: MakeParams
+) -> None:
+    """Nothing depends on how many epochs are to come: lengths are compared within one training."""
+    found = []
+    for epochs in (1, 2):
+        params = make_params(data={"root": str(songs)}, rsvm={"training": {"epochs": epochs}})
+        folder = tmp_path / f"prepared-{epochs}"
+        prepare(params.data, params.segments, 1, folder)
+        made_of = make(params, PreparedData(folder), tmp_path / f"{epochs}.ckpt", "improved")
+        found.append(made_of.curves)
+    (first,), (again, _) = found
+    assert first == again
