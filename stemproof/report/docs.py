@@ -62,6 +62,24 @@ AGAIN = {
     )
     for name in names
 }
+# Two trainings of those on a CPU that went on.
+LONGER = {
+    "improved minus baseline, 64 epochs": (
+        stored_runs.BFLOAT16 / "plots/tracks/improved.csv",
+        stored_runs.BFLOAT16 / "plots/tracks/baseline.csv",
+    ),
+    "improved minus baseline, 100 epochs": (
+        stored_runs.LONGER / "plots/tracks/improved.csv",
+        stored_runs.LONGER / "plots/tracks/baseline.csv",
+    ),
+    **{
+        f"{name}, 100 minus 64 epochs": (
+            stored_runs.LONGER / f"plots/tracks/{name}.csv",
+            stored_runs.BFLOAT16 / f"plots/tracks/{name}.csv",
+        )
+        for name in ("baseline", "improved")
+    },
+}
 OF_AGAIN = ("si_sdr", "paired_bs", "paired_at_bs", "paired_drop", *stored_runs.COMPARED_BREAKS)
 FIRST_SCREEN = ("si_sdr", "bs", "at_bs", "rb", "drop", "break_3db")
 
@@ -121,6 +139,8 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "epochs": lengths.over_epochs,
         "lengths": lengths.by_length,
         "choices": lengths.by_choice,
+        "longer": lengths.beyond,
+        "longer-differences": lambda: stored_runs.contrasts(LONGER, OF_AGAIN),
         "short": lambda: stored_runs.systems(
             stored_runs.SHORT, (*stored_runs.FIGURES, "noise_drop"), with_paper=True
         ),

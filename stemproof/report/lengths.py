@@ -99,12 +99,22 @@ def by_choice(study: Path = STUDY) -> str:
     tried = read_lengths(study, "choices.csv")
     epochs = {row["epoch"] for row in tried}
     same = [r for r in read_lengths(study) if r["system"] == IMPROVED and r["epoch"] in epochs]
-    known = by_key()
-    rows = [
-        [row["system"], row["epoch"], *(f"{float(row[key]):.2f}" for key in OF_CHOICES)]
-        for row in (*same, *tried)
-    ]
-    return as_table(["system", "epochs", *(known[key].words for key in OF_CHOICES)], rows)
+    return _every_figure([*same, *tried])
+
+
+def beyond(study: Path = STUDY) -> str:
+    """What trainings of two systems give that went on, on validation tracks.
+
+    Args:
+        study: folder of the stored figures.
+
+    Returns:
+        Markdown, a row a system and length.
+
+    Raises:
+        InputError: the table is missing or lacks a column.
+    """
+    return _every_figure(read_lengths(study / "longer"))
 
 
 def read_curves(study: Path = STUDY) -> Curves:
@@ -150,6 +160,15 @@ def _rows(path: Path, *needs: str) -> list[Row]:
     if lacking:
         raise InputError(f"{path}: it lacks {', '.join(lacking)}; restore it with git")
     return rows
+
+
+def _every_figure(found: Sequence[Row]) -> str:
+    known = by_key()
+    rows = [
+        [row["system"], row["epoch"], *(f"{float(row[key]):.2f}" for key in OF_CHOICES)]
+        for row in found
+    ]
+    return as_table(["system", "epochs", *(known[key].words for key in OF_CHOICES)], rows)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -22,6 +22,7 @@ LENGTHS = Path("results/musdb18-7")
 LONG = LENGTHS / "run"  # 64 epochs, every system
 FLOAT32 = LENGTHS / "float32"  # two of those, trained again on a CPU
 BFLOAT16 = LENGTHS / "bfloat16"  # and four
+LONGER = LENGTHS / "longer"  # two of these, gone on with to 100 epochs
 MISSING = "no such file; restore it with git"
 FIGURES = ("si_sdr", "bs", "at_bs", "rb", "drop")
 BREAKS = ("break_1db", "break_3db", "break_6db")

@@ -8,7 +8,7 @@ import pytest
 from tables import rows_of
 
 from stemproof.core.errors import InputError
-from stemproof.report.lengths import by_choice, by_length, over_epochs
+from stemproof.report.lengths import beyond, by_choice, by_length, over_epochs
 
 HEAD = "system,epoch,split,si_sdr,bs,at_bs,rb,drop\n"
 LENGTHS = (
@@ -40,6 +40,14 @@ def test_choices_stand_beside_the_improved_version_of_that_length(tmp_path: Path
         ["improved", "8", "13.00", "3.00", "2.00", "1.00", "0.12"],
         ["other", "8", "14.00", "4.00", "3.00", "1.00", "0.50"],
     ]
+
+
+def test_trainings_that_went_on_stand_by_themselves(tmp_path: Path) -> None:
+    (tmp_path / "longer").mkdir()
+    (tmp_path / "longer/lengths.csv").write_text(HEAD + "improved,100,valid,14,4.0,3.0,1.0,0.5\n")
+    head, _, *rows = rows_of(beyond(tmp_path))
+    assert head == ["system", "epochs", "SI-SDR", "BS", "AT-BS", "RB", "paired drop"]
+    assert rows == [["improved", "100", "14.00", "4.00", "3.00", "1.00", "0.50"]]
 
 
 def test_spreads_are_of_the_last_epoch_that_all_reached(tmp_path: Path) -> None:
