@@ -33,7 +33,7 @@ def test_the_pages_are_up_to_date(
 ) -> None:
     page = (ROOT / name).read_text()
     allowed = []
-    for parameters in ((ROOT / "params.yaml").read_bytes(), committed_parameters()):
+    for parameters in {(ROOT / "params.yaml").read_bytes(), committed_parameters()}:
         (tmp_path / "params.yaml").write_bytes(parameters)
         shutil.copy(ROOT / "dvc.yaml", tmp_path)
         if not (tmp_path / "results").exists():
@@ -58,6 +58,7 @@ def test_a_page_without_markers_is_refused() -> None:
         docs.refreshed(DEFINITIONS, broken)
 
 
+@pytest.mark.slow
 def test_the_command_refreshes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = [sys.executable, "-m", "stemproof.report.docs"]
 
