@@ -166,6 +166,28 @@ def trained_on() -> list[str]:
     ]
 
 
+def after_100_epochs(key: str, digits: int = 1) -> tuple[str, str]:
+    """Improved minus baseline, of the trainings that went on: a value and its interval."""
+    found = read_json(ROOT / LONGER / "metrics/comparison.json")["improved"][key]
+    value, low, high = (f"{found[part]:.{digits}f}" for part in ("difference", "low", "high"))
+    return value, f"[{low}, {high}]"
+
+
+def breaks_of_longer() -> list[str]:
+    value, interval = after_100_epochs("paired_break_6db")
+    return [f"{value} dB smaller {interval}"]
+
+
+def left_of_longer() -> list[str]:
+    value, interval = after_100_epochs("paired_bs", 2)
+    at_3db, of_3db = after_100_epochs("paired_break_3db")
+    return [
+        f"{value} dB {interval.replace(', ', ', +')} are left",
+        f"is {at_3db} dB smaller {of_3db}",
+        *breaks_of_longer(),
+    ]
+
+
 def luck_of_training() -> list[str]:
     bs, broken, drop = moved("bs"), moved("break_3db"), moved("drop")
     most = [broken[name] for name in ("improved", "elementwise-dropout", "robust")]
@@ -190,6 +212,8 @@ SAID: Mapping[Callable[[], list[str]], str] = {
     short_against_long: "docs/results.md",
     by_peak: "docs/results.md",
     trained_on: "docs/results.md",
+    left_of_longer: "docs/results.md",
+    breaks_of_longer: "README.md",
     luck_of_training: "docs/statistics.md",
 }
 
