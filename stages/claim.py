@@ -1,6 +1,6 @@
 """Not a stage of the DAG: write what a run found as claims, under results/."""
 
-from common import METRICS, Sections, load_params, run
+from common import LOCKS, METRICS, Sections, load_params, run
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,9 +8,11 @@ from typing import Annotated, Any
 from typer import Option
 
 from stemproof.attacks.params import AttackSection
+from stemproof.core.arguments import checked_name
 from stemproof.core.documents import read_document
 from stemproof.core.errors import InputError
 from stemproof.core.files import write_text
+from stemproof.core.locks import only_run
 from stemproof.core.params import PARAMS, Systems, read_tree
 from stemproof.data.params import SegmentParams
 from stemproof.figures.documents import Comparison, SystemMetrics
@@ -20,8 +22,6 @@ from stemproof.report.claims import Data, Run, make_claim
 from stemproof.report.documents import Audits, MadeComparison, check_one_run
 from stemproof.report.provenance import check_run, code_commit, known_commit, sealed_parameters
 from stemproof.report.words import threat_in_words
-
-RESULTS = Path("results")
 
 
 class Needs(Sections):
@@ -48,6 +48,7 @@ def main(
 
     Example: python stages/claim.py --name musdb18-7
     """
+    results = Path("results") / checked_name(name, "--name")
     if (stored is None) != (commit is None):
         raise InputError("--stored and --commit go together; give both or neither")
     folder = stored or Path()
@@ -97,10 +98,11 @@ def main(
             recorded=None if stored is None else "seals",
         )
         claims[system] = checked(make_claim(about, system, own, comparison, audits[system]))
-    for system, claim in claims.items():
-        path = RESULTS / name / f"{system}.json"
-        write_text(path, claim.model_dump_json(indent=2) + "\n")
-        print(path)
+    with only_run(LOCKS, "claims of", name):  # also of runs that stand in different folders
+        for system, claim in claims.items():
+            path = results / f"{system}.json"
+            write_text(path, claim.model_dump_json(indent=2) + "\n")
+            print(path)
 
 
 if __name__ == "__main__":

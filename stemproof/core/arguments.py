@@ -12,13 +12,17 @@ from stemproof.core.params import Name, Seed, clause, short
 SEEDS = "; train.seeds holds whole numbers from 0 to 2147483647"
 
 
-def checked_name(text: str) -> str:
-    """The name of a system on a stage's command line.
+def checked_name(text: str, option: str = "--system") -> str:
+    """A name on a stage's command line, of a system or of a folder of claims.
+
+    Args:
+        text: the name.
+        option: what it was given to.
 
     Raises:
         InputError: it is none.
     """
-    return _checked(Name, text, "--system")
+    return _checked(Name, text, option)
 
 
 def checked_seed(text: str | int) -> int:

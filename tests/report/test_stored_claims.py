@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 from stemproof.core.errors import InputError
+from stemproof.core.locks import only_run
 from stemproof.core.seals import without_seal, write_sealed
 from stemproof.report.provenance import known_commit, sealed_parameters
 
@@ -51,8 +52,8 @@ def committed(folder: Path) -> str:
     return git(folder, "rev-parse", "HEAD").strip()
 
 
-def claim(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "stages/claim.py"), "--name", "again", *arguments]
+def claim(folder: Path, *arguments: str, name: str = "again") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "stages/claim.py"), "--name", name, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
@@ -160,3 +161,19 @@ def test_a_commit_that_cannot_have_made_the_run_is_refused(tmp_path: Path) -> No
         InputError, match="its params.yaml has no teleport, which the run has; name"
     ):
         known_commit(tmp_path, "HEAD", ["attack", "teleport"])
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "/tmp/a"])
+def test_a_name_that_is_no_folder_under_results_is_refused(tmp_path: Path, name: str) -> None:
+    done = claim(tmp_path, name=name)
+    assert done.returncode == 2 and f"--name = {name!r} is not allowed" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_claims_of_one_name_are_written_by_one_run_at_a_time(run: Path) -> None:
+    folder = run.parent
+    committed(folder)
+    with only_run(folder / "checkpoints/locks", "claims of", "again"):
+        done = claim(folder, "--stored", "run", "--commit", "HEAD")
+    assert done.returncode == 2 and "(claims of again) is under way" in done.stderr
+    assert not (folder / "results").exists()
