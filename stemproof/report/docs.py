@@ -139,6 +139,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "epochs": lengths.over_epochs,
         "lengths": lengths.by_length,
         "choices": lengths.by_choice,
+        "mixtures": lengths.of_mixtures,
         "longer": lengths.beyond,
         "longer-differences": lambda: stored_runs.contrasts(LONGER, OF_AGAIN),
         "short": lambda: stored_runs.systems(

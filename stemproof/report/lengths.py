@@ -19,6 +19,7 @@ STUDY = LENGTHS
 SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
 OF_LENGTHS = ("bs", "drop", "rb")
 OF_CHOICES = ("si_sdr", "bs", "at_bs", "rb", "drop")
+SIGNALS = ("vocals", "accompaniment", "mixture")
 Row = dict[str, str]
 Curves = dict[tuple[str, int], dict[str, Row]]  # by system and epoch, then by seed
 
@@ -115,6 +116,25 @@ def beyond(study: Path = STUDY) -> str:
         InputError: the table is missing or lacks a column.
     """
     return _every_figure(read_lengths(study / "longer"))
+
+
+def of_mixtures(study: Path = STUDY) -> str:
+    """What comes back through encoder and decoder, of what RSVM's loss asks for and of the rest.
+
+    Args:
+        study: folder of the stored figures.
+
+    Returns:
+        Markdown, a row a state: SNR in dB of vocals, accompaniment and mixture.
+
+    Raises:
+        InputError: the table is missing or lacks a column.
+    """
+    rows = [
+        [row["system"], row["epoch"], *(f"{float(row[signal]):.2f}" for signal in SIGNALS)]
+        for row in _rows(study / "mixtures.csv", "system", "epoch", *SIGNALS)
+    ]
+    return as_table(["system", "epochs", *SIGNALS], rows)
 
 
 def read_curves(study: Path = STUDY) -> Curves:

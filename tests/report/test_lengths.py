@@ -8,7 +8,7 @@ import pytest
 from tables import rows_of
 
 from stemproof.core.errors import InputError
-from stemproof.report.lengths import beyond, by_choice, by_length, over_epochs
+from stemproof.report.lengths import beyond, by_choice, by_length, of_mixtures, over_epochs
 
 HEAD = "system,epoch,split,si_sdr,bs,at_bs,rb,drop\n"
 LENGTHS = (
@@ -48,6 +48,15 @@ def test_trainings_that_went_on_stand_by_themselves(tmp_path: Path) -> None:
     head, _, *rows = rows_of(beyond(tmp_path))
     assert head == ["system", "epochs", "SI-SDR", "BS", "AT-BS", "RB", "paired drop"]
     assert rows == [["improved", "100", "14.00", "4.00", "3.00", "1.00", "0.50"]]
+
+
+def test_what_comes_back_stands_as_it_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "mixtures.csv").write_text(
+        "system,epoch,vocals,accompaniment,mixture\nimproved,8,17.25,4.125,5.0\n"
+    )
+    head, _, row = rows_of(of_mixtures(tmp_path))
+    assert head == ["system", "epochs", "vocals", "accompaniment", "mixture"]
+    assert row == ["improved", "8", "17.25", "4.12", "5.00"]
 
 
 def test_spreads_are_of_the_last_epoch_that_all_reached(tmp_path: Path) -> None:

@@ -166,6 +166,28 @@ def trained_on() -> list[str]:
     ]
 
 
+def what_comes_back() -> list[str]:
+    """Of a mixture, through encoders that only vocals were asked of; and where nothing does."""
+    found = pd.read_csv(ROOT / LENGTHS / "mixtures.csv").set_index(["system", "epoch"])
+    at_64 = found.xs(64, level="epoch")
+    kinds = ("baseline", "dropout-only", "attention-only", "improved")
+    baseline, dropout, attention, improved = (f"{at_64['mixture'][kind]:.1f}" for kind in kinds)
+    assert (found["accompaniment"] <= found["mixture"]).all()
+    longer = found["mixture"].unstack("epoch")[[64, 80, 100]]
+    assert longer.loc["baseline"].is_monotonic_increasing
+    assert longer.loc["improved"].is_monotonic_decreasing
+    assert (found.loc["position"][["accompaniment", "mixture"]] == 0).all(axis=None)
+    curve = pd.read_csv(ROOT / LENGTHS / "position.csv").set_index("epoch")
+    assert curve["valid_bs"].idxmax() == 3 and curve["valid_bs"][16] == -100
+    return [
+        f"BS rises to {curve['valid_bs'][3]:.2f} dB at epoch 3, is {curve['valid_bs'][8]:.0f} dB",
+        f"the reconstruction still rises ({curve['valid_si_sdr'][16]:.2f} dB there)",
+        f"after 64 epochs {baseline} dB of a mixture come back with the baseline, {dropout} with "
+        f"dropout alone, {attention} with attention alone, {improved} with the improved",
+        f"vocals with {at_64['vocals'].min():.1f} to {at_64['vocals'].max():.1f} dB",
+    ]
+
+
 def after_100_epochs(key: str, digits: int = 1) -> tuple[str, str]:
     """Improved minus baseline, of the trainings that went on: a value and its interval."""
     found = read_json(ROOT / LONGER / "metrics/comparison.json")["improved"][key]
@@ -212,6 +234,7 @@ SAID: Mapping[Callable[[], list[str]], str] = {
     short_against_long: "docs/results.md",
     by_peak: "docs/results.md",
     trained_on: "docs/results.md",
+    what_comes_back: "docs/results.md",
     left_of_longer: "docs/results.md",
     breaks_of_longer: "README.md",
     luck_of_training: "docs/statistics.md",
