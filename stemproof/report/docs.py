@@ -14,6 +14,7 @@ from stemproof.core.ending import one_line
 from stemproof.core.errors import InputError
 from stemproof.core.files import opened, write_text
 from stemproof.figures import table
+from stemproof.paper.li2022 import RSVM
 from stemproof.protecting.summary import Measured
 from stemproof.report import (
     graphs,
@@ -29,12 +30,19 @@ from stemproof.report.paper_claims import against_paper
 from stemproof.separators.registry import find_kind, kinds
 
 RESULTS = Path("results")
+
+
+def _tracks(run: Path, system: str) -> Path:
+    return run / f"plots/tracks/{system}.csv"
+
+
+def _minus_baseline(run: Path, *systems: str) -> dict[str, tuple[Path, Path]]:
+    return {f"{name} minus {RSVM}": (_tracks(run, name), _tracks(run, RSVM)) for name in systems}
+
+
 # Beside each other, apart from the reference.
 PARTS = {
-    f"{first} minus {second}": (
-        stored_runs.LONG / f"plots/tracks/{first}.csv",
-        stored_runs.LONG / f"plots/tracks/{second}.csv",
-    )
+    f"{first} minus {second}": (_tracks(stored_runs.LONG, first), _tracks(stored_runs.LONG, second))
     for first, second in (
         ("improved", "attention-only"),
         ("improved", "dropout-only"),
@@ -48,10 +56,7 @@ PARTS = {
 OF_PARTS = ("paired_bs", "paired_at_bs", "paired_drop", *stored_runs.COMPARED_BREAKS)
 # Seed 218 of the same recipe, trained and attacked on a CPU.
 AGAIN = {
-    f"{name}, {words} minus the above": (
-        folder / f"plots/tracks/{name}.csv",
-        stored_runs.LONG / f"plots/tracks/{name}.csv",
-    )
+    f"{name}, {words} minus the above": (_tracks(folder, name), _tracks(stored_runs.LONG, name))
     for words, folder, names in (
         ("float32", stored_runs.FLOAT32, ("baseline", "improved")),
         (
@@ -65,21 +70,24 @@ AGAIN = {
 # Two trainings of those on a CPU that went on.
 LONGER = {
     "improved minus baseline, 64 epochs": (
-        stored_runs.BFLOAT16 / "plots/tracks/improved.csv",
-        stored_runs.BFLOAT16 / "plots/tracks/baseline.csv",
+        _tracks(stored_runs.BFLOAT16, "improved"),
+        _tracks(stored_runs.BFLOAT16, "baseline"),
     ),
     "improved minus baseline, 100 epochs": (
-        stored_runs.LONGER / "plots/tracks/improved.csv",
-        stored_runs.LONGER / "plots/tracks/baseline.csv",
+        _tracks(stored_runs.LONGER, "improved"),
+        _tracks(stored_runs.LONGER, "baseline"),
     ),
     **{
         f"{name}, 100 minus 64 epochs": (
-            stored_runs.LONGER / f"plots/tracks/{name}.csv",
-            stored_runs.BFLOAT16 / f"plots/tracks/{name}.csv",
+            _tracks(stored_runs.LONGER, name),
+            _tracks(stored_runs.BFLOAT16, name),
         )
         for name in ("baseline", "improved")
     },
 }
+# One training of each on a CPU: the other regularizer of RSVM, and what an attack in L2 costs.
+ON_A_CPU = _minus_baseline(stored_runs.BFLOAT16, "sinkhorn")
+IN_L2 = _minus_baseline(stored_runs.L2, "improved", "attention-only", "dropout-only", "sinkhorn")
 OF_AGAIN = ("si_sdr", "paired_bs", "paired_at_bs", "paired_drop", *stored_runs.COMPARED_BREAKS)
 FIRST_SCREEN = ("si_sdr", "bs", "at_bs", "rb", "drop", "break_3db")
 
@@ -142,6 +150,12 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "mixtures": lengths.of_mixtures,
         "longer": lengths.beyond,
         "longer-differences": lambda: stored_runs.contrasts(LONGER, OF_AGAIN),
+        "budgets": lengths.by_budget,
+        "sinkhorn": lambda: stored_runs.contrasts(ON_A_CPU, OF_AGAIN),
+        "l2": lambda: stored_runs.systems(stored_runs.L2, ("bs", "at_bs", "rb", "drop")),
+        "l2-differences": lambda: stored_runs.contrasts(
+            IN_L2, ("paired_at_bs", "rb", "paired_drop")
+        ),
         "short": lambda: stored_runs.systems(
             stored_runs.SHORT, (*stored_runs.FIGURES, "noise_drop"), with_paper=True
         ),

@@ -134,11 +134,55 @@ def separation_by_epoch() -> str:
     return canvas.svg
 
 
+def budgets() -> str:
+    """BS against what the attack costs, over budget and weight of adversarial training."""
+    found = lengths.read_budgets()
+    epochs = {row["epoch"] for row in found}
+    plain = [
+        row
+        for row in lengths.read_lengths()
+        if row["system"] in (RSVM, IMPROVED, "sinkhorn") and row["epoch"] in epochs
+    ]
+    eps, weight = lengths.BUDGETS["robust"]
+    series = {
+        f"eps of training, weight {weight}": ("eps", [r for r in found if r["weight"] == weight]),
+        f"weight, eps {eps}": ("weight", [r for r in found if r["eps"] == eps]),
+        "without that loss": ("system", plain),
+    }
+    beside = (((6, 5), "left"), ((6, -14), "left"), ((-6, 3), "right"))  # points, for labels
+    said = [
+        f"{row['system']}: BS {float(row['bs']):.2f}, paired drop {float(row['drop']):.2f}"
+        for row in [*found, *plain]
+    ]
+    says = f"After {', '.join(sorted(epochs))} epochs, in dB. {'; '.join(said)}."
+    with drawn("robust-budgets", says, 4.2) as canvas:
+        for number, (words, (key, rows)) in enumerate(series.items()):
+            points = [(float(row["bs"]), float(row["drop"])) for row in rows]
+            line = "" if key == "system" else "-"
+            about = look(number) | {"linestyle": line, "label": words}
+            canvas.axes.plot(*zip(*points, strict=True), **about)
+            place, side = beside[number]
+            for row, point in zip(rows, points, strict=True):
+                canvas.axes.annotate(
+                    row[key],
+                    point,
+                    place,
+                    textcoords="offset points",
+                    ha=side,
+                    color=about["color"],
+                    fontsize=9,
+                )
+        canvas.axes.set(xlabel="BS in dB, validation tracks", ylabel="paired drop in dB")
+        canvas.figure.legend(loc="outside upper left", ncols=3, fontsize=9)
+    return canvas.svg
+
+
 GRAPHS: dict[Path, Callable[[], str]] = {
     Path("docs/figures/claims.svg"): claims,
     Path("docs/figures/trade-off.svg"): trade_off,
     Path("docs/figures/cost-by-length.svg"): cost_by_length,
     Path("docs/figures/separation-by-epoch.svg"): separation_by_epoch,
+    Path("docs/figures/robust-budgets.svg"): budgets,
 }
 
 

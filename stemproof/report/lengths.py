@@ -20,6 +20,8 @@ SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
 OF_LENGTHS = ("bs", "drop", "rb")
 OF_CHOICES = ("si_sdr", "bs", "at_bs", "rb", "drop")
 SIGNALS = ("vocals", "accompaniment", "mixture")
+# The attack in a training step of two systems that lengths.csv has: its eps, and its loss's weight.
+BUDGETS = {"separation-only": ("0", "2"), "robust": ("0.1", "2")}
 Row = dict[str, str]
 Curves = dict[tuple[str, int], dict[str, Row]]  # by system and epoch, then by seed
 
@@ -135,6 +137,44 @@ def of_mixtures(study: Path = STUDY) -> str:
         for row in _rows(study / "mixtures.csv", "system", "epoch", *SIGNALS)
     ]
     return as_table(["system", "epochs", *SIGNALS], rows)
+
+
+def by_budget(study: Path = STUDY) -> str:
+    """What the budget of adversarial training and its weight are worth, on validation tracks.
+
+    Args:
+        study: folder of the stored figures.
+
+    Returns:
+        Markdown: first the same training without an attack, by eps, then by weight.
+
+    Raises:
+        InputError: a table is missing or lacks a column.
+    """
+    known = by_key()
+    rows = [
+        [row["system"], row["eps"], row["weight"], row["epoch"]]
+        + [f"{float(row[key]):.2f}" for key in OF_CHOICES]
+        for row in read_budgets(study)
+    ]
+    words = [known[key].words for key in OF_CHOICES]
+    return as_table(["system", "eps of training", "weight", "epochs", *words], rows)
+
+
+def read_budgets(study: Path = STUDY) -> list[Row]:
+    """Adversarial trainings by the eps of their attack, then by the weight of its loss.
+
+    Raises:
+        InputError: a table is missing or lacks a column.
+    """
+    tried = _rows(study / "budgets.csv", "eps", "weight", "system", "epoch", "split", *OF_CHOICES)
+    epochs = {row["epoch"] for row in tried}
+    same = [
+        {**row, **dict(zip(("eps", "weight"), BUDGETS[row["system"]], strict=True))}
+        for row in read_lengths(study)
+        if row["system"] in BUDGETS and row["epoch"] in epochs
+    ]
+    return sorted([*same, *tried], key=lambda row: (float(row["eps"]), float(row["weight"])))
 
 
 def read_curves(study: Path = STUDY) -> Curves:

@@ -8,7 +8,14 @@ import pytest
 from tables import rows_of
 
 from stemproof.core.errors import InputError
-from stemproof.report.lengths import beyond, by_choice, by_length, of_mixtures, over_epochs
+from stemproof.report.lengths import (
+    beyond,
+    by_budget,
+    by_choice,
+    by_length,
+    of_mixtures,
+    over_epochs,
+)
 
 HEAD = "system,epoch,split,si_sdr,bs,at_bs,rb,drop\n"
 LENGTHS = (
@@ -57,6 +64,30 @@ def test_what_comes_back_stands_as_it_was_measured(tmp_path: Path) -> None:
     head, _, row = rows_of(of_mixtures(tmp_path))
     assert head == ["system", "epochs", "vocals", "accompaniment", "mixture"]
     assert row == ["improved", "8", "17.25", "4.12", "5.00"]
+
+
+def test_budgets_stand_in_order_beside_what_was_trained_without(tmp_path: Path) -> None:
+    (tmp_path / "lengths.csv").write_text(
+        HEAD
+        + "robust,8,valid,10,1.0,0.5,0.5,0.25\n"
+        + "robust,16,valid,20,9.0,9.5,9.5,9.25\n"
+        + "separation-only,8,valid,11,2.0,1.25,0.75,0.5\n"
+    )
+    (tmp_path / "budgets.csv").write_text(
+        f"eps,weight,{HEAD}"
+        + "0.3,2,strong,8,valid,12,3.0,2.0,1.0,0.5\n"
+        + "0.1,8,heavy,8,valid,13,4.0,3.0,1.0,0.5\n"
+        + "0.03,2,weak,8,valid,14,5.0,4.0,1.0,0.5\n"
+    )
+    head, _, *rows = rows_of(by_budget(tmp_path))
+    assert head[:5] == ["system", "eps of training", "weight", "epochs", "SI-SDR"]
+    assert [row[:5] for row in rows] == [
+        ["separation-only", "0", "2", "8", "11.00"],
+        ["weak", "0.03", "2", "8", "14.00"],
+        ["robust", "0.1", "2", "8", "10.00"],
+        ["heavy", "0.1", "8", "8", "13.00"],
+        ["strong", "0.3", "2", "8", "12.00"],
+    ]
 
 
 def test_spreads_are_of_the_last_epoch_that_all_reached(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import pytest
 from conftest import ROOT
 
 from stemproof.core.files import read_json
+from stemproof.report.lengths import read_budgets
 from stemproof.report.stored_runs import (
     BFLOAT16,
     FLOAT32,
+    L2,
     LENGTHS,
     LONG,
     LONGER,
@@ -210,6 +212,69 @@ def left_of_longer() -> list[str]:
     ]
 
 
+def of_sinkhorn() -> list[str]:
+    """On the test tracks against the baseline, and on validation tracks after so many epochs."""
+    found = read_json(ROOT / BFLOAT16 / "metrics/comparison.json")["sinkhorn"]
+
+    def less(key: str) -> str:
+        value, *ends = (-found[key][part] for part in ("difference", "high", "low"))
+        return f"{value:.2f} dB {{}}[{ends[0]:.2f}, {ends[1]:.2f}]"
+
+    points = [-found[f"paired_break_{level}db"]["difference"] for level in (1, 3, 6)]
+    lengths = pd.read_csv(ROOT / LENGTHS / "lengths.csv").set_index(["epoch", "system"])
+    figures = lengths[lengths["split"] == "valid"][["bs", "drop"]]
+    gained = figures.xs("sinkhorn", level=1) - figures.xs("baseline", level=1)
+    assert (gained["drop"] < 0).all() and (gained["bs"][[8, 16, 32]] > 0).all()
+    drop, broken = moved("drop")["baseline"], max(moved(f"break_{n}db")["baseline"] for n in "136")
+    return [
+        less("paired_drop").format("less than the baseline "),
+        "are {:.1f}, {:.1f} and {:.1f} dB larger".format(*points),
+        less("paired_bs").format("worse "),
+        f"({less('paired_at_bs').format('')}, p",
+        f"(by {gained['bs'][8]:.1f} dB after 8)",
+        f"by {drop:.2f} dB of the paired drop and {broken:.1f} dB of break points",
+    ]
+
+
+def in_l2() -> list[str]:
+    run = ROOT / L2 / "metrics"
+    found = read_json(run / "comparison.json")
+
+    def cost(name: str, sign: int) -> str:
+        own = found[name]["paired_drop"]
+        value, *ends = (sign * own[part] for part in ("difference", "low", "high"))
+        return f"{value:.2f} dB {{}}[{min(ends):.2f}, {max(ends):.2f}]"
+
+    improved = found["improved"]["paired_drop"]
+    assert found["reference"] == "baseline" and improved["low"] < 0 < improved["high"]
+    return [
+        f"Of the {read_json(run / 'systems/baseline.json')['drop']:.2f} dB",
+        f"dropout alone saves {cost('dropout-only', -1).format('')}",
+        f"attention alone loses {cost('attention-only', 1).format('more ')}",
+        f"`sinkhorn` {cost('sinkhorn', -1).format('')}",
+        f"({improved['difference']:.2f} [{improved['low']:.2f}, {improved['high']:+.2f}])",
+    ]
+
+
+def what_budgets_cost() -> list[str]:
+    found = {row["system"]: row for row in read_budgets(ROOT / LENGTHS)}
+    bs, drop = ({name: float(row[key]) for name, row in found.items()} for key in ("bs", "drop"))
+    least, few, robust = "separation-only", "robust-eps-0-03", "robust"
+    many, heavy = "robust-eps-0-3", "robust-weight-8"
+    assert set(found) == {least, few, robust, many, heavy}
+    assert bs[heavy] < bs[many] and drop[heavy] > drop[many]
+    lengths = pd.read_csv(ROOT / LENGTHS / "lengths.csv")
+    chosen = (lengths[["system", "epoch", "split"]] == ("sinkhorn", 8, "valid")).all(axis=1)
+    (beside,) = lengths[chosen].to_dict("records")
+    return [
+        f"({bs[few]:.2f} of {bs[least]:.2f} dB of BS) and takes the paired drop from "
+        f"{drop[least]:.2f} to {drop[few]:.2f} dB",
+        f"takes it to {drop[robust]:.2f} and costs {bs[least] - bs[robust]:.2f} dB, eps 0.3 takes "
+        f"it to {drop[many]:.2f} and costs {bs[least] - bs[many]:.2f} dB",
+        f"here (BS {beside['bs']:.2f}, paired drop {beside['drop']:.2f})",
+    ]
+
+
 def luck_of_training() -> list[str]:
     bs, broken, drop = moved("bs"), moved("break_3db"), moved("drop")
     most = [broken[name] for name in ("improved", "elementwise-dropout", "robust")]
@@ -235,6 +300,9 @@ SAID: Mapping[Callable[[], list[str]], str] = {
     by_peak: "docs/results.md",
     trained_on: "docs/results.md",
     what_comes_back: "docs/results.md",
+    of_sinkhorn: "docs/results.md",
+    what_budgets_cost: "docs/results.md",
+    in_l2: "docs/results.md",
     left_of_longer: "docs/results.md",
     breaks_of_longer: "README.md",
     luck_of_training: "docs/statistics.md",

@@ -109,8 +109,10 @@ def test_trained_again_it_falls_into_its_interval() -> None:
     main = of_every_system(ROOT / LONG / "metrics/systems")
     compared = 0
     for run in (FLOAT32, BFLOAT16):
-        for name, again in of_every_system(ROOT / run / "metrics/systems").items():
-            for key in (*FIGURES, *BREAKS):
+        trained = of_every_system(ROOT / run / "metrics/systems")
+        assert trained.keys() - main.keys() <= {"sinkhorn"}  # of which there is no other training
+        for name, again in trained.items():
+            for key in (*FIGURES, *BREAKS) if name in main else ():
                 low, high = main[name][f"{key}_low"], main[name][f"{key}_high"]
                 assert low <= again[key] <= high, (run, name, key)
                 compared += 1
