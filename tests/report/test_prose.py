@@ -180,10 +180,12 @@ def what_comes_back() -> list[str]:
     assert longer.loc["improved"].is_monotonic_decreasing
     assert (found.loc["position"][["accompaniment", "mixture"]] == 0).all(axis=None)
     curve = pd.read_csv(ROOT / LENGTHS / "position.csv").set_index("epoch")
-    assert curve["valid_bs"].idxmax() == 3 and curve["valid_bs"][16] == -100
+    assert curve["valid_bs"].idxmax() == 3 and (curve["valid_bs"][12:] < -75).all()
+    assert curve["loss"].is_monotonic_decreasing
+    late = curve["valid_si_sdr"][12:]
     return [
         f"BS rises to {curve['valid_bs'][3]:.2f} dB at epoch 3, is {curve['valid_bs'][8]:.0f} dB",
-        f"the reconstruction still rises ({curve['valid_si_sdr'][16]:.2f} dB there)",
+        f"reconstructed with {late.min():.1f} to {late.max():.1f} dB",
         f"after 64 epochs {baseline} dB of a mixture come back with the baseline, {dropout} with "
         f"dropout alone, {attention} with attention alone, {improved} with the improved",
         f"vocals with {at_64['vocals'].min():.1f} to {at_64['vocals'].max():.1f} dB",
@@ -225,14 +227,16 @@ def of_sinkhorn() -> list[str]:
     figures = lengths[lengths["split"] == "valid"][["bs", "drop"]]
     gained = figures.xs("sinkhorn", level=1) - figures.xs("baseline", level=1)
     assert (gained["drop"] < 0).all() and (gained["bs"][[8, 16, 32]] > 0).all()
-    drop, broken = moved("drop")["baseline"], max(moved(f"break_{n}db")["baseline"] for n in "136")
+    broken = moved("break_3db")
+    assert gained["bs"][64] < 0
     return [
         less("paired_drop").format("less than the baseline "),
         "are {:.1f}, {:.1f} and {:.1f} dB larger".format(*points),
         less("paired_bs").format("worse "),
-        f"({less('paired_at_bs').format('')}, p",
-        f"(by {gained['bs'][8]:.1f} dB after 8)",
-        f"by {drop:.2f} dB of the paired drop and {broken:.1f} dB of break points",
+        f"attack by {less('paired_at_bs').format('')}, which",
+        f"(by {gained['bs'][8]:.1f} dB after 8), and worse after 64",
+        f"move by {broken['baseline']:.1f} dB, those of [other systems](statistics.md) by up to "
+        f"{max(broken.values()):.1f}",
     ]
 
 
@@ -262,15 +266,17 @@ def what_budgets_cost() -> list[str]:
     least, few, robust = "separation-only", "robust-eps-0-03", "robust"
     many, heavy = "robust-eps-0-3", "robust-weight-8"
     assert set(found) == {least, few, robust, many, heavy}
-    assert bs[heavy] < bs[many] and drop[heavy] > drop[many]
+    of_seeds = curves()["valid_bs"].xs(8, level="epoch")[least]
+    seeds = of_seeds.max() - of_seeds.min()
     lengths = pd.read_csv(ROOT / LENGTHS / "lengths.csv")
     chosen = (lengths[["system", "epoch", "split"]] == ("sinkhorn", 8, "valid")).all(axis=1)
     (beside,) = lengths[chosen].to_dict("records")
     return [
-        f"({bs[few]:.2f} of {bs[least]:.2f} dB of BS) and takes the paired drop from "
-        f"{drop[least]:.2f} to {drop[few]:.2f} dB",
-        f"takes it to {drop[robust]:.2f} and costs {bs[least] - bs[robust]:.2f} dB, eps 0.3 takes "
-        f"it to {drop[many]:.2f} and costs {bs[least] - bs[many]:.2f} dB",
+        f"({bs[few]:.2f} and {bs[least]:.2f} dB of BS; seeds alone differ by {seeds:.2f}), with a "
+        f"paired drop of {drop[few]:.2f} dB in place of {drop[least]:.2f}",
+        f"has {drop[robust]:.2f} and {bs[least] - bs[robust]:.2f} dB less BS, eps 0.3 has "
+        f"{drop[many]:.2f} and {bs[least] - bs[many]:.2f} dB less",
+        f"eps 0.3 ({drop[heavy]:.2f}) with {bs[many] - bs[heavy]:.1f} dB less BS",
         f"here (BS {beside['bs']:.2f}, paired drop {beside['drop']:.2f})",
     ]
 
