@@ -4,7 +4,7 @@ The loss of RSVM (Mimilakis et al., 2020, eq. 6 and 7) wants vocals back; of the
 nothing but a smooth code. An encoder that can tell the two apart may leave out of mixtures what it
 likes, and what it leaves out no mask brings back. This prints the signal-to-noise ratio, in dB, of
 vocals, accompaniment and mixture after encoder and decoder, on the segments of the validation
-tracks that count: 0 dB is silence.
+tracks that count; silence has 0 dB.
 
     python benchmarks/mixtures.py --system improved --out mixtures.csv kept/improved-*.ckpt
 """

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from tables import rows_of
 
 from stemproof.core.errors import InputError
+from stemproof.core.plain_yaml import parse_yaml
 from stemproof.report.lengths import (
+    BUDGETS,
     beyond,
     by_budget,
     by_choice,
@@ -16,6 +19,7 @@ from stemproof.report.lengths import (
     of_mixtures,
     over_epochs,
 )
+from stemproof.report.stored_runs import LONG
 
 HEAD = "system,epoch,split,si_sdr,bs,at_bs,rb,drop\n"
 LENGTHS = (
@@ -88,6 +92,13 @@ def test_budgets_stand_in_order_beside_what_was_trained_without(tmp_path: Path) 
         ["heavy", "0.1", "8", "8", "13.00"],
         ["strong", "0.3", "2", "8", "12.00"],
     ]
+
+
+def test_the_budgets_of_the_stored_systems_are_those_of_their_run() -> None:
+    entries = parse_yaml((ROOT / LONG / "params.yaml").read_text(), "params.yaml")["separators"]
+    for name, said in BUDGETS.items():
+        adversarial = entries[name]["adversarial"]
+        assert tuple(map(float, said)) == (adversarial["eps"], adversarial["weight"]), name
 
 
 def test_spreads_are_of_the_last_epoch_that_all_reached(tmp_path: Path) -> None:
