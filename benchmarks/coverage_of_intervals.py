@@ -34,7 +34,10 @@ TRACKS = ROOT / FLOAT32 / "plots/tracks"
 NEAR = 0.5  # dB; standard deviation of a song's level around that of the stored one
 REST = 0.05  # dB; of each of its figures, for each seed
 MANY = 1_000_000  # songs of which the truth is taken
-STUDIES = ((1, 0.0), (3, 0.05), (3, 0.3), (3, 1.0), (5, 0.3), (5, 1.0), (10, 1.0))
+STUDIES = (
+    *((1, 0.0), (1, 0.3), (1, 1.0), (3, 0.05), (3, 0.3), (3, 1.0)),
+    *((5, 0.3), (5, 1.0), (10, 1.0)),
+)
 Study = tuple[Values, Values, Values, Values]
 Estimates = tuple[tuple[Callable[..., Values], tuple[Values, ...]], ...]
 

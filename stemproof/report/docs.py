@@ -20,6 +20,7 @@ from stemproof.report import (
     graphs,
     lengths,
     parameters,
+    power,
     protection_tables,
     stored_audit,
     stored_runs,
@@ -40,6 +41,11 @@ def _minus_baseline(run: Path, *systems: str) -> dict[str, tuple[Path, Path]]:
     return {f"{name} minus {RSVM}": (_tracks(run, name), _tracks(run, RSVM)) for name in systems}
 
 
+AGAINST_BASELINE = _minus_baseline(
+    stored_runs.LONG,
+    *("improved", "attention-only", "dropout-only", "conv-control"),
+    *("elementwise-dropout", "robust", "separation-only", "stft"),
+)
 # Beside each other, apart from the reference.
 PARTS = {
     f"{first} minus {second}": (_tracks(stored_runs.LONG, first), _tracks(stored_runs.LONG, second))
@@ -147,16 +153,9 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "paper": against_paper,
         "epochs": lengths.over_epochs,
         "lengths": lengths.by_length,
-        "choices": lengths.by_choice,
-        "mixtures": lengths.of_mixtures,
+        "two": lengths.of_two,
         "longer": lengths.beyond,
         "longer-differences": lambda: stored_runs.contrasts(LONGER, OF_AGAIN),
-        "budgets": lengths.by_budget,
-        "sinkhorn": lambda: stored_runs.contrasts(IN_LINF, OF_AGAIN),
-        "l2": lambda: stored_runs.systems(stored_runs.L2, ("bs", "at_bs", "rb", "drop")),
-        "l2-differences": lambda: stored_runs.contrasts(
-            IN_L2, ("paired_at_bs", "rb", "paired_drop")
-        ),
         "short": lambda: stored_runs.systems(
             stored_runs.SHORT, (*stored_runs.FIGURES, "noise_drop"), with_paper=True
         ),
@@ -170,7 +169,19 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
             stored_runs.LONG, stored_runs.COMPARED_BREAKS
         ),
         "parts": lambda: stored_runs.contrasts(PARTS, OF_PARTS),
+        "power": lambda: power.power(AGAINST_BASELINE, OF_PARTS),
+        "power-of-parts": lambda: power.power(PARTS, OF_PARTS),
+    },
+    Path("docs/more-results.md"): {
         "again": lambda: stored_runs.contrasts(AGAIN, OF_AGAIN, seed=218),
+        "choices": lengths.by_choice,
+        "mixtures": lengths.of_mixtures,
+        "budgets": lengths.by_budget,
+        "sinkhorn": lambda: stored_runs.contrasts(IN_LINF, OF_AGAIN),
+        "l2": lambda: stored_runs.systems(stored_runs.L2, ("bs", "at_bs", "rb", "drop")),
+        "l2-differences": lambda: stored_runs.contrasts(
+            IN_L2, ("paired_at_bs", "rb", "paired_drop")
+        ),
     },
     Path("docs/audit-musdb18-7.md"): {
         **{

@@ -94,15 +94,33 @@ def by_choice(study: Path = STUDY) -> str:
         study: folder of the stored figures.
 
     Returns:
-        Markdown, a row a choice; first the improved version after as many epochs.
+        Markdown, a row a choice; first the baseline and the improved version after as many epochs.
 
     Raises:
         InputError: a table is missing or lacks a column.
     """
     tried = read_lengths(study, "choices.csv")
     epochs = {row["epoch"] for row in tried}
-    same = [r for r in read_lengths(study) if r["system"] == IMPROVED and r["epoch"] in epochs]
-    return _every_figure([*same, *tried])
+    return _every_figure([*(r for r in _of_two(study) if r["epoch"] in epochs), *tried])
+
+
+def of_two(study: Path = STUDY) -> str:
+    """Every figure of the baseline and the improved version after so many epochs.
+
+    Args:
+        study: folder of the stored figures.
+
+    Returns:
+        Markdown, a row a system and length, on validation tracks.
+
+    Raises:
+        InputError: the table is missing or lacks a column.
+    """
+    return _every_figure(_of_two(study))
+
+
+def _of_two(study: Path) -> list[Row]:
+    return [row for row in read_lengths(study) if row["system"] in (RSVM, IMPROVED)]
 
 
 def beyond(study: Path = STUDY) -> str:

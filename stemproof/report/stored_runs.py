@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from stemproof.core.errors import InputError
 from stemproof.core.files import read_json
 from stemproof.core.tables import read_table
@@ -124,20 +126,46 @@ def contrasts(
     Raises:
         InputError: a file is missing or damaged, or two tables do not compare.
     """
+    found = contrasted(pairs, seed)
+    rows = [
+        [words, *(_difference(own[key], digits) if key in own else "-" for key in keys)]
+        for words, own in found.items()
+    ]
+    return as_table(["difference", *(compared()[key].words for key in keys)], rows)
+
+
+def contrasted(
+    pairs: Mapping[str, tuple[Path, Path]], seed: int | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The differences of :func:`contrasts`, by row and figure.
+
+    Args:
+        pairs: as there.
+        seed: as there.
+
+    Raises:
+        InputError: a file is missing or damaged, or two tables do not compare.
+    """
     found = {}
     for words, files in pairs.items():
-        first, second = (read_table(file, MISSING, needs=OF_ALL, filled=["seed"]) for file in files)
+        first, second = read_pair(files)
         if seed is not None:
             first, second = (one[one["seed"] == seed] for one in (first, second))
         found[words] = contrast(first, second, StatisticsParams())
     entries = [entry for own in found.values() for entry in own.values()]
     for entry, adjusted in zip(entries, holm([one["p"] for one in entries]), strict=True):
         entry["p_holm"] = adjusted
-    rows = [
-        [words, *(_difference(own[key], digits) if key in own else "-" for key in keys)]
-        for words, own in found.items()
-    ]
-    return as_table(["difference", *(compared()[key].words for key in keys)], rows)
+    return found
+
+
+def read_pair(files: tuple[Path, Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two tables per track.
+
+    Raises:
+        InputError: one is missing or damaged.
+    """
+    first, second = (read_table(file, MISSING, needs=OF_ALL, filled=["seed"]) for file in files)
+    return first, second
 
 
 def of_every_system(folder: Path) -> dict[str, dict[str, Any]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import tracemalloc
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats as scipy_stats
 
 from stemproof.figures.statistics import (
@@ -28,6 +30,19 @@ OPTIONS = {"resamples": 300, "confidence": 0.95, "seed": 0}
 
 def mean(figure: np.ndarray) -> np.ndarray:
     return np.asarray(figure.mean(axis=-1))
+
+
+@given(
+    arrays(
+        np.float64,
+        array_shapes(min_dims=1, max_dims=3, max_side=7),
+        elements=st.just(math.nan) | st.floats(-1e300, 1e300),
+    )
+)
+def test_the_median_is_that_of_numpy(figure: np.ndarray) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        assert np.array_equal(median(figure), np.nanmedian(figure, axis=-1), equal_nan=True)
 
 
 def test_agrees_with_scipy_where_it_has_the_method() -> None:
@@ -354,3 +369,25 @@ def test_what_could_have_been_shown_is_mostly_shown(confidence: float, power: fl
 def test_what_could_have_been_shown_is_2_8_standard_errors() -> None:
     half = 1.959964
     assert detectable(-half, half) == pytest.approx(1.959964 + 0.841621, abs=1e-5)
+
+
+@pytest.mark.parametrize(("seeds", "comparisons"), [(3, 1), (3, 88), (5, 20)])
+def test_what_could_have_been_shown_after_correction_is_mostly_shown(
+    seeds: int, comparisons: int
+) -> None:
+    """Studies whose error is that of songs, or of a few seeds: p is below its level."""
+    draw, level = np.random.default_rng(4), 0.05 / comparisons
+    half = 1.959964
+    true = detectable(-half, half, comparisons=comparisons)
+    z = draw.normal(true, 1.0, size=50_000)
+    assert np.mean(2 * scipy_stats.norm.sf(z) < level) == pytest.approx(0.8, abs=0.01)
+
+    spread = draw.normal(size=seeds)
+    spread /= spread.std(ddof=1)
+    true = detectable(-1e-9, 1e-9, comparisons=comparisons, of_seeds=list(spread + 7))
+    found = draw.normal(true, 1.0, size=(50_000, seeds))
+    p = scipy_stats.ttest_1samp(found, 0, axis=1).pvalue
+    assert np.mean(p < level) == pytest.approx(0.8, abs=0.01)
+    # Whichever asks for more is what a study needs; one seed has no t-test.
+    assert detectable(-9e3, 9e3, of_seeds=[1.0, 2.0]) == detectable(-9e3, 9e3)
+    assert detectable(-half, half, of_seeds=[3.0]) == detectable(-half, half)

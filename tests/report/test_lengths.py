@@ -42,12 +42,13 @@ def test_what_a_training_did_not_reach_is_a_dash(tmp_path: Path) -> None:
     ]
 
 
-def test_choices_stand_beside_the_improved_version_of_that_length(tmp_path: Path) -> None:
+def test_choices_stand_beside_the_two_of_the_paper_after_that_length(tmp_path: Path) -> None:
     (tmp_path / "lengths.csv").write_text(LENGTHS)
     (tmp_path / "choices.csv").write_text(HEAD + "other,8,valid,14,4.0,3.0,1.0,0.5\n")
     head, _, *rows = rows_of(by_choice(tmp_path))
     assert head == ["system", "epochs", "SI-SDR", "BS", "AT-BS", "RB", "paired drop"]
     assert rows == [
+        ["baseline", "8", "10.00", "1.00", "0.50", "0.50", "0.25"],
         ["improved", "8", "13.00", "3.00", "2.00", "1.00", "0.12"],
         ["other", "8", "14.00", "4.00", "3.00", "1.00", "0.50"],
     ]

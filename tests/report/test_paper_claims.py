@@ -34,11 +34,11 @@ def test_every_claim_has_a_verdict(tmp_path: Path) -> None:
         "5 epochs, 2 seeds",
         "+0.50 [+0.40, +0.60]",
         "0.14",
-        "shown; the paper's size is possible",
+        "shown; the paper's figure is inside",
     ]
-    assert at_bs[-1] == si_sdr[-1] == "not shown; the paper's size is excluded"
+    assert at_bs[-1] == si_sdr[-1] == "not shown; the paper's figure is outside"
     assert rb[-1] == (
-        "the opposite is shown, but not after correction (p = 0.20); the paper's size is excluded"
+        "the opposite is shown, but not after correction (p = 0.20); the paper's figure is outside"
     )
 
 
@@ -46,7 +46,7 @@ def test_a_fall_that_is_claimed_and_found(tmp_path: Path) -> None:
     found = {"difference": -1.4, "low": -2.0, "high": -0.8, "p_holm": 0.01}
     *_, si_sdr = rows_of(against_paper({"x": run(tmp_path / "run", si_sdr=found)}))[2:]
     assert si_sdr[:2] == ["SI-SDR falls", "-1.36"]
-    assert si_sdr[-1] == "shown; the paper's size is possible"
+    assert si_sdr[-1] == "shown; the paper's figure is inside"
 
 
 def test_the_published_rows_are_of_the_stored_runs() -> None:
