@@ -110,6 +110,7 @@ def test_importing_the_package_waits_for_nothing() -> None:
     assert done.stdout.split() == ["[]", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["stemproof.audit", "stemproof.load"])
 def test_the_audit_can_be_called_and_its_room_imported(first: str) -> None:
     code = (

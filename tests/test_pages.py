@@ -90,6 +90,7 @@ def test_stages_have_the_options_that_are_shown(text: str) -> None:
                 assert re.search(rf"\b{option[2:]}: Annotated", source), (script, option)
 
 
+@pytest.mark.slow
 def test_the_python_of_the_front_page_can_be_imported() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if " import " in line]

@@ -95,6 +95,7 @@ def test_a_figure_does_not_depend_on_the_batch(
     assert_the_batch_does_not_matter(make_params, separator, segments, method=method, norm=norm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [1, 3])
 @pytest.mark.parametrize(("method", "norm"), EVERY)
 def test_nor_does_it_for_a_random_system(

@@ -261,6 +261,7 @@ def test_parts_and_what_is_found_of_them_are_held(make_params: MakeParams) -> No
     assert held(parts, [], params.attack) == shared
 
 
+@pytest.mark.slow
 def test_answers_are_remembered_in_the_room_that_was_announced(make_params: MakeParams) -> None:
     params = make_params(attack=ATTACK, audit=SETTINGS)
     suite, parts = params.audit.of("blind"), material()
@@ -274,6 +275,7 @@ def test_answers_are_remembered_in_the_room_that_was_announced(make_params: Make
     assert remembered(many, few, params.attack) == REMEMBERED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", [Plain(), Backward(), Dropout(), HonestDropout()])
 def test_what_is_remembered_changes_no_figure(make_params: MakeParams, system: Separator) -> None:
     """Not one bit; and of a system that draws nothing is remembered, so that it draws the same."""
@@ -527,6 +529,7 @@ def test_passes_are_averaged_as_in_the_attack(make_params: MakeParams) -> None:
     assert {case.passes for case in bench(HonestDropout(), params.attack).cases} == {5}
 
 
+@pytest.mark.slow
 def test_few_seeds_and_transfer_between_seeds(make_params: MakeParams, tmp_path: Path) -> None:
     params = make_params(attack=ATTACK, audit=SETTINGS)
     kept = stored_of(tmp_path / "plain", Plain(), params.attack)

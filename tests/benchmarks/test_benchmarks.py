@@ -68,6 +68,7 @@ def test_a_question_that_there_is_not_is_named() -> None:
     assert "no such question: atack; there are arithmetic" in done.stderr
 
 
+@pytest.mark.slow
 def test_everything_can_be_imported() -> None:
     modules = sorted(file.stem for file in BENCHMARKS.glob("*.py"))
     assert {*IN_PROCESS, *THROUGH_STAGES, *IN_PARTS} <= set(modules)

@@ -51,6 +51,7 @@ def noises(samples: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return truth, error - (error * truth).sum() / truth.square().sum() * truth
 
 
+@pytest.mark.slow
 def test_nothing_of_the_attacks_and_separators_is_used() -> None:
     lines = "import sys, restatement; print(*sys.modules)"
     command = [sys.executable, "-c", lines]
@@ -114,6 +115,7 @@ def test_the_attack_reaches_the_first_order_optimum_and_stays_in_its_box(restate
     assert one > worst  # from a random start half a budget does not lead to the corner
 
 
+@pytest.mark.slow
 @needs_spleeter
 def test_spleeter_is_that_of_the_package(restated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against its estimator, in which only what today's PyTorch refuses is written anew."""
@@ -277,6 +279,7 @@ def test_what_cannot_be_compared_is_one_sentence(restatement: Any, tmp_path: Pat
         restatement.compare(ours, theirs)
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_of_the_command(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     write_line(out, "a")

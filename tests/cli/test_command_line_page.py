@@ -45,6 +45,7 @@ def test_every_option_is_on_the_page_or_explains_itself(folder: Folder) -> None:
             assert option in PAGE or len(rest.split()) > 2, option
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "shown"), SHOWN, ids=COMMANDS)
 def test_what_is_shown_is_what_is_printed(folder: Folder, command: str, shown: str) -> None:
     blocks = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)

@@ -54,6 +54,7 @@ def test_a_stage_says_what_it_reads_and_writes(
     assert "stemproof/" not in said  # code is no input that a user has
 
 
+@pytest.mark.slow
 def test_the_help_of_a_stage(tmp_path: Path) -> None:
     shown = help_of("stages/evaluate.py", ROOT)
     assert "Example: python stages/evaluate.py --system baseline --seed" in shown

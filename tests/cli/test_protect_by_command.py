@@ -110,6 +110,7 @@ def vocals(folder: Folder, song: Any) -> Any:
     return np.concatenate(found, axis=1)
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_file_that_is_written(folder: Folder) -> None:
     said = folder.good("protect", SONG, "p.wav", *QUICK, "--snr", "30", "--report", "p.html")
     found, song, protected = folder.json("p.json"), read(folder.root / SONG), read(Path("p.wav"))
@@ -156,6 +157,7 @@ def test_true_vocals_give_true_figures(folder: Folder) -> None:
     assert np.abs(protected.astype(np.float64) - clean).max() <= 0.01
 
 
+@pytest.mark.slow
 def test_a_masked_song_in_mono_of_another_rate(folder: Folder) -> None:
     time = np.arange(3 * 22_050) / 22_050
     song = 0.2 * np.sin(2 * np.pi * 220 * time) + 0.02 * np.random.default_rng(0).standard_normal(
@@ -206,6 +208,7 @@ def encode(path: str, codec: str, tags: dict[str, str]) -> np.ndarray:
     return song
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec", "out"), [("a.mp3", "libmp3lame", "p.wav"), ("a.m4a", "aac", "p.flac")]
 )
@@ -299,6 +302,7 @@ def test_pictures_are_kept_in_flac_and_said_to_be_lost_in_wav(tmp_path: Path) ->
     assert len(soundfile.read(tmp_path / "b.flac")[0]) == 50
 
 
+@pytest.mark.slow
 def test_the_same_song_gives_the_same_bytes_from_python_and_twice(folder: Folder) -> None:
     folder.good("protect", SONG, "a.wav", *QUICK, "--snr", "30")
     found = stemproof.protect(
@@ -310,6 +314,7 @@ def test_the_same_song_gives_the_same_bytes_from_python_and_twice(folder: Folder
     assert found.document["effects"] == folder.json("a.json")["effects"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_ended_goes_on(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     words = "protect", SONG, "p.wav", *QUICK, "--snr", "30"
     folder.good(*words)
@@ -483,6 +488,7 @@ def files_up_to(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_windows_are_kept(folder: Folder) -> None:
     song = read(folder.root / SONG)
     raw = 4 * song.size

@@ -52,6 +52,7 @@ def _killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_memory_as_other_libraries_miss_it() -> None:
     """What was seen under limits of memory; and a worker that the system has killed."""
     with pytest.raises(Exception, match="terminated") as ended:

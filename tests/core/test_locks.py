@@ -89,6 +89,7 @@ def is_refused(process: subprocess.Popen[str]) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_until_the_first_is_killed(
     started: Any, project: Path, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_second_run_is_refused_until_the_first_is_killed(
     assert PreparedData(project / "data/prepared").tracks("train")
 
 
+@pytest.mark.slow
 def test_real_runs_at_once_leave_a_whole_result(started: Any, project: Path) -> None:
     runs = [started(ROOT / "stages/prepare.py") for _ in range(3)]
     refused = [is_refused(run) for run in runs]
@@ -113,6 +115,7 @@ def test_real_runs_at_once_leave_a_whole_result(started: Any, project: Path) -> 
     assert [len(data.tracks(split)) for split in ("train", "valid", "test")] == [4, 1, 2]
 
 
+@pytest.mark.slow
 def test_runs_that_write_other_files_do_not_meet(started: Any, tmp_path: Path) -> None:
     held(started, tmp_path, "train")
     assert is_refused(started(tmp_path / "train.py"))
@@ -143,6 +146,7 @@ def test_further_processes_of_a_run_share_its_lock(
     assert is_refused(started(tmp_path / f"{stage}.py", **environment)) == refused
 
 
+@pytest.mark.slow
 def test_where_there_is_no_project_nothing_is_left(started: Any, project: Path) -> None:
     (project / "params.yaml").rename(project / "params.txt")
     before = sorted(project.iterdir())

@@ -103,6 +103,7 @@ def test_numbers_that_dvc_writes_are_read_as_it_reads_them() -> None:
         assert same(parse_yaml(dumps_yaml({"a": value}), "file"), {"a": value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -175,6 +176,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, derandomize=True, deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), TREES, max_size=3))
 def test_what_is_read_is_what_dvc_reads(parts: dict[str, str]) -> None:

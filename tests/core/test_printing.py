@@ -85,6 +85,7 @@ def test_nobody_reads(tmp_path: Path, shell: str) -> None:
     assert b"Traceback" not in failed.stdout + failed.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["| true", ">/dev/full"])
 def test_the_command_goes_on_as_well(shell: str) -> None:
     done = subprocess.run(

@@ -27,6 +27,7 @@ def test_attention_on_a_gpu_repeats_its_bits(monkeypatch: pytest.MonkeyPatch) ->
     assert all(enabled() for enabled in SWITCHES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 def test_algorithms_repeat_their_bits(compiled: bool) -> None:
     script = (

@@ -44,6 +44,7 @@ def test_demo_songs_differ_and_repeat() -> None:
     assert not any(np.allclose(first[name], third[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_demo_folder_is_a_musdb_library(tmp_path: Path, make_params: MakeParams) -> None:
     demo = DemoParams(seed=1, train_songs=2, valid_songs=1, test_songs=1, seconds=2)
     render_demo(demo, 1, tmp_path / "demo")

@@ -109,6 +109,7 @@ def test_wav_files(place: Path, subtype: str, kind: str) -> None:
     run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["anywhere", "in the index"])
 def test_stem_files(place: Path, where: str) -> None:
     stems: list[NDArray[Any]] = stems_of(0, 600)

@@ -54,6 +54,7 @@ def test_songs_of_a_user_in_the_demo_folder_are_kept(songs: Path) -> None:
     assert everything(songs) == before
 
 
+@pytest.mark.slow
 def test_songs_are_rendered_anew_in_the_place_of_ours_alone(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     render_demo(DEMO, 1, folder)

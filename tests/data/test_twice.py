@@ -126,6 +126,7 @@ def test_what_cannot_be_told_apart_is_not(songs: Path) -> None:
     assert low_end(rich, RATE) != ""
 
 
+@pytest.mark.slow
 def test_a_song_as_wav_and_as_aac_is_refused(
     tmp_path: Path, make_params: Callable[..., AllParams]
 ) -> None:

@@ -166,6 +166,7 @@ def test_clips_of_both_kinds_of_systems(tmp_path: Path, params: AllParams) -> No
             assert 0 <= apart < 1.1 or np.abs(alone).max() > 0.87
 
 
+@pytest.mark.slow
 def test_a_system_that_cannot_choose_is_heard_all_the_same(
     tmp_path: Path, params: AllParams
 ) -> None:

@@ -102,6 +102,7 @@ def test_windows_with_silence_are_left_out_by_both() -> None:
         assert own == pytest.approx({"sdr": figures["sdr"]}, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_scored_is_counted_not_fatal() -> None:
     silent, mute = make_track(3), make_track(4)
     silent.vocals[:] = 0

@@ -109,6 +109,7 @@ def _one_of_two(rank: int, path: str, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_halves_of_a_batch_have_the_gradient_of_the_whole(
     make_params: MakeParams, tmp_path: Path
 ) -> None:
@@ -387,6 +388,7 @@ def test_a_launcher_that_starts_another_number_is_refused(
         make_fabric(params.runtime, params.processes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "processes", "said"),
     [
@@ -763,6 +765,7 @@ except InputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1", "ucx://127.0.0.1:9", "tls://127.0.0.1:9"])
 def test_an_address_that_is_none_is_an_error(address: str) -> None:
     # In a process of its own: a client of Dask that failed can hang the next one.

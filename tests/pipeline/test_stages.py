@@ -139,6 +139,7 @@ def test_a_checkpoint_of_other_parameters_is_not_used(
     assert len(trained.curves) == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_not_used(
     prepared: PreparedData,
     tmp_path: Path,
@@ -341,6 +342,7 @@ def test_the_stft_goes_through_everything_untrained(
     assert figures["drop"] > 0
 
 
+@pytest.mark.slow
 def test_adversarial_training_costs_the_attack_more(
     prepared: PreparedData, tmp_path: Path, make_params: MakeParams
 ) -> None:

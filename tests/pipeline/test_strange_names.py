@@ -82,6 +82,7 @@ def stage(name: str, *arguments: Any) -> None:
     importlib.import_module(name).main(*arguments)
 
 
+@pytest.mark.slow
 def test_no_stage_reaches_for_the_network(run: tuple[Path, list[Any]]) -> None:
     folder, calls = run
     assert calls == []

@@ -208,6 +208,7 @@ def test_an_edited_claim_has_no_place(make: Make, tmp_path: Path) -> None:
         build_board([file], tmp_path / "report")
 
 
+@pytest.mark.slow
 def test_the_command_writes_it(make: Make, tmp_path: Path) -> None:
     def said(*arguments: str, code: int = 0) -> str:
         command = [sys.executable, "-m", "stemproof.cli", *arguments]

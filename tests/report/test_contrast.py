@@ -63,6 +63,7 @@ def test_fewer_comparisons_are_adjusted_than_in_the_run(settings: Any) -> None:
         assert found[key]["p"] <= found[key]["p_holm"] <= published[key]["p_holm"] + 1e-12
 
 
+@pytest.mark.slow
 def test_it_is_antisymmetric_where_it_must_be(settings: Any) -> None:
     there = contrast(table("robust"), table("improved"), settings)
     back = contrast(table("improved"), table("robust"), settings)
@@ -90,12 +91,14 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*script, *arguments], cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_what_the_command_refuses(tmp_path: Path) -> None:
     done = command(tmp_path, "robust", "nobody", "--tracks", "results/musdb18-7/run/plots/tracks")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "nobody.csv" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_table_of_the_results(tmp_path: Path) -> None:
     """What the page of results shows is what the command prints."""
     page = (ROOT / "docs/results.md").read_text()

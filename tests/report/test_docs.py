@@ -27,7 +27,15 @@ def committed_parameters() -> bytes:
     return shown.stdout if shown.returncode == 0 else (ROOT / "params.yaml").read_bytes()
 
 
-@pytest.mark.parametrize("name", docs.TABLES, ids=str)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # What is computed anew from tables per track takes seconds.
+        pytest.param(name, marks=pytest.mark.slow if "results" in name.stem else ())
+        for name in docs.TABLES
+    ],
+    ids=str,
+)
 def test_the_pages_are_up_to_date(
     name: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

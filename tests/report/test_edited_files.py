@@ -163,6 +163,7 @@ def test_what_is_wrong_is_named_with_its_stage(
     assert found.startswith(f"{path}: ")
 
 
+@pytest.mark.slow
 def test_tables_that_were_cut_or_edited(run: Run) -> None:
     for file in sorted(run.plots.rglob("*.csv")):
         text = file.read_text()

@@ -30,6 +30,7 @@ def shown(folder: Path) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_every_key(tmp_path: Path) -> None:
     folder = clips(tmp_path / "clips")
     file = folder / INDEX

@@ -213,6 +213,7 @@ def test_a_mixed_run_is_claimed(tmp_path: Path, make_params: MakeParams) -> None
     assert set(whole.seeds) == {"1", "2"} and set(blind.seeds) == {"1"}
 
 
+@pytest.mark.slow
 def test_one_entry_adds_a_figure_everywhere(
     tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_of_what_is_not_compared_there_is_no_verdict(systems: Mapping[str, Model
     assert said.startswith("BS, song by song, shows no difference")
 
 
+@pytest.mark.slow
 def test_the_contrast_prints_a_dash(tmp_path: Path, systems: Mapping[str, Models]) -> None:
     tree: dict[str, Any] = {**default_tree(), "statistics": {"bootstrap": 100}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))

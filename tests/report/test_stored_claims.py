@@ -57,6 +57,7 @@ def claim(folder: Path, *arguments: str, name: str = "again") -> subprocess.Comp
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_published_claims_are_those_of_the_stored_run(run: Path) -> None:
     folder = run.parent
     commit = committed(folder)
@@ -81,6 +82,7 @@ def test_the_published_claims_are_those_of_the_stored_run(run: Path) -> None:
         assert not {"demo", "report", "protect", "workers"} & set(written["parameters"])
 
 
+@pytest.mark.slow
 def test_nothing_is_written_where_one_claim_disagrees_with_itself(run: Path) -> None:
     folder, file = run.parent, run / "metrics/environment.json"
     committed(folder)
@@ -140,6 +142,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         sealed_parameters(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_one_of_the_two_options_is_not_enough(tmp_path: Path) -> None:
     for arguments in (["--stored", "run"], ["--commit", "HEAD"]):
         done = claim(tmp_path, *arguments)
@@ -163,6 +166,7 @@ def test_a_commit_that_cannot_have_made_the_run_is_refused(tmp_path: Path) -> No
         known_commit(tmp_path, "HEAD", ["attack", "teleport"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/tmp/a"])
 def test_a_name_that_is_no_folder_under_results_is_refused(tmp_path: Path, name: str) -> None:
     done = claim(tmp_path, name=name)
@@ -170,6 +174,7 @@ def test_a_name_that_is_no_folder_under_results_is_refused(tmp_path: Path, name:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_claims_of_one_name_are_written_by_one_run_at_a_time(run: Path) -> None:
     folder = run.parent
     committed(folder)

@@ -66,6 +66,7 @@ def test_two_tables_give_the_stored_comparison() -> None:
     )
 
 
+@pytest.mark.slow
 def test_one_seed_by_itself() -> None:
     """Of the stored runs: a training again is compared with the same seed, and no other."""
     again, long = RUN / "plots/tracks/baseline.csv", ROOT / LONG / "plots/tracks/baseline.csv"
@@ -77,6 +78,7 @@ def test_one_seed_by_itself() -> None:
     assert of_all != cell
 
 
+@pytest.mark.slow
 def test_p_values_are_adjusted_for_the_whole_table() -> None:
     tracks = ROOT / LONG / "plots/tracks"
     pairs = {

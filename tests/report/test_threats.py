@@ -134,6 +134,7 @@ def page_of(run: MixedRun, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dic
     return reported(folder, run.params, run.systems, INFORMED)
 
 
+@pytest.mark.slow
 def test_the_report_keeps_them_apart(
     run: MixedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def test_the_report_keeps_them_apart(
         assert not re.search(r"(?<![\d.-])([+-]?\d+\.\d+), \1\b", said)
 
 
+@pytest.mark.slow
 def test_verdicts_on_the_paper_are_of_informed_systems(
     run: MixedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -327,6 +327,7 @@ def ended(process: int) -> bool:
 HANG = "sleep 300 & echo $! > child; echo $$ > own; wait {input} {output}; sleep 300"
 
 
+@pytest.mark.slow
 def test_what_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     said = refusal(shell(HANG, timeout=2))
     assert said.endswith(

@@ -394,6 +394,7 @@ def test_a_model_file_rebuilds_nothing_else(tmp_path: Path, change: dict[str, An
         loaded(path, Made(found.model, settings, found.curves, trained=False))
 
 
+@pytest.mark.slow
 def test_the_package_is_needed_only_to_make_and_to_load(tmp_path: Path) -> None:
     path = store(tmp_path / "own.safetensors", toy("HDemucs"))
     model = tmp_path / "model.safetensors"

@@ -147,6 +147,7 @@ def test_the_mask_is_the_vocals_share(
 # The whole.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 1024, 70_001, 511 * 1024, 512 * 1024, 1025 * 1024 + 5])
 def test_the_whole_is_what_it_is_stated_to_be(
     model: Spleeter, theirs: dict[str, nn.Module], samples: int
@@ -243,6 +244,7 @@ def test_what_is_computed_again_changes_no_bit(
 # The gradient.
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_blocks")
 @pytest.mark.parametrize(("samples", "around"), [(3_000, 1_500), (70 * 1024, 65_024)])
 def test_the_gradient_is_that_of_finite_differences(
@@ -322,6 +324,7 @@ def make(weights: Path | None = None, **more: Any) -> Made:
     )
 
 
+@pytest.mark.slow
 def test_a_model_file_holds_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, kind, path = make(), find_kind("spleeter"), tmp_path / "model.safetensors"
     assert (made.trained, made.curves) == (False, [{"epoch": 0}])

@@ -197,6 +197,7 @@ def test_what_lies_below_half_of_both_rates_comes_back(
     assert error[..., edge:-edge].abs().max() < 2e-3
 
 
+@pytest.mark.slow
 def test_a_long_recording_keeps_its_length() -> None:
     # Above 2 ** 24 samples a number of samples is no float32 any more.
     recording = torch.zeros(1, 1, 2**24 + 2**21 + 1)
