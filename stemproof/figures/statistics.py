@@ -194,7 +194,8 @@ def detectable(
 
     Of several comparisons, each has to pass the first step of Holm's correction; and of several
     training seeds the t-test over their estimates as well, whose power is that of a noncentral t
-    (Cohen, 1988, section 2.5). What both ask is no less than the larger of what each asks.
+    (Johnson, Kotz and Balakrishnan, 1995, chapter 31). What both ask is no less than the larger of
+    what each asks.
 
     Args:
         low: lower end of the interval.
