@@ -287,8 +287,8 @@ def what_budgets_cost() -> list[str]:
     found = {row["system"]: row for row in read_budgets(ROOT / LENGTHS)}
     bs, drop = ({name: float(row[key]) for name, row in found.items()} for key in ("bs", "drop"))
     least, few, robust = "separation-only", "robust-eps-0-03", "robust"
-    many, heavy = "robust-eps-0-3", "robust-weight-8"
-    assert set(found) == {least, few, robust, many, heavy}
+    many, heavy, light = "robust-eps-0-3", "robust-weight-8", "robust-weight-0-5"
+    assert set(found) == {least, few, robust, many, heavy, light}
     of_seeds = curves()["valid_bs"].xs(8, level="epoch")[least]
     seeds = of_seeds.max() - of_seeds.min()
     lengths = pd.read_csv(ROOT / LENGTHS / "lengths.csv")
@@ -302,6 +302,7 @@ def what_budgets_cost() -> list[str]:
         f"has {drop[robust]:.2f} and {bs[least] - bs[robust]:.2f} dB less BS, eps 0.3 has "
         f"{drop[many]:.2f} and {bs[least] - bs[many]:.2f} dB less",
         f"eps 0.3 ({drop[heavy]:.2f}) with {bs[many] - bs[heavy]:.1f} dB less BS",
+        f"that of eps 0.03 ({drop[light]:.2f}) with {bs[few] - bs[light]:.1f} dB less",
         f"here (BS {beside['bs']:.2f}, paired drop {beside['drop']:.2f})",
         f"no more ({later['bs']:.2f} and {later['drop']:.2f}; `robust` {its['bs']:.2f} and "
         f"{its['drop']:.2f})",
