@@ -39,7 +39,8 @@ def main(
     if tracks == PLOTS / "tracks":  # of this project, which says what it was made with
         made_of("report", said_by(METRICS / "environment.json", "compare", reads=tracks))
     found = contrast(tables[0], tables[1], params.statistics)
-    print(f"{first} minus {second}, dB")
+    comparisons = sum("p_holm" in entry for entry in found.values())
+    print(f"{first} minus {second}, dB; p-values are adjusted for these {comparisons} comparisons")
     wide = 2 + max(len(figure.words) for figure in compared().values())
     for key, figure in compared().items():
         if key not in found:  # a figure that one of the two does not have

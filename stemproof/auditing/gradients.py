@@ -17,6 +17,9 @@ from stemproof.separators.protocol import Separator, side_of
 def gradient_health(cases: Sequence[Case], one: Tensor, length: float) -> dict[str, float]:
     """Zero gradients, agreement with a finite difference, and silence.
 
+    Zero gradients are counted where the mixture is not silent: what a system hears of digital
+    silence, with little around it, changes nothing, and hides nothing.
+
     Args:
         cases: parts of recordings, and the system.
         one: a recording, 1 x channels x samples, in whose shape silence is played.
@@ -30,8 +33,10 @@ def gradient_health(cases: Sequence[Case], one: Tensor, length: float) -> dict[s
         (gradient,) = torch.autograd.grad(loss.sum(), mixture, allow_unused=True)
         if gradient is None:
             gradient = torch.zeros_like(mixture)
-        zero = (gradient == 0) | ~torch.isfinite(gradient)
-        zeros.append(zero.double().mean(-1).cpu().numpy())
+        sounds = case.mixture != 0
+        zero = sounds & ((gradient == 0) | ~torch.isfinite(gradient))
+        share = zero.double().sum(-1) / sounds.double().sum(-1).clamp(min=1)
+        zeros.append(share.cpu().numpy())
         for size, found in errors.items():
             found.append(_errors(case, gradient, size))
     # A bent loss needs a short step, and rounding a long one; a wrong gradient agrees with neither.

@@ -36,6 +36,7 @@ from stemproof.data.checks import (
     power,
     sum_db,
 )
+from stemproof.data.codec import audio_streams
 from stemproof.data.kept import Kept, go_on_in, record_of
 from stemproof.data.manifest import MANIFEST, MANIFEST_SHA256, Entry, write_manifest
 from stemproof.data.overlap import refuse_link, refuse_outputs
@@ -159,9 +160,9 @@ def _check_found(tracks: Sequence[Recording], data: DataParams) -> None:
 
 
 def _at_least(tracks: Sequence[Recording]) -> int:
-    """Bytes that mixture and vocals take, as float32: of wav files, which have no more bits."""
-    mixtures = [track.path_of("mixture") for track in tracks]
-    return 2 * sum(file.stat().st_size for file in mixtures if file.suffix == ".wav")
+    """Bytes that mixture and vocals take as float32, by what the headers of the mixtures say."""
+    mixtures = [audio_streams(track.path_of("mixture"))[0] for track in tracks]
+    return sum(2 * 4 * stream["duration_ts"] * stream["channels"] for stream in mixtures)
 
 
 def _file_of(track: Recording, index: int) -> str:

@@ -24,6 +24,7 @@ from stemproof.auditing.bench import Bench
 from stemproof.auditing.checks import Auditor
 from stemproof.auditing.costs import REMEMBERED, held, remembered
 from stemproof.auditing.flags import CHECKS, not_converged, raise_flags
+from stemproof.auditing.gradients import gradient_health
 from stemproof.auditing.material import Material
 from stemproof.auditing.params import AuditParams, Suite
 from stemproof.auditing.run import Audited, System, audit
@@ -505,6 +506,24 @@ def test_what_is_not_a_number_is_flagged(settings: tuple[AttackParams, AuditPara
     health = auditor.gradient_health()
     assert health["zero_share"] > audit_params.zero_gradient_share
     assert health["finite_difference_error"] == 1.0
+
+
+def test_silence_hides_no_way(settings: tuple[AttackParams, AuditParams]) -> None:
+    """A system that hears a sample at a time, and recordings that begin with digital silence."""
+
+    class Near(Plain):
+        def separate(self, mixture: Tensor, side: Side = None) -> Tensor:
+            return torch.tanh(mixture)
+
+    attack, _ = settings
+    sounds = torch.arange(400) >= 20
+    cases = [
+        replace(case, mixture=case.mixture * sounds, vocals=case.vocals * sounds)
+        for case in bench(Near(), attack).cases
+    ]
+    assert gradient_health(cases, cases[0].mixture[:1], 1e-3)["zero_share"] == 0
+    hidden = [replace(case, separator=GradientKiller()) for case in cases]
+    assert gradient_health(hidden, cases[0].mixture[:1], 1e-3)["zero_share"] == 1
 
 
 def test_the_universal_perturbation_uses_its_budget(

@@ -247,6 +247,15 @@ def test_ffmpeg_missing(
         run_prepare(params, tmp_path / "out")
 
 
+def test_what_is_announced_is_what_is_taken(
+    songs: Path, tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[int] = []
+    monkeypatch.setattr("stemproof.data.prepare.announce", lambda *words: said.append(words[2]))
+    run_prepare(make_params(data={"root": str(songs)}), tmp_path / "out")
+    assert said == [sum(np.load(file).nbytes for file in (tmp_path / "out").glob("*.npy"))]
+
+
 def test_disk_full(
     songs: Path, tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
