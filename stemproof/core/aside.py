@@ -66,12 +66,10 @@ def written_aside(path: Path) -> Iterator[Path]:
     with explaining(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        prefix = f".{path.stem[:KEPT]}."
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
-    aside, waiting = _Aside(Path(name), path, handle), _waiting.get()
+        temporary, handle = _made(path)
+    aside, waiting = _Aside(temporary, path, handle), _waiting.get()
     named = False
     try:
-        _lock(handle)
         with explaining(path, "written"):
             # mkstemp makes files private; results should be as readable as any other new file.
             aside.temporary.chmod(0o666 & ~UMASK)
@@ -143,6 +141,18 @@ def unfinished_of(name: str, finals: Iterable[str]) -> bool:
     )
 
 
+def _made(path: Path) -> tuple[Path, int]:
+    """A file beside another one, and its handle, which holds the lock on it."""
+    while True:
+        prefix = f".{path.stem[:KEPT]}."
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+        # Until it is locked, a process that sweeps takes it for what a kill left.
+        _lock(handle, wait=True)
+        if Path(name).exists():
+            return Path(name), handle
+        os.close(handle)
+
+
 def _sweep(path: Path) -> None:
     """Remove what processes that were killed left of a file; of one that lives, nothing."""
     for entry in path.parent.glob(f".{glob.escape(path.stem[:KEPT])}.*"):
@@ -157,12 +167,12 @@ def _sweep(path: Path) -> None:
                 os.close(handle)
 
 
-def _lock(handle: int) -> bool:
+def _lock(handle: int, wait: bool = False) -> bool:
     """Lock a file until it is closed; whether that was possible."""
     try:
         import fcntl  # there is none on Windows
 
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (ImportError, OSError):
         return False
     return True

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -166,6 +167,29 @@ def test_who_vouches_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         for name in ("index", "y", "x"):
             (place / name).write_text(name)
     assert linked == ["x", "y", "index"]
+
+
+def test_who_sweeps_between_a_file_and_its_lock_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may take a file that was just made for what a kill left."""
+    path, made = tmp_path / "a.txt", list[str]()
+    make = tempfile.mkstemp
+
+    def swept(**arguments: Any) -> tuple[int, str]:
+        handle, name = make(**arguments)
+        made.append(name)
+        if len(made) == 1:
+            words = (
+                "import sys, pathlib as p, stemproof.core.aside as a; a._sweep(p.Path(sys.argv[1]))"
+            )
+            subprocess.run([sys.executable, "-c", words, str(path)], check=True, cwd=ROOT)
+            assert not Path(name).exists()
+        return handle, name
+
+    monkeypatch.setattr("tempfile.mkstemp", swept)
+    write_text(path, "whole")
+    assert len(made) == 2 and content(tmp_path) == {"a.txt": "whole"}
 
 
 def test_what_a_kill_left_goes_with_the_next_write(tmp_path: Path) -> None:
