@@ -137,6 +137,20 @@ def announced_samples(filename: str | Path, number: int) -> int:
     return int(audio_streams(filename)[number]["duration_ts"])
 
 
+def announced_values(filename: str | Path) -> int:
+    """How many values (samples times channels) a file's header promises, of its first audio stream.
+
+    Returns:
+        0 where it promises nothing, as where it is no audio file: a data set of one's own may keep
+        its songs as text, or as a folder.
+    """
+    try:
+        streams = audio_streams(filename)
+    except (av.error.FFmpegError, OSError, ValueError):
+        return 0
+    return announced_samples(filename, 0) * int(streams[0]["channels"]) if streams else 0
+
+
 def _wav_samples(path: Path) -> int:
     """Frames that a RIFF or RF64 header announces; decoders tell what is there instead."""
     block, long_size = 0, 0

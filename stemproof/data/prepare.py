@@ -36,7 +36,7 @@ from stemproof.data.checks import (
     power,
     sum_db,
 )
-from stemproof.data.codec import audio_streams
+from stemproof.data.codec import announced_values
 from stemproof.data.kept import Kept, go_on_in, record_of
 from stemproof.data.manifest import MANIFEST, MANIFEST_SHA256, Entry, write_manifest
 from stemproof.data.overlap import refuse_link, refuse_outputs
@@ -161,8 +161,7 @@ def _check_found(tracks: Sequence[Recording], data: DataParams) -> None:
 
 def _at_least(tracks: Sequence[Recording]) -> int:
     """Bytes that mixture and vocals take as float32, by what the headers of the mixtures say."""
-    mixtures = [audio_streams(track.path_of("mixture"))[0] for track in tracks]
-    return sum(2 * 4 * stream["duration_ts"] * stream["channels"] for stream in mixtures)
+    return sum(2 * 4 * announced_values(track.path_of("mixture")) for track in tracks)
 
 
 def _file_of(track: Recording, index: int) -> str:

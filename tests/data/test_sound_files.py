@@ -29,7 +29,7 @@ from stemproof.data.checks import (
     check_sum,
     power,
 )
-from stemproof.data.codec import announced_samples, example_stem
+from stemproof.data.codec import announced_samples, announced_values, example_stem
 from stemproof.data.long import lay_out
 from stemproof.data.params import SegmentParams
 from stemproof.data.prepare import _decode
@@ -357,6 +357,18 @@ def test_truncated_wav_files_are_told(tmp_path: Path, kind: bytes) -> None:
     for read in (lambda: recording.read("mixture"), lambda: read_audio(path)):
         with pytest.raises(InputError, match=said):
             read()
+
+
+def test_values_that_a_header_announces(tmp_path: Path) -> None:
+    """Of a data set of one's own, whose songs need not be audio files, none."""
+    path = tmp_path / "x.wav"
+    path.write_bytes(wav(stems_of(0)[0]))
+    assert announced_values(path) == 2 * SAMPLES
+    assert announced_values(example_stem()) > 0
+    text = tmp_path / "x.txt"
+    text.write_text("0.1 0.2\n")
+    for other in (text, tmp_path, tmp_path / "none"):
+        assert announced_values(other) == 0
 
 
 def test_no_samples(tmp_path: Path) -> None:
