@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 
@@ -19,6 +17,7 @@ from stemproof.attacks.passes import Cost, Passes, passes_of
 from stemproof.attacks.score_based import score_based
 from stemproof.attacks.threat import excerpts_for, threat_of
 from stemproof.auditing.costs import passes_of_audit
+from stemproof.core.forecast import quickest
 from stemproof.data.store import PreparedData
 from stemproof.separators.protocol import BlackBox, Separator, separated, side_of
 
@@ -72,20 +71,21 @@ def timed(separator: Separator, mixture: Tensor, vocals: Tensor, sample_rate: in
     """
     side = side_of(separator, mixture, vocals)
     seconds = mixture.shape[-1] / sample_rate
-    with torch.no_grad():
-        separated(separator, mixture, side)  # the first takes longer
-        started = time.perf_counter()
-        separated(separator, mixture, side).sum().item()
-    forward = (time.perf_counter() - started) / seconds
-    if isinstance(separator, BlackBox):
-        return Cost(forward, forward)
-    started = time.perf_counter()
-    heard = mixture.clone().requires_grad_(True)
-    output = separated(separator, heard, side).sum()
-    if output.requires_grad:
-        torch.autograd.grad(output, heard, allow_unused=True)
-    output.item()
-    return Cost(forward, (time.perf_counter() - started) / seconds)
+
+    def forward() -> None:
+        with torch.no_grad():
+            separated(separator, mixture, side).sum().item()
+
+    def both() -> None:
+        heard = mixture.clone().requires_grad_(True)
+        output = separated(separator, heard, side).sum()
+        if output.requires_grad:
+            torch.autograd.grad(output, heard, allow_unused=True)
+        output.item()
+
+    forward()  # the first takes longer
+    ahead = quickest(forward) / seconds
+    return Cost(ahead, ahead if isinstance(separator, BlackBox) else quickest(both) / seconds)
 
 
 def _attack(params: AttackParams, white: bool, channels: int) -> Passes:

@@ -164,12 +164,11 @@ def audit_folder(
     ]
 
 
-def minutes(
+def expected_seconds(
     systems: Sequence[System], data: PreparedData, params: FolderParams, device: torch.device
 ) -> float:
     """About how long :func:`audit_folder` will take: a timed pass, times the number of passes."""
-    seconds = [estimated(one.separator, data, params, device) for one in systems]
-    return sum(seconds) / 60
+    return sum(estimated(one.separator, data, params, device) for one in systems)
 
 
 def document(found: Sequence[FolderAudit], data: PreparedData, params: FolderParams) -> Any:

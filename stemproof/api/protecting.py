@@ -20,6 +20,7 @@ from stemproof.core.errors import InputError, explaining
 from stemproof.core.files import fingerprint, sha256, write_json, write_text
 from stemproof.core.params import validate
 from stemproof.core.progress import Progress
+from stemproof.core.room import counted, in_time
 from stemproof.data.checks import check_held
 from stemproof.data.long import LongAudio, lay_out
 from stemproof.data.tags import copy_tags
@@ -123,9 +124,8 @@ def _worked(
     steps, passes = run.passes(job)
     done = len(job.windows.starts) - len(run.unfinished(job))
     if progress:
-        seconds = run.estimated_seconds(job)
-        much = f"about {seconds / 60:.0f} minute(s)" if seconds >= 60 else "less than a minute"
-        again = f", {done} window(s) were done before" if done else ""
+        much = in_time(run.estimated_seconds(job))
+        again = f", done before: {counted(done, 'window')}" if done else ""
         names = ", ".join(aim.name for aim in job.aims)
         Progress.write(f"{job.song.seconds:.0f} s against {names}: {much}{again}", file=sys.stderr)
     with Progress(total=steps, desc="protect", unit="step", disable=not progress) as bar:

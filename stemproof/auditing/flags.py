@@ -60,7 +60,7 @@ def zero_gradients(figures: Figures, settings: AuditParams) -> Flag:
     return Flag(
         "zero gradients",
         share > settings.zero_gradient_share,
-        f"{share:.1%} of the input gradients are exactly zero",
+        f"{share:.1%} of the input gradients are exactly zero where the mixture sounds",
     )
 
 

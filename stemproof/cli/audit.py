@@ -78,9 +78,10 @@ def audit(
     """
     import torch
 
-    from stemproof.api.folder import audit_folder, document, minutes, open_systems
+    from stemproof.api.folder import audit_folder, document, expected_seconds, open_systems
     from stemproof.api.folder_params import FolderParams
     from stemproof.core.files import write_json
+    from stemproof.core.room import counted, in_time
     from stemproof.data.songs import find_songs, prepare_songs
 
     params = FolderParams(attack_section(eps, snr, steps, queries))
@@ -94,11 +95,11 @@ def audit(
         work = Path(name)
         data = prepare_songs(songs, work / "songs", params.cut, excerpt)
         opened = open_systems(systems, data, work, where)
-        about = minutes(opened, data, params, where)
+        much = in_time(expected_seconds(opened, data, params, where))
         heard = sum(track.samples for track in data.tracks("test")) / data.sample_rate
         names = ", ".join(one.name for one in opened)
-        much = f"about {about:.0f} minute(s)" if about >= 1 else "less than a minute"
-        typer.echo(f"{len(songs)} song(s), {heard:.0f} s, {names}: {much}", err=True)
+        said = f"{counted(len(songs), 'song')}, {heard:.0f} s, {names}: {much}"
+        typer.echo(said, err=True)
         torch.manual_seed(params.attack.seed)
         found = audit_folder(opened, data, params, work, where)
         if out is not None:

@@ -1,9 +1,10 @@
-"""How long a training will take and the memory that it has: said after its first steps."""
+"""How long work will take, by its first steps or by trials; and the memory that a training has."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +14,25 @@ from stemproof.core.room import in_time, in_words, peak_memory
 
 WARM = 2  # steps that are not timed: the first ones of a process take longer
 TIMED = 5  # steps
+TRIALS = 5  # at most
+ENOUGH = 0.5  # seconds of trials
+
+
+def quickest(work: Callable[[], object]) -> float:
+    """Seconds that some work takes at its quickest, of as many trials as fit half a second.
+
+    The first trial of a process takes longer than all others, and so does one that the machine
+    was busy beside. Work that takes longer than that is tried once.
+
+    Args:
+        work: on a GPU it must wait for its own end.
+    """
+    found: list[float] = []
+    while len(found) < TRIALS and sum(found) < ENOUGH:
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found)
 
 
 @dataclass

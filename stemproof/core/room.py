@@ -104,6 +104,11 @@ def in_words(size: int) -> str:
     return f"{value:.{1 if value < 9.95 and unit else 0}f} {UNITS[unit]}"
 
 
+def counted(count: int, unit: str) -> str:
+    """A number of things: 1 song, 2 songs."""
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
 def in_time(seconds: float) -> str:
     """How long something takes, for people: about 7 minutes."""
     if seconds >= 5400:

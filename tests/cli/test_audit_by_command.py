@@ -16,7 +16,7 @@ from song_toys import RATE, Folder, folder, make_song, read, sdr, system
 
 from stemproof.api import costing
 from stemproof.api.choosing import choose
-from stemproof.api.folder import audit_folder, minutes, open_systems
+from stemproof.api.folder import audit_folder, expected_seconds, open_systems
 from stemproof.api.folder_params import FolderParams
 from stemproof.attacks.params import AttackSection
 from stemproof.attacks.passes import Cost
@@ -156,7 +156,7 @@ def test_the_estimate_counts_the_passes(
     systems = open_systems([choose(name)], data, tmp_path, CPU)
     module = next(m for key, m in sys.modules.items() if key.startswith("somebody_"))
     monkeypatch.setattr(costing, "timed", lambda *_: Cost(1.0, 1.0))
-    estimate = 60 * minutes(systems, data, params, CPU)
+    estimate = expected_seconds(systems, data, params, CPU)
     module.HEARD.clear()
     audit_folder(systems, data, params, tmp_path, CPU)
     assert estimate == pytest.approx(sum(module.HEARD) / RATE, rel=0.1)
@@ -233,5 +233,5 @@ def test_bars_and_what_stages_say_are_not_the_result(folder: Folder) -> None:
     ran = folder.run("audit", "songs", "--with", "mine", *QUICK)
     assert ran.code == 0
     assert ran.out.startswith("dB ")
-    assert "2 song(s), 6 s, mine: less than a minute" in ran.err
+    assert "2 songs, 6 s, mine: less than two minutes" in ran.err
     assert "the gradient passes its checks" in ran.err

@@ -1,4 +1,4 @@
-"""What a training says of its time after its first steps."""
+"""What is said of the time that work will take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stemproof.core import forecast
-from stemproof.core.forecast import TIMED, WARM, Forecast
+from stemproof.core.forecast import TIMED, WARM, Forecast, quickest
 from stemproof.core.progress import Progress
 from stemproof.core.room import in_time, in_words, peak_memory
 
@@ -82,3 +82,22 @@ def test_the_memory_is_that_of_the_process(
     peak = peak_memory()
     if peak is not None:
         assert f"; {in_words(peak)} of memory so far" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("takes", "found"),
+    [
+        ([0.2, 0.1, 0.1, 0.1], 0.1),  # the first of a process takes longer
+        ([0.1, 0.4], 0.1),  # something else went on beside
+        ([0.01] * 5, 0.01),
+        ([70.0], 70.0),  # once
+    ],
+)
+def test_the_quickest_of_some_trials(clock: list[float], takes: list[float], found: float) -> None:
+    left = list(takes)
+
+    def work() -> None:
+        clock[0] += left.pop(0)
+
+    assert quickest(work) == pytest.approx(found)
+    assert not left
