@@ -177,6 +177,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "choices": lengths.by_choice,
         "mixtures": lengths.of_mixtures,
         "budgets": lengths.by_budget,
+        "songs": lengths.by_songs,
         "sinkhorn": lambda: stored_runs.contrasts(IN_LINF, OF_AGAIN),
         "l2": lambda: stored_runs.systems(stored_runs.L2, ("bs", "at_bs", "rb", "drop")),
         "l2-differences": lambda: stored_runs.contrasts(

@@ -19,6 +19,9 @@ STUDY = LENGTHS
 SHOWN = (8, 16, 32)  # epochs, beside the last that every training reached
 OF_LENGTHS = ("bs", "drop", "rb")
 OF_CHOICES = ("si_sdr", "bs", "at_bs", "rb", "drop")
+SONGS, STEPS = 80, 120  # of the stored trainings: songs, and steps that an epoch has
+OF_SONGS = (960, 1920)  # steps after which trainings on fewer songs stand beside them
+VALID = ("valid_si_sdr", "valid_bs")
 SIGNALS = ("vocals", "accompaniment", "mixture")
 # The attack in a training step of two systems that lengths.csv has: its eps, and its loss's weight.
 BUDGETS = {"separation-only": ("0", "2"), "robust": ("0.1", "2")}
@@ -155,6 +158,40 @@ def of_mixtures(study: Path = STUDY) -> str:
         for row in _rows(study / "mixtures.csv", "system", "epoch", *SIGNALS)
     ]
     return as_table(["system", "epochs", *SIGNALS], rows)
+
+
+def by_songs(study: Path = STUDY) -> str:
+    """What the number of training songs is worth, after as many steps.
+
+    Args:
+        study: folder of the stored figures.
+
+    Returns:
+        Markdown, a row a number of songs: validation figures of one training each, and of all
+        songs the mean over the stored trainings of the baseline, with the smallest and largest.
+
+    Raises:
+        InputError: a table is missing or lacks a column.
+    """
+    fewer = {(row["songs"], int(row["steps"])): row for row in read_songs(study)}
+    all_songs = [read_curves(study)[RSVM, steps // STEPS].values() for steps in OF_SONGS]
+    rows = [[str(SONGS)]]
+    rows[0] += [_spread([float(row[key]) for row in own]) for own in all_songs for key in VALID]
+    for songs in dict.fromkeys(songs for songs, _ in fewer):
+        some = [fewer.get((songs, steps)) for steps in OF_SONGS]
+        rows.append([songs])
+        rows[-1] += [f"{float(row[key]):.2f}" if row else "-" for row in some for key in VALID]
+    words = [f"{name}, {steps} steps" for steps in OF_SONGS for name in ("SI-SDR", "BS")]
+    return as_table(["training songs", *words], rows)
+
+
+def read_songs(study: Path = STUDY) -> list[Row]:
+    """Validation figures of every epoch of trainings on fewer songs.
+
+    Raises:
+        InputError: the table is missing or lacks a column.
+    """
+    return _rows(study / "songs.csv", "songs", "epoch", "steps", *VALID)
 
 
 def by_budget(study: Path = STUDY) -> str:

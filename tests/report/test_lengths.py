@@ -16,6 +16,7 @@ from stemproof.report.lengths import (
     by_budget,
     by_choice,
     by_length,
+    by_songs,
     of_mixtures,
     over_epochs,
 )
@@ -69,6 +70,27 @@ def test_what_comes_back_stands_as_it_was_measured(tmp_path: Path) -> None:
     head, _, row = rows_of(of_mixtures(tmp_path))
     assert head == ["system", "epochs", "vocals", "accompaniment", "mixture"]
     assert row == ["improved", "8", "17.25", "4.12", "5.00"]
+
+
+SAME = ["17.00 [17.00, 17.00]", "7.00 [7.00, 7.00]"]
+
+
+def test_trainings_on_fewer_songs_stand_beside_those_on_all(tmp_path: Path) -> None:
+    (tmp_path / "curves.csv").write_text(
+        "system,seed,epoch,valid_si_sdr,valid_bs\n"
+        "baseline,1,8,15,5.5\nbaseline,2,8,16,6.5\nbaseline,1,16,17,7\nbaseline,2,16,17,7\n"
+    )
+    (tmp_path / "songs.csv").write_text(
+        "songs,epoch,steps,valid_si_sdr,valid_bs\n"
+        "40,16,960,14,4.5\n40,31,1860,1,1\n40,32,1920,14.25,4.75\n20,32,960,13,3.5\n"
+    )
+    head, _, *rows = rows_of(by_songs(tmp_path))
+    assert head[1:] == [f"{key}, {n} steps" for n in (960, 1920) for key in ("SI-SDR", "BS")]
+    assert rows == [
+        ["80", "15.50 [15.00, 16.00]", "6.00 [5.50, 6.50]", *SAME],
+        ["40", "14.00", "4.50", "14.25", "4.75"],
+        ["20", "13.00", "3.50", "-", "-"],
+    ]
 
 
 def test_budgets_stand_in_order_beside_what_was_trained_without(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from stemproof.core.files import read_json
-from stemproof.report.lengths import read_budgets
+from stemproof.report.lengths import STEPS, VALID, read_budgets, read_songs
 from stemproof.report.stored_runs import (
     BFLOAT16,
     FLOAT32,
@@ -227,6 +227,25 @@ def left_of_longer() -> list[str]:
     ]
 
 
+def of_fewer_songs() -> list[str]:
+    fewer = {(row["songs"], row["steps"]): row for row in read_songs(ROOT / LENGTHS)}
+    own = curves().loc["baseline"]
+
+    def less(songs: str, steps: int) -> str:
+        of_all = own.xs(steps // STEPS, level="epoch")[list(VALID)].mean()
+        row = fewer[songs, str(steps)]
+        return " and ".join(f"{of_all[key] - float(row[key]):.2f}" for key in VALID)
+
+    seeds = own.xs(1920 // STEPS, level="epoch")[list(VALID)]
+    lies = (seeds.max() - seeds.min()).map("{:.2f}".format)
+    half = less("40", 1920).replace(" and ", " dB less reconstruction and ")
+    return [
+        f"1,920 steps give {half} dB less BS than",
+        f"lie within {lies.iloc[0]} and {lies.iloc[1]} dB of each other",
+        f"960 steps give {less('20', 960)} dB less (half: {less('40', 960)})",
+    ]
+
+
 def of_sinkhorn() -> list[str]:
     """On the test tracks against the baseline, and on validation tracks after so many epochs."""
     found = read_json(ROOT / BFLOAT16 / "metrics/comparison.json")["sinkhorn"]
@@ -386,6 +405,7 @@ SAID: Mapping[Callable[[], list[str]], str] = {
     trained_on: "docs/results.md",
     what_comes_back: "docs/more-results.md",
     of_sinkhorn: "docs/more-results.md",
+    of_fewer_songs: "docs/more-results.md",
     what_budgets_cost: "docs/more-results.md",
     in_l2: "docs/more-results.md",
     left_of_longer: "docs/results.md",
