@@ -242,7 +242,8 @@ def of_fewer_songs() -> list[str]:
     return [
         f"1,920 steps give {half} dB less BS than",
         f"lie within {lies.iloc[0]} and {lies.iloc[1]} dB of each other",
-        f"960 steps give {less('20', 960)} dB less (half: {less('40', 960)})",
+        f"with a quarter of the songs it is {less('20', 1920)} dB less (after 960 steps "
+        f"{less('40', 960)}, and {less('20', 960)})",
     ]
 
 
