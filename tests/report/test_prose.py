@@ -238,8 +238,11 @@ def of_fewer_songs() -> list[str]:
 
     seeds = own.xs(1920 // STEPS, level="epoch")[list(VALID)]
     lies = (seeds.max() - seeds.min()).map("{:.2f}".format)
+    same = pd.read_csv(ROOT / BFLOAT16 / "plots/curves/baseline.csv").set_index("epoch")
+    beside = " and ".join(f"{same.loc[1920 // STEPS, key]:.2f}" for key in VALID)
     half = less("40", 1920).replace(" and ", " dB less reconstruction and ")
     return [
+        f"bfloat16 has {beside} dB after 1,920 steps",
         f"1,920 steps give {half} dB less BS than",
         f"lie within {lies.iloc[0]} and {lies.iloc[1]} dB of each other",
         f"with a quarter of the songs it is {less('20', 1920)} dB less (after 960 steps "

@@ -39,7 +39,7 @@ UNCALLED = {"compare": WRAPPERS, "report": WRAPPERS}
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Clone]]:
-    """A project that is watched while it runs, and moves, and runs once more in another place."""
+    """Two copies of the project in folders of other names and depths; the first is watched."""
     monkeypatch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("a")
     journal, network = folder / "journal", folder / "network"
@@ -56,9 +56,8 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Clone]]:
         "FAULTS_NETWORK": str(network),
     }
     first.dvc("repro")
-    second = first.copied(folder / "much/deeper/with a space/zwei")
-    # `--force` runs what did not change; the run cache is not consulted.
-    second.dvc("repro", "--force", "--no-run-cache")
+    second = Clone(folder / "much/deeper/with a space/zwei", parameters())
+    second.dvc("repro", "--force")
     yield [first, second]
     monkeypatch.undo()
 
